@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds the control plane that tests and the demo run on, from the Go modules in tools/, once per version.
+# Finished programs lie in <cache>/<module>-<version>/<program>; the cache is shared by all checkouts of a user.
+set -euo pipefail
+cd "$(dirname "$0")/../tools"
+cache=${GOLDENPATH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/goldenpath}
+mkdir -p "$cache"
+
+if ! command -v go >/dev/null; then
+  echo "control plane: Go 1.26 or newer is needed to build it (https://go.dev/dl); 'go' is not on the PATH" >&2
+  exit 1
+fi
+# Two checkouts that build at the same time would do the same work twice on the same cores.
+exec 9>"$cache/build.lock"
+flock -n 9 || { echo "control plane: another build is running, waiting for it"; flock 9; }
+
+# build <folder in tools/> <module> <package> <program> <seconds of a cold build on two cores>
+build() {
+  local folder=$1 module=$2 package=$3 program=$4 estimate=$5 version out stamp="" started=$SECONDS
+  version=$(cd "$folder" && go list -m -f '{{.Version}}' "$module")
+  out=$cache/$folder-$version/$program
+  [ -x "$out" ] && return
+  if [ "$folder" = kubernetes ]; then # without the stamp clients see v0.0.0 and feature gates think of version 0
+    local base=k8s.io/component-base/version minor=${version#v1.}
+    stamp="-X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*} -X $base.gitTreeState=clean"
+  fi
+  echo "control plane: building $program $version (about $estimate s on two cores when nothing is cached)"
+  mkdir -p "$(dirname "$out")"
+  (cd "$folder" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $stamp" -o "$out.partial" "$package")
+  mv "$out.partial" "$out"
+  echo "control plane: $program $version built in $((SECONDS - started)) s"
+}
+
+kubernetes=k8s.io/kubernetes
+build kubernetes $kubernetes $kubernetes/cmd/kube-apiserver kube-apiserver 420
+build kubernetes $kubernetes $kubernetes/cmd/kube-controller-manager kube-controller-manager 120
+build kubernetes $kubernetes $kubernetes/cmd/kube-scheduler kube-scheduler 15
+build kubernetes $kubernetes $kubernetes/cmd/kubectl kubectl 30
+build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 etcd 60
+build kwok sigs.k8s.io/kwok sigs.k8s.io/kwok/cmd/kwok kwok 105
+build helm helm.sh/helm/v4 helm.sh/helm/v4/cmd/helm helm 120
+
+# KWOK exits without stages; they are files of its module.
+stages=$cache/kwok-stages
+version=$(cd kwok && go list -m -f '{{.Version}}' sigs.k8s.io/kwok)
+if [ ! -s "$stages-$version.yaml" ]; then
+  kustomize=$(cd kwok && go list -m -f '{{.Dir}}' sigs.k8s.io/kwok)/kustomize/stage
+  for file in "$kustomize"/node/fast/*.yaml "$kustomize"/node/heartbeat-with-lease/*.yaml "$kustomize"/pod/fast/*.yaml; do
+    case $file in */kustomization.yaml) ;; *) echo "---"; cat "$file" ;; esac
+  done > "$stages.partial"
+  mv "$stages.partial" "$stages-$version.yaml"
+fi
