@@ -1,0 +1,45 @@
+# Few targets, each used by the README or by CI. What runs is in the recipes; the environment (KUBECONFIG, RUST_LOG,
+# CARGO_TARGET_DIR, GOLDENPATH_CACHE) reaches them unchanged, also when written behind `make`.
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help control-plane demo test verify generate bench clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+control-plane: ## Build the API server, etcd and the other programs that tests and demo run on (once per version)
+	@bash e2e/build-control-plane.sh
+
+demo: control-plane ## Show the operator at work on a control plane of its own; no cluster is needed
+	cargo build --release --workspace --bins
+	cargo run --release -p goldenpath-e2e --bin demo
+
+# Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
+# a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
+# --no-fail-fast: one run shows every failure.
+test: ## Run all tests; the first run builds the control plane, which takes about 15 minutes on two cores
+	@set -euo pipefail; mkdir -p target; \
+	set -m; bash e2e/build-control-plane.sh & control_plane=$$!; set +m; \
+	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
+	echo "test: building the tests, and the control plane beside them"; \
+	cargo test --workspace --no-run; \
+	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
+	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
+	echo "test: the control plane is there after $$SECONDS s, running the tests"; \
+	cargo test --workspace --no-fail-fast | tee target/test.log; \
+	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
+	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
+	echo "test: done after $$SECONDS s"
+
+verify: ## Check generated files, format, lints, the law of imports, file sizes and the README
+	@bash e2e/verify.sh
+
+generate: ## Write everything derived from the Rust types: crds/ and the other generated files
+	cargo run -q --bin goldenpath -- generate
+
+bench: control-plane ## Measure throughput and memory on the control plane
+	cargo bench -p goldenpath-e2e
+
+clean: ## Remove build output; the control plane stays, it is shared by all checkouts
+	cargo clean
