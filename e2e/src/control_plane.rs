@@ -1,0 +1,198 @@
+//! A running control plane as tests see it.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::PostParams;
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use crate::options::Options;
+use crate::programs::{self, Programs};
+use crate::supervisor::Ready;
+use crate::{kubeconfig, wait};
+
+/// A control plane whose processes end with this value, and with this process at the latest.
+///
+/// It holds nothing of a tokio runtime, so that one can serve the tests of a whole binary, each with its own runtime.
+#[derive(Debug)]
+pub struct ControlPlane {
+    ready: Ready,
+    programs: Programs,
+    supervisor: Child,
+}
+
+impl ControlPlane {
+    /// The one that all tests of this process share; the first caller starts it.
+    ///
+    /// Tests therefore keep to a namespace of their own and count only what their own users did.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; a failed start is remembered, so that not every test waits for its own.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
+        let start = async || {
+            Self::start(Options::default())
+                .await
+                .map_err(|error| format!("{error:#}"))
+        };
+        SHARED
+            .get_or_init(start)
+            .await
+            .as_ref()
+            .map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Starts an own one, for tests that break it or need flags; it takes about 10 s.
+    ///
+    /// # Errors
+    /// When programs are missing or the control plane does not get ready; the supervisor explains it on stderr.
+    pub async fn start(options: Options) -> Result<Self> {
+        let programs = Programs::find(options.kubernetes_version.as_deref())?;
+        let program = programs::sibling("control-plane")?;
+        tokio::task::spawn_blocking(move || {
+            let mut supervisor = Command::new(program)
+                .args(options.to_args())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                // Ctrl-C reaches it as a closed stdin when this process has ended, not before.
+                .process_group(0)
+                .spawn()
+                .context("start the supervisor")?;
+            let mut line = String::new();
+            let stdout = supervisor.stdout.take().context("no pipe from the supervisor")?;
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .context("read from the supervisor")?;
+            ensure!(
+                !line.is_empty(),
+                "the control plane did not get ready: the reason is on stderr"
+            );
+            let ready =
+                serde_json::from_str(&line).with_context(|| format!("parse what the supervisor said: {line}"))?;
+            Ok(Self {
+                ready,
+                programs,
+                supervisor,
+            })
+        })
+        .await?
+    }
+
+    /// Kubeconfig of an administrator (`system:masters`).
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.ready.kubeconfig
+    }
+
+    /// Data folder, deleted at the end; tests may put files of their own there.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.ready.folder
+    }
+
+    /// What the supervisor said: server address, process ids, audit log.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// A fresh client of the administrator, for the runtime of the calling test.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client> {
+        kubeconfig::client(self.kubeconfig()).await
+    }
+
+    /// A fresh client of whoever a kubeconfig names, such as one of [`Self::as_account`].
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client_for(&self, kubeconfig: &Path) -> Result<Client> {
+        kubeconfig::client(kubeconfig).await
+    }
+
+    /// Creates a namespace `<prefix>-<random>` and gives its name. See [`Self::namespace_with`].
+    ///
+    /// # Errors
+    /// As [`Self::namespace_with`].
+    pub async fn namespace(&self, prefix: &str) -> Result<String> {
+        self.namespace_with(prefix, &[]).await
+    }
+
+    /// Creates a namespace `<prefix>-<random>` with labels, and waits until pods can be created in it.
+    ///
+    /// Nothing deletes it: the control plane is thrown away as a whole.
+    ///
+    /// # Errors
+    /// When it cannot be created, or gets no default `ServiceAccount` in time.
+    pub async fn namespace_with(&self, prefix: &str, labels: &[(&str, &str)]) -> Result<String> {
+        let client = self.client().await?;
+        let labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
+        let namespace =
+            serde_json::from_value(json!({"metadata": {"generateName": format!("{prefix}-"), "labels": labels}}))?;
+        let created = Api::<Namespace>::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await;
+        let name = created
+            .with_context(|| format!("create a namespace {prefix}-"))?
+            .name_any();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, &name);
+        let what = format!("ServiceAccount default in namespace {name}");
+        wait::until(&what, Duration::from_secs(30), async || {
+            Ok(accounts.get_opt("default").await?)
+        })
+        .await?;
+        Ok(name)
+    }
+
+    /// A kubeconfig of an existing `ServiceAccount`, good for a day: what it does is bound by its RBAC rules.
+    ///
+    /// # Errors
+    /// When there is no such `ServiceAccount`.
+    pub async fn as_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
+        let spec = TokenRequestSpec {
+            expiration_seconds: Some(24 * 60 * 60),
+            ..TokenRequestSpec::default()
+        };
+        let request = TokenRequest {
+            spec: Some(spec),
+            ..TokenRequest::default()
+        };
+        let answer = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await;
+        let answer = answer.with_context(|| format!("request a token of ServiceAccount {namespace}/{name}"))?;
+        let token = answer.status.context("the answer holds no token")?.token;
+        let path = self.folder().join(format!("account-{namespace}-{name}.kubeconfig"));
+        kubeconfig::write(
+            &path,
+            &self.ready.server,
+            &self.folder().join("ca.crt"),
+            &json!({"token": token}),
+        )?;
+        Ok(path)
+    }
+}
+
+impl Drop for ControlPlane {
+    /// Closes the supervisor's stdin and waits until its processes and its folder are gone.
+    fn drop(&mut self) {
+        drop(self.supervisor.stdin.take());
+        // It is our child and ends when stdin does; there is nothing left to do about an error.
+        let _ = self.supervisor.wait();
+    }
+}

@@ -1,0 +1,30 @@
+//! Test harness of Goldenpath: a real control plane, the clients that a user has, and the operator as a process.
+//!
+//! ```text
+//! test process ── stdin pipe ──> control-plane        ── kills on EOF ──> etcd, kube-apiserver, kube-controller-manager,
+//!      │                         (one a test binary)                      kube-scheduler, kwok
+//!      └───────── stdin pipe ──> control-plane guard  ── kills on EOF ──> goldenpath run
+//! ```
+//!
+//! A pipe closes however its owner ends (return, panic, SIGKILL), so nothing outlives a test run.
+//! [`ControlPlane`] is the entry; [`audit`] counts what reached the API server; [`wait::until`] replaces sleeps.
+
+pub mod audit;
+pub mod commands;
+pub mod control_plane;
+pub mod corpus;
+pub mod kubeconfig;
+pub mod operator;
+pub mod options;
+pub mod ports;
+mod probe;
+pub mod programs;
+pub mod road;
+pub mod supervisor;
+pub mod wait;
+
+pub use commands::CommandOutput;
+pub use control_plane::ControlPlane;
+pub use corpus::corpus;
+pub use operator::{Operator, OperatorOptions};
+pub use options::Options;

@@ -1,0 +1,53 @@
+//! What can be chosen about a control plane; one type for the command line of the supervisor and for tests.
+
+use std::ffi::OsString;
+
+use clap::builder::FalseyValueParser;
+
+/// Choices of one control plane.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// Simulated nodes, each with 64 cores, 256 GiB and room for 1000 pods
+    #[arg(long, default_value_t = 1)]
+    pub nodes: u32,
+    /// Keep the data folder (logs, audit log, etcd) at the end
+    #[arg(long, env = "GOLDENPATH_KEEP", value_parser = FalseyValueParser::new())]
+    pub keep: bool,
+    /// Kubernetes version to run, such as v1.37.1; by default the one of tools/kubernetes/go.mod
+    #[arg(long, value_name = "VERSION")]
+    pub kubernetes_version: Option<String>,
+    /// Further flag of kube-apiserver, such as --feature-gates=Name=true (repeatable; the last of a kind wins)
+    #[arg(long = "api-server-flag", value_name = "FLAG", allow_hyphen_values = true)]
+    pub api_server_flags: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            keep: false,
+            kubernetes_version: None,
+            api_server_flags: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The arguments from which the supervisor parses these same options.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut args = vec![format!("--nodes={}", self.nodes)];
+        args.extend(self.keep.then(|| "--keep".to_owned()));
+        args.extend(
+            self.kubernetes_version
+                .iter()
+                .map(|version| format!("--kubernetes-version={version}")),
+        );
+        args.extend(
+            self.api_server_flags
+                .iter()
+                .map(|flag| format!("--api-server-flag={flag}")),
+        );
+        args.into_iter().map(OsString::from).collect()
+    }
+}

@@ -1,0 +1,143 @@
+//! A compiled road in force, for tests of what the API server makes of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldenpath::api::{WorkloadKind, labels};
+use goldenpath::plan::leaf::Road;
+use goldenpath::plan::probe;
+use goldenpath::policy::{self, Compiled, Operator};
+use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
+use kube::api::{DeleteParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::wait;
+
+/// The API of workloads of one kind in one namespace.
+#[must_use]
+pub fn workloads(client: &Client, kind: WorkloadKind, namespace: &str) -> Api<DynamicObject> {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or_default();
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, &kind.to_string()),
+        kind.plural(),
+    );
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// What the API server would store for a new workload. Unknown fields are refused, not dropped.
+///
+/// # Errors
+/// When it refuses it.
+pub async fn dry_run(client: &Client, namespace: &str, workload: &Value) -> Result<Value> {
+    let object: DynamicObject = serde_json::from_value(workload.clone())?;
+    let kind: WorkloadKind = serde_json::from_value(workload["kind"].clone())?;
+    let mut params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    params.field_validation = Some(kube::api::ValidationDirective::Strict);
+    let answer = workloads(client, kind, namespace).create(&params, &object).await?;
+    Ok(serde_json::to_value(answer)?)
+}
+
+/// A road whose literals are written as the API server writes them.
+///
+/// # Errors
+/// When the API server refuses the road's values.
+pub async fn canonical(client: &Client, namespace: &str, road: &Road) -> Result<Road> {
+    let answer = dry_run(client, namespace, &probe::written_out(road)).await?;
+    Ok(probe::read_back(road, &answer))
+}
+
+/// Policies of a test in force, until [`InForce::remove`].
+pub struct InForce {
+    client: Client,
+    compiled: Vec<Compiled>,
+}
+
+impl InForce {
+    /// None yet.
+    #[must_use]
+    pub fn new(client: &Client) -> Self {
+        Self {
+            client: client.clone(),
+            compiled: Vec::new(),
+        }
+    }
+
+    /// Compiles a road and waits until the API server acts by it in `namespace`.
+    ///
+    /// A `loud` policy refuses requests where the original would fail open without a word.
+    ///
+    /// # Errors
+    /// When the API server refuses the policy, or it is not in force in time.
+    pub async fn add(&mut self, namespace: &str, revision: &str, road: &Road, kind: Kind, loud: bool) -> Result<()> {
+        let release = kind == Kind::Release;
+        let mut compiled = policy::compile(revision, revision, road, release, &operator())?;
+        if loud && let Some(spec) = &mut compiled.policy.spec {
+            spec.failure_policy = Some("Fail".to_owned());
+        }
+        let policies: Api<MutatingAdmissionPolicy> = Api::all(self.client.clone());
+        let bindings: Api<MutatingAdmissionPolicyBinding> = Api::all(self.client.clone());
+        let params = PostParams::default();
+        let made = policies.create(&params, &compiled.policy).await;
+        made.with_context(|| format!("create policy {}", compiled.name()))?;
+        bindings.create(&params, &compiled.binding).await?;
+        self.compiled.push(compiled);
+        let probe = probe::written_out(&Road::default());
+        let labelled = probe::labelled(&probe, revision);
+        // on CREATE a release policy takes the label, which shows that it acts; a revision must fill something
+        wait::until(
+            &format!("{revision} to be in force"),
+            Duration::from_secs(30),
+            async || {
+                let seen = dry_run(&self.client, namespace, &labelled).await?;
+                let bare = dry_run(&self.client, namespace, &probe).await?;
+                let unlabelled = seen["metadata"]["labels"].get(labels::REVISION).is_none();
+                ensure!(unlabelled || seen["spec"] != bare["spec"], "nothing is filled");
+                Ok(Some(()))
+            },
+        )
+        .await
+    }
+
+    /// Deletes the policies.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn remove(self) -> Result<()> {
+        let policies: Api<MutatingAdmissionPolicy> = Api::all(self.client.clone());
+        let bindings: Api<MutatingAdmissionPolicyBinding> = Api::all(self.client.clone());
+        for compiled in &self.compiled {
+            bindings.delete(compiled.name(), &DeleteParams::default()).await?;
+            policies.delete(compiled.name(), &DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Fills.
+    Revision,
+    /// Takes the road's values and labels out.
+    Release,
+}
+
+/// The operator that policies of tests are compiled for. It does not run; tests act in its name.
+#[must_use]
+pub fn operator() -> Operator {
+    Operator {
+        username: "goldenpath-test-operator".to_owned(),
+        namespace: labels::DEFAULT_NAMESPACE.to_owned(),
+    }
+}
+
+/// A merge patch of labels.
+#[must_use]
+pub fn label(name: &str, value: &str) -> Value {
+    json!({"metadata": {"labels": {name: value}}})
+}
