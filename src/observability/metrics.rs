@@ -1,0 +1,190 @@
+//! Counters of our own work, and the registry that every other collector joins.
+//!
+//! Label values are `&'static str` throughout: they come from enums, so the number of series is fixed when the program
+//! is compiled. A name of an object as a label would make one series per object and never let it go.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Upper bounds in seconds. One API call takes 5 to 20 ms and a pass makes between one and some hundred of them; beyond
+/// a minute only "too long" matters. Seven bounds instead of the usual eleven keep a kind at ten series.
+const SECONDS: [f64; 7] = [0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
+
+/// Why metrics could not be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// The registry refused a collector: its name is taken, or is no valid name.
+    #[error("a metric cannot be registered")]
+    Register(#[from] prometheus::Error),
+    /// A registered collector produced something that the text format cannot express.
+    #[error("the metrics cannot be written as text")]
+    Encode(#[source] prometheus::Error),
+}
+
+/// All metrics of this process. Clones share the same counters.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    durations: HistogramVec,
+    api_requests: IntCounterVec,
+}
+
+impl Metrics {
+    /// A registry of its own, not the process-wide default one: tests run side by side in one process.
+    pub fn new() -> Result<Self, MetricsError> {
+        let metrics = Self {
+            registry: Registry::new(),
+            reconciles: IntCounterVec::new(
+                Opts::new(
+                    "goldenpath_reconcile_total",
+                    "Finished reconcile passes by kind and outcome.",
+                ),
+                &["kind", "outcome"],
+            )?,
+            durations: HistogramVec::new(
+                HistogramOpts::new(
+                    "goldenpath_reconcile_duration_seconds",
+                    "Duration of reconcile passes by kind.",
+                )
+                .buckets(SECONDS.to_vec()),
+                &["kind"],
+            )?,
+            api_requests: IntCounterVec::new(
+                Opts::new(
+                    "goldenpath_api_requests_total",
+                    "Requests to the API server by verb and outcome.",
+                ),
+                &["verb", "outcome"],
+            )?,
+        };
+        metrics.register(build_info()?)?;
+        metrics.register(metrics.reconciles.clone())?;
+        metrics.register(metrics.durations.clone())?;
+        metrics.register(metrics.api_requests.clone())?;
+        Ok(metrics)
+    }
+
+    /// Adds a collector, for example one that computes gauges from a store at scrape time.
+    pub fn register(&self, collector: impl Collector + 'static) -> Result<(), MetricsError> {
+        Ok(self.registry.register(Box::new(collector))?)
+    }
+
+    /// Counts one finished pass. `outcome` is `ok` or the reason of the error, see [`super::Reason`].
+    pub fn reconciled(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.reconciles.with_label_values(&[kind, outcome]).inc();
+        self.durations.with_label_values(&[kind]).observe(took.as_secs_f64());
+    }
+
+    /// Counts one request to the API server, with its Kubernetes verb (`patch`, not `PATCH`).
+    pub fn api_request(&self, verb: &'static str, outcome: &'static str) {
+        self.api_requests.with_label_values(&[verb, outcome]).inc();
+    }
+
+    /// Everything registered, in the Prometheus text format ([`prometheus::TEXT_FORMAT`]).
+    pub fn encode(&self) -> Result<String, MetricsError> {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .map_err(MetricsError::Encode)
+    }
+}
+
+/// The constant 1 whose labels tell which build runs; joined with other metrics to see what a rollout changed.
+fn build_info() -> Result<IntGauge, MetricsError> {
+    let opts = Opts::new("goldenpath_build_info", "The running build, always 1.")
+        .const_label("version", env!("CARGO_PKG_VERSION"))
+        // An image build sets it; a build script that asks git would rerun on every commit of a developer.
+        .const_label("commit", option_env!("GOLDENPATH_COMMIT").unwrap_or("unknown"));
+    let gauge = IntGauge::with_opts(opts)?;
+    gauge.set(1);
+    Ok(gauge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build_line() -> String {
+        let (version, commit) = (
+            env!("CARGO_PKG_VERSION"),
+            option_env!("GOLDENPATH_COMMIT").unwrap_or("unknown"),
+        );
+        format!(r#"goldenpath_build_info{{commit="{commit}",version="{version}"}} 1"#)
+    }
+
+    #[test]
+    fn two_passes_and_a_request_read_exactly_so() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reconciled("GoldenPath", "ok", Duration::from_millis(250));
+        metrics.reconciled("GoldenPath", "ApplyFailed", Duration::from_secs(90));
+        metrics.api_request("patch", "ok");
+        let expected = format!(
+            r#"# HELP goldenpath_api_requests_total Requests to the API server by verb and outcome.
+# TYPE goldenpath_api_requests_total counter
+goldenpath_api_requests_total{{outcome="ok",verb="patch"}} 1
+# HELP goldenpath_build_info The running build, always 1.
+# TYPE goldenpath_build_info gauge
+{build}
+# HELP goldenpath_reconcile_duration_seconds Duration of reconcile passes by kind.
+# TYPE goldenpath_reconcile_duration_seconds histogram
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="0.005"}} 0
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="0.02"}} 0
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="0.1"}} 0
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="0.5"}} 1
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="2"}} 1
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="10"}} 1
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="60"}} 1
+goldenpath_reconcile_duration_seconds_bucket{{kind="GoldenPath",le="+Inf"}} 2
+goldenpath_reconcile_duration_seconds_sum{{kind="GoldenPath"}} 90.25
+goldenpath_reconcile_duration_seconds_count{{kind="GoldenPath"}} 2
+# HELP goldenpath_reconcile_total Finished reconcile passes by kind and outcome.
+# TYPE goldenpath_reconcile_total counter
+goldenpath_reconcile_total{{kind="GoldenPath",outcome="ApplyFailed"}} 1
+goldenpath_reconcile_total{{kind="GoldenPath",outcome="ok"}} 1
+"#,
+            build = build_line()
+        );
+        assert_eq!(metrics.encode().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_process_that_did_nothing_yet_still_tells_its_build() {
+        let text = Metrics::new().unwrap().encode().unwrap();
+        let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(series, [build_line()]);
+    }
+
+    #[test]
+    fn a_further_collector_appears_in_the_text() {
+        let metrics = Metrics::new().unwrap();
+        let gauge = IntGauge::new("goldenpath_fleet_workloads", "Workloads that are watched.").unwrap();
+        gauge.set(7);
+        metrics.register(gauge).unwrap();
+        assert!(metrics.encode().unwrap().contains("\ngoldenpath_fleet_workloads 7\n"));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_refused() {
+        let metrics = Metrics::new().unwrap();
+        let error = metrics.register(build_info().unwrap()).unwrap_err();
+        assert!(
+            matches!(error, MetricsError::Register(prometheus::Error::AlreadyReg)),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn clones_count_together() {
+        let metrics = Metrics::new().unwrap();
+        metrics.clone().api_request("get", "ok");
+        metrics.api_request("get", "ok");
+        assert!(
+            metrics
+                .encode()
+                .unwrap()
+                .contains(r#"goldenpath_api_requests_total{outcome="ok",verb="get"} 2"#)
+        );
+    }
+}
