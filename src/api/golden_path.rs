@@ -1,0 +1,171 @@
+//! `GoldenPath`: what the platform team writes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{WorkloadKind, conditions};
+
+/// spec says what the path gives to the workloads that take it.
+///
+/// Every revision is compiled into a MutatingAdmissionPolicy, so that the API server itself fills what a team left open
+/// whenever the team deploys.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "goldenpath.dev",
+    version = "v1alpha1",
+    kind = "GoldenPath",
+    doc = "A GoldenPath is a paved road: versioned defaults for the workloads of the services that take it.",
+    status = "GoldenPathStatus",
+    shortname = "gp",
+    category = "goldenpath",
+    derive = "Default",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 52").message(
+        "metadata.name is too long: choose at most 52 characters, because it is part of the revision label of each workload"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.currentRevision"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GoldenPathSpec {
+    /// stage is where the path stands on the roadmap. Only Preview, Stable and Retiring paths can be adopted.
+    #[serde(default)]
+    pub stage: Stage,
+
+    /// version is for people, and is shown on every service that takes the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub version: Option<String>,
+
+    /// defaultFor lists the kinds of workloads that take this path when their service names none. Only one path may claim
+    /// a kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub default_for: Vec<WorkloadKind>,
+
+    /// defaults is what the path gives: values to fill, checks, or both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub defaults: Vec<PathDefault>,
+}
+
+/// Where a path stands.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Thought of. It cannot be adopted.
+    Idea,
+    /// Decided. It cannot be adopted yet.
+    Planned,
+    /// Can be tried.
+    Preview,
+    /// Ready for everybody.
+    #[default]
+    Stable,
+    /// Still works; leave it in time.
+    Retiring,
+}
+
+impl Stage {
+    /// Whether services can take a path of this stage.
+    #[must_use]
+    pub fn adoptable(self) -> bool {
+        !matches!(self, Self::Idea | Self::Planned)
+    }
+}
+
+/// Each default has values to fill, a check, or both.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.podTemplate) || has(self.check)").message(Message::Expression(
+    "'default ' + self.name + ' does nothing; give it a podTemplate, a check or both'".into())))]
+pub struct PathDefault {
+    /// name is what the default is called in verdicts, messages and metrics, and must be unique within the path.
+    #[schemars(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+
+    /// timing says when the values arrive: OnNextRollout waits for the team's own next rollout, Immediate asks for one
+    /// rollout at once.
+    #[serde(default)]
+    pub timing: Timing,
+
+    /// weight is the default's share of the score: a default of weight 2 counts twice as much as one of weight 1.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i32,
+
+    /// podTemplate holds values for fields that a team left open, in the shape of a pod template. Under containers the
+    /// name "*" means every container; init containers are filled only by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pod_template")]
+    pub pod_template: Option<Map<String, Value>>,
+
+    /// check is a CEL expression that is true when the workload does what the default asks for. It can use object,
+    /// namespaceObject and variables.template, which is the pod template of any kind of workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub check: Option<String>,
+
+    /// hint says in one sentence what a team can do when the default is not in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub hint: Option<String>,
+}
+
+fn default_weight() -> i32 {
+    1
+}
+
+/// When the values of a default arrive.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timing {
+    /// With the team's own next rollout.
+    #[default]
+    OnNextRollout,
+    /// At once, by one rollout that the operator asks for.
+    Immediate,
+}
+
+/// A pod template has every field of the server's own version, so the schema is the server's: the path's proof by dry
+/// run answers with the field and the value that it refuses. Unknown fields are kept beside `spec` too, although only
+/// `spec` can be filled: pruning would lose them without a word, the operator says where they belong.
+fn pod_template(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "spec": {
+                "description": "spec has the fields of a pod's spec, as far as the path fills them.",
+                "type": "object",
+                "minProperties": 1,
+                "x-kubernetes-preserve-unknown-fields": true,
+            },
+        },
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
+}
+
+/// status is what the operator made of the path.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct GoldenPathStatus {
+    /// observedGeneration is the generation of the spec that this status answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// currentRevision is the revision that services follow: the name of the path and a hash of its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub current_revision: Option<String>,
+    /// conditions has one entry of type Ready, which says whether the path can be taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions::schema")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}

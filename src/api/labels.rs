@@ -1,0 +1,45 @@
+//! Every label, annotation and name that the operator puts on objects: the whole footprint on a cluster.
+//!
+//! Labels, because labels on metadata change no `generation` and cause no rollout; annotations on a Deployment do bump it.
+
+/// Label on a workload: the PlatformService that adopted it.
+pub const SERVICE: &str = "goldenpath.dev/service";
+/// Label on a workload and on our policies and revisions: the GoldenPath.
+pub const PATH: &str = "goldenpath.dev/path";
+/// Label on a workload: the revision (or the release policy) that the API server applies to it.
+pub const REVISION: &str = "goldenpath.dev/revision";
+/// Label on a workload: `Undo` where the values leave with the service.
+pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
+/// Label on a namespace or a workload: its team.
+pub const TEAM: &str = "goldenpath.dev/team";
+
+/// Annotation on a workload that asks the API server to fill now; its value is the revision.
+pub const FILL: &str = "goldenpath.dev/fill";
+/// Annotation on a workload, for people alone: `"*"` takes the road's values out in the request that sets it.
+pub const SKIP: &str = "goldenpath.dev/skip";
+/// The one value of [`SKIP`].
+pub const SKIP_ALL: &str = "*";
+/// Annotation on a policy: the version of the compiler that wrote it. A binary never touches the output of a newer one.
+pub const COMPILER: &str = "goldenpath.dev/compiler";
+/// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.
+pub const RESUME: &str = "goldenpath.dev/resume";
+
+/// The labels that a workload carries while it is adopted.
+pub const WORKLOAD_LABELS: [&str; 4] = [SERVICE, PATH, REVISION, ON_DELETE];
+
+/// The field manager of every write of the operator.
+pub const FIELD_MANAGER: &str = "goldenpath-operator";
+/// Who reports Events.
+pub const REPORTER: &str = "goldenpath.dev/operator";
+/// The namespace that the operator is installed in by default.
+pub const DEFAULT_NAMESPACE: &str = "goldenpath-system";
+/// Namespaces whose workloads are never touched, whatever a path or a service says.
+pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
+
+/// The value of [`REVISION`] that hands a workload to the release policy of `path`.
+///
+/// It cannot be the name of a revision: those end in a hash of hexadecimal digits.
+#[must_use]
+pub fn release_revision(path: &str) -> String {
+    format!("{path}-release")
+}

@@ -1,0 +1,26 @@
+//! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
+
+pub mod conditions;
+pub mod crds;
+pub mod golden_path;
+pub mod labels;
+pub mod platform_service;
+
+pub use conditions::{ConditionType, Reason};
+pub use golden_path::{GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, Stage, Timing};
+pub use platform_service::{
+    Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, PlatformService, PlatformServiceSpec,
+    PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,
+};
+
+/// The API group of every kind.
+pub const GROUP: &str = "goldenpath.dev";
+/// The served and stored version of every kind.
+pub const VERSION: &str = "v1alpha1";
+
+/// A short human text for a JSON value in a message: never longer than a line of a terminal.
+#[must_use]
+pub fn brief(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 120 { text } else { text.chars().take(117).chain("...".chars()).collect() }
+}

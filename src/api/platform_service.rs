@@ -1,0 +1,328 @@
+//! `PlatformService`: what an application team writes.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::conditions;
+
+/// spec says which workloads the service consists of and which path they take.
+///
+/// Creating the object adopts those workloads onto a golden path: they get labels, nothing restarts, and the path's
+/// defaults arrive with the team's own next rollout.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "goldenpath.dev",
+    version = "v1alpha1",
+    kind = "PlatformService",
+    doc = "A PlatformService is a service of an application team that takes a golden path, and the workloads it consists of.",
+    namespaced,
+    status = "PlatformServiceStatus",
+    shortname = "psvc",
+    category = "goldenpath",
+    derive = "Default",
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 63").message(
+        "metadata.name is too long: choose at most 63 characters, because it is the value of a label of each workload"),
+    printcolumn(name = "Team", type_ = "string", json_path = ".status.team"),
+    printcolumn(name = "Path", type_ = "string", json_path = ".status.goldenPath.name"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.goldenPath.version"),
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.adoption.state"),
+    printcolumn(name = "Score", type_ = "string", json_path = ".status.adoption.score"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformServiceSpec {
+    /// team is the team that owns the service. Without it, the label `goldenpath.dev/team` of the first workload that has
+    /// one says so, and then that of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub team: Option<String>,
+
+    /// goldenPathRef names the golden path to take. Without it, the service takes the one path whose defaultFor names the
+    /// kind of its workloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden_path_ref: Option<GoldenPathRef>,
+
+    /// mode says how far the operator may go: Observe only reports, Default also fills what the team left open, with the
+    /// team's own next rollout.
+    #[serde(default)]
+    pub mode: Mode,
+
+    /// suspend stops the operator from writing anything for this service. Workloads that are labelled already keep their
+    /// defaults.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// deletionPolicy says what happens to filled values when this service is deleted: Keep leaves them, Undo takes them
+    /// out with the workload's next rollout.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// workloads lists the workloads of the service, each of them once.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(validation = Rule::new("self.all(w, self.exists_one(v, v.ref.kind == w.ref.kind && v.ref.name == w.ref.name))")
+        .message(Message::Expression(
+            "self.map(w, !self.exists_one(v, v.ref.kind == w.ref.kind && v.ref.name == w.ref.name), \
+             'the entry ' + w.name + ' names ' + w.ref.kind + ' ' + w.ref.name \
+             + ', and so does another one; remove one of them')[1]".into())))]
+    pub workloads: Vec<Workload>,
+}
+
+/// A reference names a golden path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoldenPathRef {
+    /// name is the name of the GoldenPath.
+    #[schemars(length(max = 52), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// How far the operator may go for a service.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Report only.
+    Observe,
+    /// Fill what the team left open.
+    #[default]
+    Default,
+}
+
+/// What happens to filled values when the service goes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The values stay on the workload.
+    #[default]
+    Keep,
+    /// The values leave with the workload's next rollout.
+    Undo,
+}
+
+/// Each entry names one workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// name is what the workload is called within the service, and must be unique there.
+    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// ref names the running workload to adopt in place. It is neither recreated nor restarted.
+    #[serde(rename = "ref")]
+    pub reference: WorkloadRef,
+}
+
+/// A workload in the namespace of the service.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.apiVersion) || (self.kind == 'CronJob') == (self.apiVersion == 'batch/v1')")
+    .message(Message::Expression(
+        "'apiVersion ' + self.apiVersion + ' has no ' + self.kind + '; \
+         write ' + (self.kind == 'CronJob' ? 'batch/v1' : 'apps/v1') + ' or leave apiVersion out'".into())))]
+pub struct WorkloadRef {
+    /// apiVersion is the API version of the workload. It may be left out, because the kind says it: apps/v1, or batch/v1
+    /// for a CronJob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = "^(apps|batch)/v1$"))]
+    pub api_version: Option<String>,
+    /// kind is the kind of the workload.
+    pub kind: WorkloadKind,
+    /// name is the name of the workload.
+    #[schemars(length(max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// A kind of workload that can be adopted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WorkloadKind {
+    /// apps/v1 Deployment.
+    #[default]
+    Deployment,
+    /// apps/v1 StatefulSet.
+    StatefulSet,
+    /// apps/v1 DaemonSet.
+    DaemonSet,
+    /// batch/v1 CronJob.
+    CronJob,
+}
+
+impl WorkloadKind {
+    /// Every kind, in the order of tables.
+    pub const ALL: [Self; 4] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::CronJob];
+
+    /// API version of the kind.
+    #[must_use]
+    pub fn api_version(self) -> &'static str {
+        if self == Self::CronJob { "batch/v1" } else { "apps/v1" }
+    }
+
+    /// The resource's name in URLs and RBAC.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
+            Self::CronJob => "cronjobs",
+        }
+    }
+
+    /// Path to the pod template inside the object.
+    #[must_use]
+    pub fn template_path(self) -> &'static [&'static str] {
+        if self == Self::CronJob {
+            &["spec", "jobTemplate", "spec", "template"]
+        } else {
+            &["spec", "template"]
+        }
+    }
+}
+
+impl std::fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// status is what the operator found for the service.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformServiceStatus {
+    /// observedGeneration is the generation of the spec that this status answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// team is the team, declared or inferred, and `unowned` where nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub team: Option<String>,
+    /// goldenPath is the path that was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden_path: Option<GoldenPathStatusRef>,
+    /// adoption says how far the service has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
+    /// workloads has one entry for each workload of the spec that could be evaluated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub workloads: Vec<WorkloadStatus>,
+    /// defaults lists verdicts by default and workload, those that need attention first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub defaults: Vec<DefaultStatus>,
+    /// defaultsTotal is the number of verdicts, those beyond the 64 of defaults included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults_total: Option<i64>,
+    /// conditions has entries of type Ready, which says whether the operator can do what the spec asks for, and Adopted,
+    /// which says whether every default of the path is in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions::schema")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// The path that a service has taken.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct GoldenPathStatusRef {
+    /// name is the name of the path.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// version is the version of the path, as its author wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub version: Option<String>,
+    /// revision is the revision that the workloads are labelled with, or will be.
+    #[schemars(length(max = 63))]
+    pub revision: String,
+}
+
+/// How far a service has come.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Adoption {
+    /// state is the state of the workload that has the farthest to go.
+    pub state: State,
+    /// score is the weight of the defaults in place over the weight of all that apply, such as "0.92".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub score: Option<String>,
+    /// adoptedAt is when the state first was Adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_at: Option<Time>,
+}
+
+/// State of a service or of one of its workloads.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// No verdict yet.
+    #[default]
+    NotStarted,
+    /// Verdicts only.
+    Observing,
+    /// Something waits for a rollout, or is missing.
+    Migrating,
+    /// Nothing is missing.
+    Adopted,
+    /// Was adopted on this revision, and is not any more.
+    Drifted,
+}
+
+/// Each entry says what was found for one workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadStatus {
+    /// name is what the workload is called within the service.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// kind is the kind of the workload.
+    pub kind: WorkloadKind,
+    /// state is the state of this workload.
+    pub state: State,
+    /// score is the score of this workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub score: Option<String>,
+    /// labelledTemplate is the hash of the pod template when the workload was labelled with the revision. A later
+    /// template that still lacks its fills was not filled, and that is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub labelled_template: Option<String>,
+}
+
+/// Each entry is the verdict of one default on one workload.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DefaultStatus {
+    /// name is the name of the default in the path.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// workload is what the workload is called within the service.
+    #[schemars(length(max = 63))]
+    pub workload: String,
+    /// state is the verdict.
+    pub state: VerdictState,
+    /// fieldManagers lists who owns a value in the default's place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 128)))]
+    pub field_managers: Vec<String>,
+    /// message says what the default waits for, or what is wrong: the field, the value and the fix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub message: Option<String>,
+}
+
+/// What is the case for one default on one workload. The order is the order of attention: worst first.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum VerdictState {
+    /// Not in place, and no rollout will bring it by itself.
+    #[default]
+    Missing,
+    /// Comes with a rollout that has not happened or not finished.
+    PendingRollout,
+    /// The team decided otherwise, as the path permits.
+    Overridden,
+    /// In the template and rolled out.
+    Applied,
+    /// The team's own value does it.
+    SatisfiedByTeam,
+}
