@@ -1,0 +1,217 @@
+//! Never worse than without us: when a leaf is not filled although it is absent, and not removed although it is ours.
+//!
+//! Each condition is data, so that the pure function evaluates and the compiler prints the very same thing. All of them
+//! speak of the team's view: the template without the road's own values. Otherwise two of our leaves could hold each
+//! other off in turns.
+
+use serde_json::{Value, json};
+
+use super::leaf::{EntryKey, Leaf, Place, Road};
+
+/// Where a condition looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The pod spec.
+    Pod,
+    /// The container that is being filled, or that [`Condition::InAnyContainer`] visits.
+    Container,
+}
+
+/// A condition on the team's view of a pod template.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// At least one holds. Empty: never.
+    Any(Vec<Condition>),
+    /// It does not hold.
+    Not(Box<Condition>),
+    /// The field is there.
+    Has(At, Vec<&'static str>),
+    /// The entry of a map is there.
+    HasEntry(At, Vec<&'static str>, String),
+    /// The field has this value.
+    Is(At, Vec<&'static str>, Value),
+    /// The list of texts has one of these.
+    Contains(At, Vec<&'static str>, Vec<&'static str>),
+    /// An entry of the list has this value in this field.
+    ListHas(At, &'static str, &'static str, Value),
+    /// The quantity in a map is greater than this one.
+    Exceeds(At, Vec<&'static str>, String, String),
+    /// A container or init container satisfies it.
+    InAnyContainer(Box<Condition>),
+    /// An annotation of the pod template begins with this.
+    Annotated(&'static str),
+}
+
+use Condition::{Annotated, Any, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, ListHas, Not};
+
+/// Fields of a container's securityContext that stand in the pod's too: there they are inherited.
+const INHERITED: [&str; 7] =
+    ["runAsNonRoot", "runAsUser", "runAsGroup", "seLinuxOptions", "windowsOptions", "seccompProfile", "appArmorProfile"];
+
+/// Fields that a Windows pod may not have.
+/// Source: `validateWindows` in the API server's pkg/apis/core/validation.
+const LINUX_ONLY: [&str; 17] = [
+    "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser",
+    "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy", "capabilities",
+    "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount", "hostUsers",
+];
+
+/// The leaf is left open while this holds, and a value of the road that stands there yields.
+#[must_use]
+pub fn yields(leaf: &Leaf, value: &Value, road: &Road) -> Condition {
+    let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
+    let mut when = match leaf.place {
+        Place::Pod => pod(&path, leaf, value),
+        Place::Containers | Place::InitContainers => container(&path, leaf, value, road),
+    };
+    let name = path.iter().copied().find(|n| *n != "securityContext").unwrap_or_default();
+    if LINUX_ONLY.contains(&name) || (leaf.place == Place::Pod && name == "shareProcessNamespace") {
+        when.push(Is(At::Pod, vec!["os", "name"], json!("windows")));
+    }
+    if name == "windowsOptions" {
+        when.push(Is(At::Pod, vec!["os", "name"], json!("linux")));
+    }
+    if name == "appArmorProfile" {
+        when.push(Annotated("container.apparmor.security.beta.kubernetes.io/"));
+    }
+    Any(when)
+}
+
+/// A value of the road stays while this holds: the team leans on it, and the API server would refuse it gone.
+#[must_use]
+pub fn held(leaf: &Leaf) -> Condition {
+    let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
+    match (leaf.place, &path[..], &leaf.entry) {
+        (Place::Pod, ["volumes"], Some(EntryKey(key))) => {
+            let name = key.first().and_then(|(_, text)| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+            Any(vec![
+                InAnyContainer(Box::new(ListHas(At::Container, "volumeMounts", "name", name.clone()))),
+                InAnyContainer(Box::new(ListHas(At::Container, "volumeDevices", "name", name))),
+            ])
+        }
+        (Place::Pod, ["hostUsers"], _) => {
+            InAnyContainer(Box::new(Is(At::Container, vec!["securityContext", "procMount"], json!("Unmasked"))))
+        }
+        _ => Any(Vec::new()),
+    }
+}
+
+fn pod(path: &[&str], leaf: &Leaf, value: &Value) -> Vec<Condition> {
+    let root_user = || Is(At::Container, vec!["securityContext", "runAsUser"], json!(0));
+    let unmasked = || Is(At::Container, vec!["securityContext", "procMount"], json!("Unmasked"));
+    let any = |c: Condition| InAnyContainer(Box::new(c));
+    match path {
+        ["securityContext", "runAsNonRoot"] if *value == json!(true) => {
+            vec![Is(At::Pod, vec!["securityContext", "runAsUser"], json!(0)), any(root_user())]
+        }
+        ["securityContext", "runAsUser"] if *value == json!(0) => vec![
+            Is(At::Pod, vec!["securityContext", "runAsNonRoot"], json!(true)),
+            any(Is(At::Container, vec!["securityContext", "runAsNonRoot"], json!(true))),
+        ],
+        ["securityContext", "sysctls"] => {
+            vec![Is(At::Pod, vec!["hostNetwork"], json!(true)), Is(At::Pod, vec!["hostIPC"], json!(true))]
+        }
+        ["hostUsers"] if *value == json!(false) => vec![
+            Is(At::Pod, vec!["hostNetwork"], json!(true)),
+            Is(At::Pod, vec!["hostPID"], json!(true)),
+            Is(At::Pod, vec!["hostIPC"], json!(true)),
+            any(Has(At::Container, vec!["volumeDevices"])),
+        ],
+        ["hostUsers"] => vec![any(unmasked())],
+        ["shareProcessNamespace"] if *value == json!(true) => vec![Is(At::Pod, vec!["hostPID"], json!(true))],
+        ["setHostnameAsFQDN"] => vec![Has(At::Pod, vec!["hostnameOverride"])],
+        ["topologySpreadConstraints"] => topology_key(leaf).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Two constraints on one key would be stricter than the one that the team chose.
+fn topology_key(leaf: &Leaf) -> Option<Condition> {
+    let EntryKey(key) = leaf.entry.as_ref()?;
+    let (_, text) = key.iter().find(|(field, _)| field == "topologyKey")?;
+    Some(ListHas(At::Pod, "topologySpreadConstraints", "topologyKey", serde_json::from_str(text).ok()?))
+}
+
+fn container(path: &[&str], leaf: &Leaf, value: &Value, road: &Road) -> Vec<Condition> {
+    let mut when = match path {
+        ["resources", rest @ ..] => resources(rest, leaf.place, value, road),
+        ["securityContext", field, ..] => security_context(field, path, value),
+        ["env"] => vec![Has(At::Container, vec!["envFrom"])],
+        ["ports"] => {
+            let same_name = value.get("name").map(|name| ListHas(At::Container, "ports", "name", name.clone()));
+            [Is(At::Pod, vec!["hostNetwork"], json!(true))].into_iter().chain(same_name).collect()
+        }
+        ["volumeMounts"] => mount(value, road),
+        ["lifecycle", "stopSignal"] => vec![Not(Box::new(Has(At::Pod, vec!["os", "name"])))],
+        _ => Vec::new(),
+    };
+    let only_sidecars = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
+    if leaf.place == Place::InitContainers && path.first().is_some_and(|name| only_sidecars.contains(name)) {
+        when.push(Not(Box::new(Is(At::Container, vec!["restartPolicy"], json!("Always")))));
+    }
+    when
+}
+
+/// Pods copy limits into absent requests, so that a request beside a limit would lower it; and a limit alone would raise
+/// the request. Where the pod level speaks, the containers are left alone.
+fn resources(rest: &[&str], place: Place, value: &Value, road: &Road) -> Vec<Condition> {
+    let mut when = vec![Has(At::Pod, vec!["resources"])];
+    match rest {
+        ["requests", name] => when.push(HasEntry(At::Container, vec!["resources", "limits"], (*name).to_owned())),
+        ["limits", name] => {
+            let name = (*name).to_owned();
+            let requests = vec!["resources", "requests"];
+            if road.find(place, &["resources", "requests", &name]).is_none_or(|l| l.wishes.iter().next().is_none()) {
+                when.push(Not(Box::new(HasEntry(At::Container, requests.clone(), name.clone()))));
+            }
+            if let Some(limit) = value.as_str() {
+                when.push(Exceeds(At::Container, requests, name, limit.to_owned()));
+            }
+        }
+        _ => {}
+    }
+    when
+}
+
+fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition> {
+    let own = |name: &'static str, value: Value| Is(At::Container, vec!["securityContext", name], value);
+    let pods = |name: &'static str, value: Value| Is(At::Pod, vec!["securityContext", name], value);
+    let sys_admin =
+        || Contains(At::Container, vec!["securityContext", "capabilities", "add"], vec!["SYS_ADMIN", "CAP_SYS_ADMIN"]);
+    let mut when = Vec::new();
+    if let Some(name) = INHERITED.iter().find(|name| **name == field) {
+        when.push(Has(At::Pod, vec!["securityContext", name]));
+    }
+    match (field, value) {
+        ("runAsNonRoot", Value::Bool(true)) => when.extend([own("runAsUser", json!(0)), pods("runAsUser", json!(0))]),
+        ("runAsUser", user) if *user == json!(0) => {
+            when.extend([own("runAsNonRoot", json!(true)), pods("runAsNonRoot", json!(true))]);
+        }
+        ("allowPrivilegeEscalation", Value::Bool(false)) => when.extend([own("privileged", json!(true)), sys_admin()]),
+        ("privileged", Value::Bool(true)) => when.push(own("allowPrivilegeEscalation", json!(false))),
+        ("capabilities", Value::Array(names))
+            if path.last() == Some(&"add") && names.iter().filter_map(Value::as_str).any(|n| n.ends_with("SYS_ADMIN")) =>
+        {
+            when.push(own("allowPrivilegeEscalation", json!(false)));
+        }
+        ("procMount", mount) if *mount == json!("Unmasked") => {
+            when.push(Not(Box::new(Is(At::Pod, vec!["hostUsers"], json!(false)))));
+        }
+        _ => {}
+    }
+    when
+}
+
+/// A mount needs its volume; the road's own volume counts only when this revision brings it.
+fn mount(value: &Value, road: &Road) -> Vec<Condition> {
+    let Some(name) = value.get("name").filter(|n| n.is_string()) else { return Vec::new() };
+    let key = EntryKey(vec![("name".into(), name.to_string())]);
+    let brought = road.0.iter().any(|l| {
+        l.leaf.place == Place::Pod && l.leaf.path == ["volumes"] && l.leaf.entry.as_ref() == Some(&key) && l.wishes.any.is_some()
+    });
+    let mut when = vec![Has(At::Container, vec!["volumeDevices"])];
+    if !brought {
+        when.push(Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))));
+    }
+    when
+}

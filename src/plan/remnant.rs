@@ -1,0 +1,109 @@
+//! What is left of the road's literal in a value that somebody else has begun to own.
+//!
+//! Server-side apply and `kubectl apply` merge by field: a team that writes a `tcpSocket` probe where the road had filled
+//! an `httpGet` one gets both handlers, and the API server refuses its request. Such a value counts as the team's; the
+//! parts of it that nobody but the road wrote leave in that same request. Not so where somebody edits the live object:
+//! who sends back what the road filled, with one change, means all of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::leaf::{EntryKey, Leaf, RoadLeaf};
+
+/// A member of a literal that the author of the path wrote, at any depth. What the API server added is no part: it adds
+/// it again.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Names from the leaf down.
+    pub path: Vec<String>,
+    /// The literal there, as the API server writes it.
+    pub value: Value,
+}
+
+impl Part {
+    /// What a manifest that has this part, with this value, contains. An object may be written in many ways: its name.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let name = self.path.last().map_or("", String::as_str);
+        match &self.value {
+            Value::Object(_) | Value::Array(_) => format!("\"{name}\":"),
+            scalar => format!("\"{name}\":{scalar}"),
+        }
+    }
+}
+
+/// Members of which a value can have only one: with a second one the API server refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Union {
+    /// One of these.
+    Of(&'static [&'static str]),
+    /// Any member but this one.
+    AllBut(&'static str),
+}
+
+impl Union {
+    /// The union that a leaf is, if any. Source: the API server's pkg/apis/core/validation.
+    #[must_use]
+    pub fn of(leaf: &Leaf) -> Option<Self> {
+        match leaf.path.last()?.as_str() {
+            "livenessProbe" | "readinessProbe" | "startupProbe" | "postStart" | "preStop" => {
+                Some(Self::Of(&["exec", "grpc", "httpGet", "sleep", "tcpSocket"]))
+            }
+            "env" => Some(Self::Of(&["value", "valueFrom"])),
+            "resourceClaims" | "volumes" => Some(Self::AllBut("name")),
+            _ => None,
+        }
+    }
+
+    /// The union that a part is a member of, and its name there.
+    #[must_use]
+    pub fn with<'a>(leaf: &Leaf, part: &'a Part) -> Option<(Self, &'a str)> {
+        let [member] = part.path.as_slice() else { return None };
+        Self::of(leaf).filter(|union| union.has(member)).map(|union| (union, member.as_str()))
+    }
+
+    /// Whether a member is one of it.
+    #[must_use]
+    pub fn has(self, member: &str) -> bool {
+        match self {
+            Self::Of(members) => members.contains(&member),
+            Self::AllBut(other) => member != other,
+        }
+    }
+}
+
+/// The parts of a literal: `written` by the author, `canonical` in the API server's words. Parents first; keys of
+/// entries stay out, they are everybody's.
+#[must_use]
+pub fn parts(leaf: &Leaf, written: &Value, canonical: &Value) -> Vec<Part> {
+    let mut found = Vec::new();
+    walk(&mut Vec::new(), written, canonical, &mut found);
+    if let Some(EntryKey(key)) = &leaf.entry {
+        found.retain(|part| !key.iter().any(|(field, _)| part.path[0] == *field));
+    }
+    found
+}
+
+fn walk(at: &mut Vec<String>, written: &Value, canonical: &Value, found: &mut Vec<Part>) {
+    let (Value::Object(written), Value::Object(canonical)) = (written, canonical) else { return };
+    for (name, value) in written {
+        let Some(canonical) = canonical.get(name) else { continue };
+        at.push(name.clone());
+        found.push(Part { path: at.clone(), value: canonical.clone() });
+        walk(at, value, canonical, found);
+        at.pop();
+    }
+}
+
+/// The parts of a line that stand in `value` and are the road's: the highest ones.
+pub fn remnants<'a>(line: &'a RoadLeaf, value: &Value, is_roads: impl Fn(&Part) -> bool) -> Vec<&'a Part> {
+    let mut found: Vec<&Part> = Vec::new();
+    for part in &line.parts {
+        let here = part.path.iter().try_fold(value, |at, name| at.get(name));
+        let inside = found.iter().any(|above| part.path.starts_with(&above.path));
+        if here == Some(&part.value) && !inside && is_roads(part) {
+            found.push(part);
+        }
+    }
+    found
+}

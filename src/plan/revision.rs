@@ -1,0 +1,173 @@
+//! A revision of a path: everything that services on it need, as a ControllerRevision keeps it.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::leaf::Road;
+use super::pod_template::{InvalidDefault, collect};
+use crate::api::{GoldenPath, PathDefault, Reason, Timing};
+use crate::cel::{Check, CheckError};
+
+/// A snapshot of a path's defaults and the road that they make.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Revision {
+    /// Name: the path's name and a hash of its content; the value of the revision label.
+    pub name: String,
+    /// Name of the path.
+    pub path: String,
+    /// Version of the path, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The defaults, without their templates.
+    pub rules: Vec<Rule>,
+    /// What the defaults fill.
+    pub road: Road,
+}
+
+/// One default of a revision.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Rule {
+    /// Name of the default.
+    pub name: String,
+    /// When its values arrive.
+    #[serde(default)]
+    pub timing: Timing,
+    /// Share of the score.
+    pub weight: i32,
+    /// CEL expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// What a team can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// Why a path cannot be compiled. The text names the field, the value and the fix.
+#[derive(thiserror::Error, Debug)]
+pub enum InvalidPath {
+    /// A `podTemplate`.
+    #[error(transparent)]
+    InvalidDefault(#[from] InvalidDefault),
+    /// A `check`.
+    #[error("defaults[{default}].check: {error}")]
+    InvalidCheck {
+        /// Name of the default.
+        default: String,
+        /// What the CEL engine says.
+        error: CheckError,
+    },
+    /// The stage does not permit adoption.
+    #[error("stage: {stage}: nobody can take the path yet; set stage: Preview or Stable")]
+    StageNotAdoptable {
+        /// The stage.
+        stage: String,
+    },
+    /// Another path claims the kind.
+    #[error("defaultFor: {kind}: GoldenPath {other} is older and claims it; remove it here or there")]
+    DefaultForTaken {
+        /// The kind.
+        kind: String,
+        /// The older path.
+        other: String,
+    },
+}
+
+impl InvalidPath {
+    /// The condition's reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::InvalidDefault(_) => Reason::InvalidDefault,
+            Self::InvalidCheck { .. } => Reason::InvalidCheck,
+            Self::StageNotAdoptable { .. } => Reason::StageNotAdoptable,
+            Self::DefaultForTaken { .. } => Reason::DefaultForTaken,
+        }
+    }
+}
+
+impl Revision {
+    /// The revision that a path's spec asks for, with the literals as its author wrote them.
+    pub fn draft(path: &GoldenPath) -> Result<Self, InvalidPath> {
+        let name = path.metadata.name.clone().unwrap_or_default();
+        if !path.spec.stage.adoptable() {
+            return Err(InvalidPath::StageNotAdoptable { stage: format!("{:?}", path.spec.stage) });
+        }
+        let mut road = Road::default();
+        for default in &path.spec.defaults {
+            collect(default, &mut road)?;
+            if let Some(source) = &default.check {
+                let invalid = |error| InvalidPath::InvalidCheck { default: default.name.clone(), error };
+                Check::compile(source).map_err(invalid)?;
+            }
+        }
+        Ok(Self {
+            name: format!("{name}-{}", content_hash(path)),
+            path: name,
+            version: path.spec.version.clone(),
+            rules: path.spec.defaults.iter().map(Rule::of).collect(),
+            road,
+        })
+    }
+
+    /// The timing of a default.
+    #[must_use]
+    pub fn timing(&self, default: &str) -> Timing {
+        self.rules.iter().find(|r| r.name == default).map(|r| r.timing).unwrap_or_default()
+    }
+}
+
+impl Rule {
+    fn of(default: &PathDefault) -> Self {
+        Self {
+            name: default.name.clone(),
+            timing: default.timing,
+            weight: default.weight,
+            check: default.check.clone(),
+            hint: default.hint.clone(),
+        }
+    }
+}
+
+/// The older of two objects that claim the same thing keeps it: by creation, then by name.
+#[must_use]
+pub fn claims_first(a: &kube::core::ObjectMeta, b: &kube::core::ObjectMeta) -> bool {
+    let key = |m: &kube::core::ObjectMeta| {
+        (m.creation_timestamp.as_ref().map(|t| t.0), m.namespace.clone(), m.name.clone())
+    };
+    key(a) < key(b)
+}
+
+/// Refuses a `defaultFor` that an older path claims.
+pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) -> Result<(), InvalidPath> {
+    for other in all.iter().filter(|o| o.metadata.uid != path.metadata.uid && claims_first(&o.metadata, &path.metadata)) {
+        if let Some(kind) = path.spec.default_for.iter().find(|k| other.spec.default_for.contains(k)) {
+            let other = other.metadata.name.clone().unwrap_or_default();
+            return Err(InvalidPath::DefaultForTaken { kind: kind.to_string(), other });
+        }
+    }
+    Ok(())
+}
+
+/// Hash of what a revision does. A hint is not part of it: a better sentence moves nobody.
+fn content_hash(path: &GoldenPath) -> String {
+    let defaults: Vec<Value> = path
+        .spec
+        .defaults
+        .iter()
+        .map(|d| json!([d.name, d.timing, d.weight, d.pod_template, d.check]))
+        .collect();
+    let content = json!([path.spec.version, defaults]);
+    hex(&Sha256::digest(content.to_string().as_bytes())[..5])
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}

@@ -1,0 +1,81 @@
+//! Whether a workload runs what its template says, and what it waits for.
+
+use serde_json::Value;
+
+use crate::api::WorkloadKind;
+
+/// Why the current template does not run everywhere yet; `None` when it does.
+///
+/// The rules are those of `kubectl rollout status`. A CronJob has no rollout: the next job runs the template.
+#[must_use]
+pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
+    let int = |path: &str| object.pointer(path).and_then(Value::as_i64);
+    let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
+    if kind == WorkloadKind::CronJob {
+        return None;
+    }
+    if object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
+        return Some("the rollout is paused".to_owned());
+    }
+    if status("observedGeneration") < int("/metadata/generation").unwrap_or(0) {
+        return Some("the rollout has not begun".to_owned());
+    }
+    let wanted = int("/spec/replicas").unwrap_or(1);
+    let (updated, of, available) = match kind {
+        WorkloadKind::Deployment => {
+            if status("replicas") > status("updatedReplicas") && status("updatedReplicas") >= wanted {
+                let old = status("replicas") - status("updatedReplicas");
+                return Some(format!("{old} old pods are still ending"));
+            }
+            (status("updatedReplicas"), wanted, status("availableReplicas"))
+        }
+        WorkloadKind::StatefulSet => {
+            let revision = |field: &str| object.pointer(&format!("/status/{field}")).and_then(Value::as_str);
+            let updated =
+                if revision("currentRevision") == revision("updateRevision") { wanted } else { status("updatedReplicas") };
+            (updated, wanted, status("availableReplicas"))
+        }
+        _ => {
+            let wanted = status("desiredNumberScheduled");
+            (status("updatedNumberScheduled"), wanted, status("numberAvailable"))
+        }
+    };
+    if updated < of {
+        let on_delete = ["/spec/updateStrategy/type", "/spec/strategy/type"]
+            .iter()
+            .any(|path| object.pointer(path).and_then(Value::as_str) == Some("OnDelete"));
+        let who = if on_delete { "; the strategy is OnDelete, so pods must be deleted by hand" } else { "" };
+        return Some(format!("{updated} of {of} pods run the new template{who}"));
+    }
+    (available < of).then(|| format!("{available} of {of} pods are available"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::done(json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}), None)]
+    #[case::not_begun(json!({"observedGeneration": 1}), Some("the rollout has not begun"))]
+    #[case::half(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 1, "availableReplicas": 3}), Some("1 of 3 pods run the new template"))]
+    #[case::old_pods(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 3, "availableReplicas": 3}), Some("1 old pods are still ending"))]
+    #[case::unavailable(json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 2}), Some("2 of 3 pods are available"))]
+    fn a_deployment_says_what_it_waits_for(#[case] status: Value, #[case] expected: Option<&str>) {
+        let object = json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": status});
+        assert_eq!(waits_for(WorkloadKind::Deployment, &object).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_stateful_set_on_delete_says_who_must_act() {
+        let object = json!({
+            "metadata": {"generation": 2},
+            "spec": {"replicas": 2, "updateStrategy": {"type": "OnDelete"}},
+            "status": {"observedGeneration": 2, "currentRevision": "a", "updateRevision": "b", "availableReplicas": 2},
+        });
+        let text = waits_for(WorkloadKind::StatefulSet, &object).unwrap();
+        assert_eq!(text, "0 of 2 pods run the new template; the strategy is OnDelete, so pods must be deleted by hand");
+    }
+}

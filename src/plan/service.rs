@@ -1,0 +1,317 @@
+//! The plan for one PlatformService: what to do to each of its workloads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::revision::{Revision, hex};
+use super::rollout::waits_for;
+use super::verdict::{has_gaps, is_skipped};
+use crate::api::{DeletionPolicy, Mode, PlatformService, Reason, Timing, Workload, WorkloadKind, labels};
+
+/// What was observed about a service.
+#[derive(Clone, Debug)]
+pub struct ServiceFacts {
+    /// The service.
+    pub service: Arc<PlatformService>,
+    /// Its namespace's object.
+    pub namespace: Value,
+    /// The operator's own namespace.
+    pub operator_namespace: String,
+    /// Its path.
+    pub path: PathFacts,
+    /// Its workloads, in the order of the spec.
+    pub workloads: Vec<WorkloadFacts>,
+}
+
+/// The path of a service.
+#[derive(Clone, Debug)]
+pub enum PathFacts {
+    /// Proved and in force.
+    Ready(Arc<Revision>),
+    /// There is none of that name.
+    NotFound(String),
+    /// None is named, and none claims the kind.
+    NoDefault(WorkloadKind),
+    /// It cannot be used: name and why.
+    NotReady(String, String),
+}
+
+/// One workload of a service.
+#[derive(Clone, Debug)]
+pub struct WorkloadFacts {
+    /// The line of the spec.
+    pub workload: Workload,
+    /// The live object, if there is one.
+    pub object: Option<Value>,
+    /// An older service that names the same workload.
+    pub claimed_by: Option<String>,
+}
+
+/// What to do to one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// Dry-run, then label.
+    Adopt(BTreeMap<String, String>),
+    /// Label: it is adopted already.
+    Move(BTreeMap<String, String>),
+    /// Ask the API server to fill now.
+    Fill(String),
+    /// Hand it to the release policy of a path.
+    Release(String),
+}
+
+/// Why a workload cannot be adopted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The condition's reason.
+    pub reason: Reason,
+    /// What stands in the way, and what to do.
+    pub message: String,
+}
+
+/// The plan for one workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadPlan {
+    /// What to do.
+    pub action: Action,
+    /// Why nothing can be done.
+    pub blocker: Option<Blocker>,
+}
+
+/// Decides about every workload of a service.
+#[must_use]
+pub fn plan(facts: &ServiceFacts) -> Vec<WorkloadPlan> {
+    facts
+        .workloads
+        .iter()
+        .map(|workload| match blocker(facts, workload) {
+            Some(blocker) => WorkloadPlan { action: Action::Nothing, blocker: Some(blocker) },
+            None => WorkloadPlan { action: decide(facts, workload), blocker: None },
+        })
+        .collect()
+}
+
+fn blocker(facts: &ServiceFacts, workload: &WorkloadFacts) -> Option<Blocker> {
+    let reference = &workload.workload.reference;
+    let who = format!("workloads[{}]: {} {}", workload.workload.name, reference.kind, reference.name);
+    let namespace = facts.service.metadata.namespace.as_deref().unwrap_or_default();
+    let blocked = |reason, message: String| Some(Blocker { reason, message });
+    if labels::EXCLUDED_NAMESPACES.contains(&namespace) || namespace == facts.operator_namespace {
+        let text = format!("namespace {namespace} is excluded, nothing in it is ever touched; delete this PlatformService");
+        return blocked(Reason::NamespaceExcluded, text);
+    }
+    if let Some(version) = &reference.api_version
+        && version != reference.kind.api_version()
+    {
+        let text = format!("{who}: apiVersion {version} has no such kind; write {}", reference.kind.api_version());
+        return blocked(Reason::WorkloadNotFound, text);
+    }
+    if let Some(other) = &workload.claimed_by {
+        let text = format!("{who}: PlatformService {other} is older and has claimed it; remove it here or there");
+        return blocked(Reason::WorkloadClaimed, text);
+    }
+    let Some(object) = &workload.object else {
+        let text = format!("{who}: not found in namespace {namespace}; it is adopted as soon as it appears");
+        return blocked(Reason::WorkloadNotFound, text);
+    };
+    if let Some(owner) = controller_of(object) {
+        let text = format!("{who}: it belongs to {owner}, which manages it; set the defaults there");
+        return blocked(Reason::WorkloadManaged, text);
+    }
+    None
+}
+
+/// The controller that owns an object: `Kind name`.
+#[must_use]
+pub fn controller_of(object: &Value) -> Option<String> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|o| o.get("controller") == Some(&Value::Bool(true)))?;
+    let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or("?");
+    Some(format!("{} {}", text("kind"), text("name")))
+}
+
+/// A label of an object.
+#[must_use]
+pub fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/labels")?.get(name)?.as_str()
+}
+
+fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
+    let (spec, Some(object)) = (&facts.service.spec, &workload.object) else { return Action::Nothing };
+    if spec.suspend {
+        return Action::Nothing;
+    }
+    let (path, revision) = (label(object, labels::PATH), label(object, labels::REVISION));
+    let leaving = path.is_some_and(|p| revision == Some(labels::release_revision(p).as_str()));
+    if spec.mode == Mode::Observe {
+        return match path {
+            Some(path) if !leaving => Action::Release(path.to_owned()),
+            _ => Action::Nothing,
+        };
+    }
+    let target = match (&facts.path, path) {
+        (PathFacts::Ready(target), _) => target,
+        // the path is deleted: its release policy stays until the last workload has left
+        (PathFacts::NotFound(name), Some(path)) if path == name && !leaving => return Action::Release(path.to_owned()),
+        _ => return Action::Nothing,
+    };
+    match path {
+        // two rollouts instead of one: the old road's values leave first
+        Some(path) if path != target.path => {
+            if leaving { Action::Nothing } else { Action::Release(path.to_owned()) }
+        }
+        Some(_) => {
+            let wanted = wanted_labels(facts, target);
+            if wanted.iter().all(|(name, value)| label(object, name) == Some(value)) && !lost_undo(object, &wanted) {
+                fill(facts, workload, object, target)
+            } else {
+                Action::Move(wanted)
+            }
+        }
+        None => Action::Adopt(wanted_labels(facts, target)),
+    }
+}
+
+/// `on-delete` stands although the service does not ask for it any more.
+fn lost_undo(object: &Value, wanted: &BTreeMap<String, String>) -> bool {
+    label(object, labels::ON_DELETE).is_some() && !wanted.contains_key(labels::ON_DELETE)
+}
+
+/// The labels of an adopted workload.
+fn wanted_labels(facts: &ServiceFacts, target: &Revision) -> BTreeMap<String, String> {
+    let service = facts.service.metadata.name.clone().unwrap_or_default();
+    let mut wanted = BTreeMap::from([
+        (labels::SERVICE.to_owned(), service),
+        (labels::PATH.to_owned(), target.path.clone()),
+        (labels::REVISION.to_owned(), target.name.clone()),
+    ]);
+    if facts.service.spec.deletion_policy == DeletionPolicy::Undo {
+        wanted.insert(labels::ON_DELETE.to_owned(), "Undo".to_owned());
+    }
+    wanted
+}
+
+/// One rollout a revision where an open default says `Immediate`, or where a workload was created anew under a name
+/// that its service had claimed already and its first rollout is not over: nothing that runs is restarted then.
+fn fill(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: &Revision) -> Action {
+    let kind = workload.workload.reference.kind;
+    let annotation = object.pointer("/metadata/annotations").and_then(|a| a.get(labels::FILL)).and_then(Value::as_str);
+    if annotation == Some(target.name.as_str()) || is_skipped(object) {
+        return Action::Nothing;
+    }
+    let gaps = super::gaps::gaps(kind, object, &target.road);
+    let immediate = gaps
+        .iter()
+        .any(|g| g.adds().is_some() && g.wish.is_some_and(|w| target.timing(&w.default) == Timing::Immediate));
+    let anew = is_new_under_claim(facts, object) && waits_for(kind, object).is_some() && has_gaps(kind, object, target);
+    if immediate || anew { Action::Fill(target.name.clone()) } else { Action::Nothing }
+}
+
+fn is_new_under_claim(facts: &ServiceFacts, object: &Value) -> bool {
+    let created = object.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+    let Some(created) = created.and_then(|t| t.parse::<Timestamp>().ok()) else { return false };
+    let claimed = facts.service.metadata.creation_timestamp.as_ref().map(|t| t.0);
+    object.pointer("/metadata/generation") == Some(&Value::from(1)) && claimed.is_some_and(|claimed| claimed < created)
+}
+
+/// The pod template of a workload.
+#[must_use]
+pub fn template(kind: WorkloadKind, object: &Value) -> &Value {
+    kind.template_path().iter().try_fold(object, |at, name| at.get(name)).unwrap_or(&Value::Null)
+}
+
+/// A short hash of a pod template.
+#[must_use]
+pub fn template_hash(kind: WorkloadKind, object: &Value) -> String {
+    hex(&Sha256::digest(template(kind, object).to_string().as_bytes())[..5])
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{PlatformServiceSpec, WorkloadRef};
+
+    const TARGET: &str = "web-0123456789";
+
+    fn facts(spec: PlatformServiceSpec, namespace: &str, object: Value) -> ServiceFacts {
+        let reference = WorkloadRef { kind: WorkloadKind::Deployment, name: "api".into(), api_version: None };
+        let workload = Workload { name: "api".into(), reference };
+        let mut service = PlatformService::new("shop", spec);
+        service.metadata.namespace = Some(namespace.into());
+        let revision = Revision { name: TARGET.into(), path: "web".into(), ..Revision::default() };
+        ServiceFacts {
+            service: Arc::new(service),
+            namespace: Value::Null,
+            operator_namespace: "goldenpath-system".into(),
+            path: PathFacts::Ready(Arc::new(revision)),
+            workloads: vec![WorkloadFacts { workload, object: Some(object).filter(|o| !o.is_null()), claimed_by: None }],
+        }
+    }
+
+    fn labelled(path: &str, revision: &str) -> Value {
+        json!({"metadata": {"labels": {labels::SERVICE: "shop", labels::PATH: path, labels::REVISION: revision}}})
+    }
+
+    fn observing() -> PlatformServiceSpec {
+        PlatformServiceSpec { mode: Mode::Observe, ..Default::default() }
+    }
+
+    fn suspended() -> PlatformServiceSpec {
+        PlatformServiceSpec { suspend: true, ..Default::default() }
+    }
+
+    #[rstest]
+    #[case::unlabelled(Default::default(), json!({"metadata": {}}), "Adopt")]
+    #[case::in_place(Default::default(), labelled("web", TARGET), "Nothing")]
+    #[case::older_revision(Default::default(), labelled("web", "web-old"), "Move")]
+    #[case::back_from_observe(Default::default(), labelled("web", "web-release"), "Move")]
+    #[case::other_path(Default::default(), labelled("old", "old-1"), "Release")]
+    #[case::other_path_on_its_way_out(Default::default(), labelled("old", "old-release"), "Nothing")]
+    #[case::observe_from_the_start(observing(), json!({"metadata": {}}), "Nothing")]
+    #[case::observe_after_default(observing(), labelled("web", TARGET), "Release")]
+    #[case::observe_on_its_way_out(observing(), labelled("web", "web-release"), "Nothing")]
+    #[case::suspended(suspended(), json!({"metadata": {}}), "Nothing")]
+    fn a_workload_moves_by_its_labels(#[case] spec: PlatformServiceSpec, #[case] object: Value, #[case] expected: &str) {
+        let plan = plan(&facts(spec, "ns", object)).remove(0);
+        let action = format!("{:?}", plan.action);
+        assert_eq!(action.split('(').next(), Some(expected), "{action}");
+    }
+
+    #[rstest]
+    #[case::kube_system("kube-system", json!({"metadata": {}}), Reason::NamespaceExcluded)]
+    #[case::the_operators_own("goldenpath-system", json!({"metadata": {}}), Reason::NamespaceExcluded)]
+    #[case::absent("ns", Value::Null, Reason::WorkloadNotFound)]
+    #[case::managed("ns", json!({"metadata": {"ownerReferences": [{"controller": true, "kind": "Postgres", "name": "db"}]}}), Reason::WorkloadManaged)]
+    fn what_cannot_be_adopted_is_left_alone_with_a_reason(#[case] namespace: &str, #[case] object: Value, #[case] reason: Reason) {
+        let plan = plan(&facts(PlatformServiceSpec::default(), namespace, object)).remove(0);
+        assert_eq!((plan.action, plan.blocker.map(|b| b.reason)), (Action::Nothing, Some(reason)));
+    }
+
+    #[test]
+    fn a_deleted_path_releases_what_followed_it() {
+        let mut facts = facts(PlatformServiceSpec::default(), "ns", labelled("web", TARGET));
+        facts.path = PathFacts::NotFound("web".into());
+        assert_eq!(plan(&facts)[0].action, Action::Release("web".into()));
+        facts.path = PathFacts::NotReady("web".into(), "proving".into());
+        assert_eq!(plan(&facts)[0].action, Action::Nothing);
+    }
+
+    #[test]
+    fn undo_is_written_into_the_labels_and_taken_out_again() {
+        let undo = PlatformServiceSpec { deletion_policy: DeletionPolicy::Undo, ..Default::default() };
+        let Action::Move(wanted) = plan(&facts(undo, "ns", labelled("web", TARGET))).remove(0).action else { panic!() };
+        assert_eq!(wanted.get(labels::ON_DELETE).map(String::as_str), Some("Undo"));
+        let mut object = labelled("web", TARGET);
+        object["metadata"]["labels"][labels::ON_DELETE] = json!("Undo");
+        assert!(matches!(plan(&facts(Default::default(), "ns", object))[0].action, Action::Move(_)));
+    }
+}

@@ -1,0 +1,211 @@
+//! The status of a PlatformService, from facts and from what came of the plan.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use crate::plan::revision::Revision;
+use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
+use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
+use crate::api::{
+    Adoption, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
+    VerdictState, WorkloadStatus, labels,
+};
+use super::{Finding, merge, whole_second};
+
+/// Most verdicts that a status lists.
+const MAX_DEFAULTS: usize = 64;
+/// Most field managers that a verdict lists.
+const MAX_MANAGERS: usize = 8;
+
+/// What came of the plan for one workload.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The object as it is now.
+    pub object: Option<Value>,
+    /// Why it could not be adopted.
+    pub blocker: Option<Blocker>,
+    /// What the API server answered when it refused.
+    pub refused: Option<String>,
+    /// Labels were written just now.
+    pub labelled: bool,
+}
+
+struct Evaluated {
+    status: WorkloadStatus,
+    verdicts: Vec<Verdict>,
+}
+
+/// The status that a service should have.
+#[must_use]
+pub fn service_status(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> PlatformServiceStatus {
+    let before = facts.service.status.clone().unwrap_or_default();
+    let revision = match &facts.path {
+        PathFacts::Ready(revision) => Some(revision.as_ref()),
+        _ => None,
+    };
+    let same_revision = revision.is_some_and(|r| before.golden_path.as_ref().is_some_and(|p| p.revision == r.name));
+    let evaluated: Vec<Evaluated> = facts
+        .workloads
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(workload, outcome)| evaluate(facts, workload, outcome, revision?, same_revision))
+        .collect();
+    let findings = [ready(facts, outcomes, revision), adopted(&evaluated, facts)];
+    let adoption = adoption(&before, &evaluated, now);
+    let defaults = default_statuses(&evaluated);
+    PlatformServiceStatus {
+        observed_generation: facts.service.metadata.generation,
+        team: Some(team(facts)),
+        // what it followed stays on show while the path is away
+        golden_path: match revision {
+            Some(r) => Some(GoldenPathStatusRef { name: r.path.clone(), version: r.version.clone(), revision: r.name.clone() }),
+            None => before.golden_path.clone(),
+        },
+        adoption: Some(adoption),
+        defaults_total: Some(i64::try_from(defaults.len()).unwrap_or(i64::MAX)),
+        defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
+        workloads: evaluated.into_iter().map(|e| e.status).collect(),
+        conditions: merge(&before.conditions, &findings, facts.service.metadata.generation, now),
+    }
+}
+
+fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, revision: &Revision, same: bool) -> Option<Evaluated> {
+    let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
+    let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
+    let before = facts.service.status.as_ref().and_then(|s| s.workloads.iter().find(|w| w.name == *name));
+    let hash = template_hash(kind, object);
+    let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
+    // after a break-glass nothing comes back before the next rollout, so that rollout is counted from there
+    let anew = outcome.labelled || is_skipped(object) || !same;
+    let labelled_template = ours.then(|| {
+        before.and_then(|b| b.labelled_template.clone()).filter(|_| !anew).unwrap_or_else(|| hash.clone())
+    });
+    let standing = if let Some(message) = &outcome.refused {
+        Standing::NotLabelled(message.clone())
+    } else if ours {
+        let changed = labelled_template.as_ref() != Some(&hash);
+        if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
+    } else if label(object, labels::PATH).is_some() {
+        Standing::Leaving
+    } else if facts.service.spec.mode == Mode::Observe {
+        Standing::Observed
+    } else if facts.service.spec.suspend {
+        Standing::NotLabelled("suspend: true, so the workload is not labelled".to_owned())
+    } else {
+        Standing::Adopted
+    };
+    let verdicts = verdicts(Subjected { kind, object, namespace: &facts.namespace }, revision, &standing);
+    let status = WorkloadStatus {
+        name: name.clone(),
+        kind,
+        state: state(&verdicts, &standing, before.filter(|_| same).map(|b| b.state)),
+        score: Some(score(verdicts.iter())),
+        labelled_template,
+    };
+    Some(Evaluated { status, verdicts })
+}
+
+fn team(facts: &ServiceFacts) -> String {
+    let declared = facts.service.spec.team.clone();
+    let of_workload = || {
+        let mut objects = facts.workloads.iter().filter_map(|w| w.object.as_ref());
+        objects.find_map(|o| label(o, labels::TEAM).map(ToOwned::to_owned))
+    };
+    let of_namespace = || label(&facts.namespace, labels::TEAM).map(ToOwned::to_owned);
+    declared.or_else(of_workload).or_else(of_namespace).unwrap_or_else(|| "unowned".to_owned())
+}
+
+fn adoption(before: &PlatformServiceStatus, evaluated: &[Evaluated], now: Timestamp) -> Adoption {
+    let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted];
+    let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
+    let was = before.adoption.clone().unwrap_or_default();
+    Adoption {
+        state,
+        score: (!evaluated.is_empty()).then(|| score(evaluated.iter().flat_map(|e| &e.verdicts))),
+        adopted_at: was.adopted_at.or_else(|| (state == State::Adopted).then(|| whole_second(now))),
+    }
+}
+
+fn default_statuses(evaluated: &[Evaluated]) -> Vec<DefaultStatus> {
+    let mut all: Vec<DefaultStatus> = evaluated
+        .iter()
+        .flat_map(|e| e.verdicts.iter().map(move |v| (e, v)))
+        .map(|(e, verdict)| DefaultStatus {
+            name: verdict.default.clone(),
+            workload: e.status.name.clone(),
+            state: verdict.state,
+            field_managers: verdict.managers.iter().take(MAX_MANAGERS).cloned().collect(),
+            message: verdict.message.as_ref().map(|m| m.chars().take(512).collect()),
+        })
+        .collect();
+    all.sort_by(|a, b| (a.state, &a.workload, &a.name).cmp(&(b.state, &b.workload, &b.name)));
+    all
+}
+
+fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>) -> Finding {
+    let bad = |reason, message: String| Finding::bad(ConditionType::Ready, reason, message);
+    let blocked: Vec<&Blocker> = outcomes.iter().filter_map(|o| o.blocker.as_ref()).collect();
+    if let Some(first) = blocked.first() {
+        let more = if blocked.len() > 1 { format!(" (and {} more)", blocked.len() - 1) } else { String::new() };
+        return bad(first.reason, format!("{}{more}", first.message));
+    }
+    match &facts.path {
+        PathFacts::NotFound(name) => {
+            return bad(Reason::PathNotFound, format!("goldenPathRef.name: GoldenPath {name} does not exist; see kubectl get goldenpaths"));
+        }
+        PathFacts::NoDefault(kind) => {
+            let text = format!("no GoldenPath names {kind} in defaultFor; set goldenPathRef, or ask the platform team");
+            return bad(Reason::NoDefaultPath, text);
+        }
+        PathFacts::NotReady(name, why) => {
+            return bad(Reason::PathNotReady, format!("GoldenPath {name} cannot be taken yet: {why}"));
+        }
+        PathFacts::Ready(_) => {}
+    }
+    let names = || facts.workloads.iter().zip(outcomes);
+    if let Some((workload, refused)) = names().find_map(|(w, o)| Some((w, o.refused.as_ref()?))) {
+        return bad(Reason::ApiServerRefused, format!("workloads[{}]: {refused}", workload.workload.name));
+    }
+    if facts.service.spec.suspend {
+        let text = "suspend: true, nothing is written for this service; filled values stay";
+        return Finding::good(ConditionType::Ready, Reason::Suspended, text);
+    }
+    let (count, path) = (facts.workloads.len(), revision.map(|r| r.path.as_str()).unwrap_or_default());
+    let noun = if count == 1 { "workload follows" } else { "workloads follow" };
+    Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}"))
+}
+
+fn adopted(evaluated: &[Evaluated], facts: &ServiceFacts) -> Finding {
+    let all = || evaluated.iter().flat_map(|e| &e.verdicts);
+    let count = |state| all().filter(|v| v.state == state).count();
+    let (missing, pending) = (count(VerdictState::Missing), count(VerdictState::PendingRollout));
+    let total = all().count();
+    let states: Vec<State> = evaluated.iter().map(|e| e.status.state).collect();
+    if evaluated.is_empty() {
+        return Finding::bad(ConditionType::Adopted, Reason::NotStarted, "no workload has been evaluated");
+    }
+    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Adopted) {
+        let text = format!("all {total} defaults are in place");
+        return Finding::good(ConditionType::Adopted, Reason::Adopted, text);
+    }
+    let reason = if states.contains(&State::Drifted) {
+        Reason::Drifted
+    } else if states.contains(&State::Migrating) || states.contains(&State::Adopted) {
+        Reason::Migrating
+    } else {
+        Reason::Observing
+    };
+    let mut parts = Vec::new();
+    if pending > 0 {
+        parts.push(format!("{pending} of {total} defaults wait for a rollout"));
+    }
+    if missing > 0 {
+        let first = all().find(|v| v.state == VerdictState::Missing);
+        let why = first.and_then(|v| Some(format!(", first {}: {}", v.default, v.message.as_ref()?))).unwrap_or_default();
+        parts.push(format!("{missing} of {total} are missing{why}"));
+    }
+    if parts.is_empty() {
+        parts.push(format!("{} of {} workloads are evaluated", evaluated.len(), facts.workloads.len()));
+    }
+    Finding::bad(ConditionType::Adopted, reason, parts.join("; "))
+}
