@@ -1,0 +1,134 @@
+//! From a road to admission objects.
+
+use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicy;
+use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicyBinding;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::names::Names;
+use super::{leaves, metadata, remnants};
+use crate::api::{WorkloadKind, labels};
+use crate::plan::leaf::Road;
+use crate::plan::revision::hex;
+
+/// Version of the compiler's output. Raise it with every change that makes another policy out of the same road.
+pub const COMPILER_VERSION: u32 = 1;
+
+/// Who the operator is: compiled into policies, so that its own label patches are not taken for somebody's mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Its user name, `system:serviceaccount:<namespace>:<name>` in a cluster.
+    pub username: String,
+    /// Its namespace, in which revisions are kept and policies are proved.
+    pub namespace: String,
+}
+
+/// A policy and the binding that puts it in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compiled {
+    /// The policy.
+    pub policy: MutatingAdmissionPolicy,
+    /// Its binding.
+    pub binding: MutatingAdmissionPolicyBinding,
+}
+
+impl Compiled {
+    /// Name of both.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.policy.metadata.name.as_deref().unwrap_or_default()
+    }
+}
+
+/// Compiles `road` for the workloads whose revision label is `revision`. With `release`, values and labels leave.
+pub fn compile(path: &str, revision: &str, road: &Road, release: bool, operator: &Operator) -> Result<Compiled, serde_json::Error> {
+    let spec = policy_spec(revision, road, release, operator);
+    let digest = Sha256::digest(spec.to_string().as_bytes());
+    let name = format!("goldenpath-{revision}-{}", hex(&digest[..4]));
+    let excluded: Vec<&str> = labels::EXCLUDED_NAMESPACES.into_iter().chain([operator.namespace.as_str()]).collect();
+    build(path, revision, &name, &spec, &json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}))
+}
+
+/// The copy that a policy is proved with: in force in the operator's namespace alone, and loud where the original would
+/// fail open without a word.
+pub fn proof(compiled: &Compiled, path: &str, revision: &str, operator: &Operator) -> Result<Compiled, serde_json::Error> {
+    let mut spec = serde_json::to_value(&compiled.policy.spec)?;
+    spec["failurePolicy"] = json!("Fail");
+    let name = format!("{}-proof", compiled.name());
+    let only = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [operator.namespace]});
+    build(path, revision, &name, &spec, &only)
+}
+
+/// Whether a policy was written by a newer compiler, whose output is not ours to touch.
+#[must_use]
+pub fn is_newer(policy: &MutatingAdmissionPolicy) -> bool {
+    let written_by = policy.metadata.annotations.as_ref().and_then(|a| a.get(labels::COMPILER));
+    written_by.and_then(|v| v.parse().ok()).is_some_and(|v: u32| v > COMPILER_VERSION)
+}
+
+fn build(path: &str, revision: &str, name: &str, spec: &Value, namespaces: &Value) -> Result<Compiled, serde_json::Error> {
+    let metadata = json!({
+        "name": name,
+        "labels": {labels::PATH: path, labels::REVISION: revision},
+        "annotations": {labels::COMPILER: COMPILER_VERSION.to_string()},
+    });
+    Ok(Compiled {
+        policy: serde_json::from_value(json!({"metadata": metadata, "spec": spec}))?,
+        binding: serde_json::from_value(json!({
+            "metadata": metadata,
+            "spec": {"policyName": name, "matchResources": {"namespaceSelector": {"matchExpressions": [namespaces]}}},
+        }))?,
+    })
+}
+
+fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) -> Value {
+    let names = Names::of(road);
+    let mut variables = metadata::variables();
+    variables.extend(leaves::variables(road, &names));
+    variables.extend(remnants::variables(&names));
+    let all = |operations: Vec<String>| operations.join("\n + ");
+    let (left, changes, additions) =
+        (all(remnants::changes(&names)), all(leaves::changes(&names)), all(leaves::additions(&names)));
+    let gated = |gate: &str, operations: &str| format!("(variables.{gate} ? {operations} : [])");
+    let changes = match (left.is_empty(), changes.is_empty()) {
+        (_, true) => "[]".to_owned(),
+        (true, false) => gated("anyRoads", &changes),
+        (false, false) => format!("{}\n + {}", gated("anyRemnants", &left), gated("anyRoads", &changes)),
+    };
+    let operations = if release {
+        format!("variables.changes ? {changes}\n + {}\n : {}", all(metadata::leave()), all(metadata::restore()))
+    } else {
+        let additions = if additions.is_empty() { "[]".to_owned() } else { additions };
+        format!("(variables.changes ? {changes}\n + {additions} : [])\n + {}", all(metadata::restore()))
+    };
+    json!({
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": {
+            "matchPolicy": "Equivalent",
+            "namespaceSelector": {},
+            "objectSelector": {"matchLabels": {labels::REVISION: revision}},
+            "resourceRules": resource_rules(),
+        },
+        "matchConditions": metadata::match_conditions(revision, &operator.username).into_iter()
+            .map(|c| json!({"name": c.name, "expression": c.expression})).collect::<Vec<_>>(),
+        "variables": variables.into_iter()
+            .map(|v| json!({"name": v.name, "expression": v.expression})).collect::<Vec<_>>(),
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": operations}}],
+    })
+}
+
+fn resource_rules() -> Value {
+    let rule = |group: &str, kinds: &[WorkloadKind]| {
+        json!({
+            "apiGroups": [group],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": kinds.iter().map(|k| k.plural()).collect::<Vec<_>>(),
+            "scope": "Namespaced",
+        })
+    };
+    let (apps, batch): (Vec<WorkloadKind>, Vec<WorkloadKind>) =
+        WorkloadKind::ALL.into_iter().partition(|kind| kind.api_version() == "apps/v1");
+    json!([rule("apps", &apps), rule("batch", &batch)])
+}

@@ -1,0 +1,231 @@
+//! The leaves of a road as CEL: one variable a decision, one operation a change.
+
+use super::cel_text::{any, literal, optional, pointer, string};
+use super::guard_text::{entry_matches, parenthesised, print};
+use super::lists;
+use super::names::Names;
+use crate::plan::guard::{Condition, held, yields};
+use crate::plan::leaf::{Leaf, Place, Road, Wishes};
+
+/// A variable of the policy.
+pub struct Variable {
+    pub name: String,
+    pub expression: String,
+}
+
+/// Variables that decide about every leaf of the road: a list of booleans a place, and for containers one by index.
+///
+/// Few variables and long lists, because the API server pays for each variable: one each a leaf took twice the time.
+pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
+    let each = |prefix: &str, decide: &dyn Fn(usize) -> String| {
+        each_place(prefix, &|place| names.in_place(place).map(decide).collect())
+    };
+    let mut variables = each("roads", &|n| is_roads(n, names));
+    variables.push(Variable { name: "anyRoads".to_owned(), expression: any_roads(names) });
+    variables.extend(each("wanted", &|n| is_wanted(n, road, names)));
+    variables.extend(lists::variables(names));
+    variables
+}
+
+/// A variable a place: its decisions, and for containers one list of them each.
+pub fn each_place(prefix: &str, decide: &dyn Fn(Place) -> Vec<String>) -> Vec<Variable> {
+    let of_place = |place: Place| {
+        let decisions = decide(place);
+        let list = format!("[{}]", decisions.join(", "));
+        let expression = match place.list() {
+            _ if decisions.is_empty() => return None,
+            None => list,
+            Some(containers) => format!("variables.{containers}.transformList(i, c, {list})"),
+        };
+        Some(Variable { name: format!("{prefix}{place:?}"), expression })
+    };
+    Place::ALL.into_iter().filter_map(of_place).collect()
+}
+
+fn any_roads(names: &Names<'_>) -> String {
+    let some = |place: Place| names.in_place(place).next().is_some();
+    any([
+        (Place::Pod, "variables.roadsPod.exists(x, x)"),
+        (Place::Containers, "variables.roadsContainers.exists(c, c.exists(x, x))"),
+        (Place::InitContainers, "variables.roadsInitContainers.exists(c, c.exists(x, x))"),
+    ]
+    .into_iter()
+    .filter(|(place, _)| some(*place))
+    .map(|(_, text)| text.to_owned()))
+}
+
+pub fn root(place: Place) -> &'static str {
+    if place == Place::Pod { "variables.spec" } else { "c" }
+}
+
+/// The leaf's value as an optional.
+pub fn value(leaf: &Leaf) -> String {
+    let at = optional(root(leaf.place), leaf.path.iter().map(String::as_str));
+    match &leaf.entry {
+        None => at,
+        // a list without the key is a list whose first match does not exist
+        Some(key) => format!("{at}.orValue([]).filter(e, {})[?0]", entry_matches("e", key)),
+    }
+}
+
+/// The managers of the leaf's pod or container, and what manager `o` of them owns at the leaf.
+pub fn owners(leaf: &Leaf) -> (String, String) {
+    let fields: Vec<String> = leaf.path.iter().map(|name| format!("f:{name}")).collect();
+    let element = leaf.entry.as_ref().map(super::super::plan::leaf::EntryKey::field_element);
+    let path = fields.iter().map(String::as_str).chain(element.as_deref());
+    let owners = match leaf.place {
+        Place::Pod => "variables.owners".to_owned(),
+        Place::Containers => "variables.containerOwners[i]".to_owned(),
+        Place::InitContainers => "variables.initContainerOwners[i]".to_owned(),
+    };
+    (owners, optional("o", path))
+}
+
+/// Whether some manager owns the field.
+fn is_owned(leaf: &Leaf) -> String {
+    let (owners, at) = owners(leaf);
+    format!("{owners}.exists(o, {at}.hasValue())")
+}
+
+fn is_roads(n: usize, names: &Names<'_>) -> String {
+    let line = &names.leaves[n];
+    let value = value(&line.leaf);
+    let literals = any(line.formerly.iter().map(|l| format!("{value}.value() == {}", literal(l))));
+    let token = string(&line.leaf.token());
+    format!(
+        "variables.tracked && {value}.hasValue() && {literals} && !variables.lastApplied.contains({token}) && !{}",
+        is_owned(&line.leaf)
+    )
+}
+
+fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
+    let line = &names.leaves[n];
+    if line.wishes.iter().next().is_none() {
+        return "false".to_owned();
+    }
+    let (leaf, place) = (&line.leaf, line.leaf.place);
+    let whole = |wish: &crate::plan::leaf::Wish| print(&yields(leaf, &wish.value, road), place, names);
+    // by name first: a container that is named does not get what every container gets
+    let fallback = line.wishes.any.as_ref().map_or("true".to_owned(), whole);
+    let yields = line.wishes.named.iter().rev().fold(fallback, |rest, (name, wish)| {
+        format!("(c.name == {} ? {} : {rest})", string(name), whole(wish))
+    });
+    let teams = format!("{}.hasValue() && !{}", value(leaf), names.roads(n));
+    format!("!variables.skipped && !({teams}) && !{}", parenthesised(&yields))
+}
+
+pub fn wish(wishes: &Wishes) -> String {
+    let fallback = wishes.any.as_ref().map_or("dyn(null)".to_owned(), |w| format!("dyn({})", literal(&w.value)));
+    wishes.named.iter().rev().fold(fallback, |rest, (name, w)| {
+        format!("(c.name == {} ? dyn({}) : {rest})", string(name), literal(&w.value))
+    })
+}
+
+fn has_wish(n: usize, names: &Names<'_>) -> bool {
+    names.leaves[n].wishes.iter().next().is_some()
+}
+
+/// The road's value leaves.
+pub fn leaves(n: usize, names: &Names<'_>) -> String {
+    let leaf = &names.leaves[n].leaf;
+    let hold = match held(leaf) {
+        Condition::Any(none) if none.is_empty() => String::new(),
+        condition => format!(" && !{}", parenthesised(&print(&condition, leaf.place, names))),
+    };
+    let wanted = if has_wish(n, names) { format!(" && !{}", names.wanted(n)) } else { String::new() };
+    format!("({}{wanted}{hold})", names.roads(n))
+}
+
+/// The road's value comes where nothing stands, or replaces its own.
+pub fn comes(n: usize, names: &Names<'_>) -> String {
+    if !has_wish(n, names) {
+        return "false".to_owned();
+    }
+    let line = &names.leaves[n];
+    let wanted = names.wanted(n);
+    format!("({wanted} && {} != optional.of({}))", value(&line.leaf), wish(&line.wishes))
+}
+
+/// Nothing but leaving values is in the parent, nobody owns it, and nothing comes into it.
+pub fn is_leaving(n: usize, names: &Names<'_>) -> String {
+    let parent = &names.parents[n];
+    let below = names.leaves_below(n);
+    let coming = any(below.iter().map(|l| comes(*l, names)));
+    let going = any(below.iter().map(|l| leaves(*l, names)));
+    let value = optional(root(parent.place), parent.path.iter().map(String::as_str));
+    let children = if parent.list {
+        let terms = parent.leaves.iter().filter_map(|l| {
+            let key = names.leaves[*l].leaf.entry.as_ref()?;
+            Some(format!("({} && {})", entry_matches("e", key), leaves(*l, names)))
+        });
+        format!("{value}.orValue([]).all(e, {})", any(terms))
+    } else {
+        let own = parent.leaves.iter().filter_map(|l| {
+            Some(format!("(k == {} && {})", string(names.leaves[*l].leaf.path.last()?), leaves(*l, names)))
+        });
+        let inner = parent.parents.iter().filter_map(|p| {
+            let name = names.parents[*p].path.last()?;
+            Some(format!("(k == {} && {})", string(name), is_leaving(*p, names)))
+        });
+        format!("{value}.orValue({{}}).all(k, {})", any(own.chain(inner)))
+    };
+    let owned = is_owned(&Leaf { place: parent.place, path: parent.path.to_vec(), entry: None });
+    format!("{going} && !{} && {children} && !{owned}", parenthesised(&coming))
+}
+
+fn unless_leaving(parent: Option<usize>, names: &Names<'_>) -> String {
+    parent.map(|p| format!(" && !{}", parenthesised(&is_leaving(p, names)))).unwrap_or_default()
+}
+
+/// The operations on values of the road, each a CEL list of JSONPatch, in the order in which they must be applied: what
+/// leaves, from above, then entries of lists.
+pub fn changes(names: &Names<'_>) -> Vec<String> {
+    let mut operations = Vec::new();
+    for (n, parent) in names.parents.iter().enumerate() {
+        let condition = format!("{}{}", is_leaving(n, names), unless_leaving(parent.above, names));
+        operations.push(operation(parent.place, &condition, "remove", parent.path, "", None));
+    }
+    for (n, line) in names.leaves.iter().enumerate().filter(|(_, l)| l.leaf.entry.is_none()) {
+        let condition = format!("{}{}", leaves(n, names), unless_leaving(names.parent_of(n), names));
+        operations.push(operation(line.leaf.place, &condition, "remove", &line.leaf.path, "", None));
+    }
+    operations.extend(lists::changes(names));
+    operations
+}
+
+/// The operations that bring values: parents first.
+pub fn additions(names: &Names<'_>) -> Vec<String> {
+    let mut operations = Vec::new();
+    for (n, parent) in names.parents.iter().enumerate() {
+        let below = names.leaves_below(n);
+        let coming = any(below.iter().map(|l| comes(*l, names)));
+        if coming == "false" {
+            continue;
+        }
+        let value = optional(root(parent.place), parent.path.iter().map(String::as_str));
+        let empty = if parent.list { "dyn([])" } else { "dyn({})" };
+        let condition = format!("!{value}.hasValue() && {coming}");
+        operations.push(operation(parent.place, &condition, "add", parent.path, "", Some(empty)));
+    }
+    for (n, line) in names.leaves.iter().enumerate().filter(|(n, _)| has_wish(*n, names)) {
+        let (suffix, condition) = match line.leaf.entry {
+            None => ("", comes(n, names)),
+            Some(_) => ("'/-'", format!("{} && !{}.hasValue()", comes(n, names), value(&line.leaf))),
+        };
+        operations.push(operation(line.leaf.place, &condition, "add", &line.leaf.path, suffix, Some(&wish(&line.wishes))));
+    }
+    operations
+}
+
+/// One operation on a path, which goes on with `suffix`, an expression.
+pub fn operation(place: Place, condition: &str, op: &str, path: &[String], suffix: &str, value: Option<&str>) -> String {
+    let path = string(&pointer(path.iter().map(String::as_str)));
+    let path = if suffix.is_empty() { path } else { format!("{path} + {suffix}") };
+    let value = value.map(|v| format!(", value: {v}")).unwrap_or_default();
+    match place.list() {
+        None => format!("({condition} ? [JSONPatch{{op: '{op}', path: variables.base + {path}{value}}}] : [])"),
+        Some(list) => format!(
+            "variables.{list}.transformList(i, c, {condition}, JSONPatch{{op: '{op}', path: variables.base + '/{list}/' + string(i) + {path}{value}}})"
+        ),
+    }
+}

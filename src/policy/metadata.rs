@@ -1,0 +1,195 @@
+//! When a policy acts, and what it does to labels, annotations and the operator's own managedFields entry.
+
+use super::cel_text::{pointer, string};
+use super::leaves::Variable;
+use crate::api::labels;
+
+/// Name and expression of a match condition.
+pub struct MatchCondition {
+    pub name: &'static str,
+    pub expression: String,
+}
+
+fn label(object: &str, name: &str) -> String {
+    format!("{object}.metadata[?'labels'][?{}]", string(name))
+}
+
+fn annotation(object: &str, name: &str) -> String {
+    format!("{object}.metadata[?'annotations'][?{}]", string(name))
+}
+
+const CREATES: &str = "request.operation == 'CREATE'";
+
+fn template_changes() -> String {
+    "(request.kind.kind == 'CronJob' \
+     ? object.spec.jobTemplate.spec.template != oldObject.spec.jobTemplate.spec.template \
+     : object.spec.template != oldObject.spec.template)"
+        .to_owned()
+}
+
+/// `fill` is the operator's request to act now.
+fn fill_changes() -> String {
+    let (new, old) = (annotation("object", labels::FILL), annotation("oldObject", labels::FILL));
+    format!("({new}.hasValue() && {new} != {old})")
+}
+
+/// Setting `skip` is a person's request to act now. Dropping it is not: nothing comes back before the next rollout.
+fn skip_is_set() -> String {
+    let all = format!("optional.of({})", string(labels::SKIP_ALL));
+    let (new, old) = (annotation("object", labels::SKIP), annotation("oldObject", labels::SKIP));
+    format!("({new} == {all} && {old} != {all})")
+}
+
+/// A label that the old object has is missing: `kubectl replace` and Helm's `--force` drop labels that they do not know.
+fn label_is_missing() -> String {
+    let missing = labels::WORKLOAD_LABELS.map(|name| {
+        format!("({}.hasValue() && !{}.hasValue())", label("oldObject", name), label("object", name))
+    });
+    format!("({})", missing.join(" || "))
+}
+
+/// The policy of `revision` acts on a request.
+pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
+    let effective = format!(
+        "{}.orValue({CREATES} ? '' : {}.orValue(''))",
+        label("object", labels::REVISION),
+        label("oldObject", labels::REVISION)
+    );
+    vec![
+        MatchCondition { name: "revision", expression: format!("{effective} == {}", string(revision)) },
+        MatchCondition {
+            name: "acts",
+            expression: format!(
+                "{CREATES} || {} || {} || {} || {}",
+                template_changes(),
+                fill_changes(),
+                skip_is_set(),
+                label_is_missing()
+            ),
+        },
+        MatchCondition {
+            name: "not-the-operator",
+            expression: format!(
+                "request.userInfo.username != {} || {CREATES} || {}",
+                string(operator),
+                fill_changes()
+            ),
+        },
+    ]
+}
+
+/// What every policy knows about the request.
+pub fn variables() -> Vec<Variable> {
+    let pod_fields = |template: &str| {
+        format!(
+            "variables.managers.map(m, dyn(m.fieldsV1){template}[?'f:spec']).filter(f, f.hasValue()).map(f, f.value())"
+        )
+    };
+    let owners_of = |list: &str| {
+        format!(
+            "variables.{list}.map(c, variables.owners.map(o, o[?'f:{list}'][?'k:{{\"name\":\"' + c.name + '\"}}'])\
+             .filter(o, o.hasValue()).map(o, o.value()))"
+        )
+    };
+    let skip = |object: &str| annotation(object, labels::SKIP);
+    let all = string(labels::SKIP_ALL);
+    [
+        ("cronJob", "request.kind.kind == 'CronJob'".to_owned()),
+        ("base", "variables.cronJob ? '/spec/jobTemplate/spec/template/spec' : '/spec/template/spec'".to_owned()),
+        ("template", "dyn(variables.cronJob ? object.spec.jobTemplate.spec.template : object.spec.template)".to_owned()),
+        ("spec", "variables.template.spec".to_owned()),
+        ("containers", "variables.spec.containers".to_owned()),
+        ("initContainers", "variables.spec[?'initContainers'].orValue([])".to_owned()),
+        (
+            "managers",
+            "object.metadata[?'managedFields'].orValue([])\
+             .filter(m, m[?'fieldsV1'].hasValue() && m[?'subresource'].orValue('') == '')"
+                .to_owned(),
+        ),
+        ("tracked", format!("!({CREATES}) && variables.managers.exists(m, dyn(m.fieldsV1)[?'f:spec'].hasValue())")),
+        (
+            "owners",
+            format!(
+                "variables.cronJob ? {} : {}",
+                pod_fields("[?'f:spec'][?'f:jobTemplate'][?'f:spec'][?'f:template']"),
+                pod_fields("[?'f:spec'][?'f:template']")
+            ),
+        ),
+        ("containerOwners", owners_of("containers")),
+        ("initContainerOwners", owners_of("initContainers")),
+        (
+            "lastApplied",
+            format!("{}.orValue('')", annotation("object", "kubectl.kubernetes.io/last-applied-configuration")),
+        ),
+        ("templateChanges", format!("!({CREATES}) && {}", template_changes())),
+        ("changes", format!("{CREATES} || {} || {} || {}", template_changes(), fill_changes(), skip_is_set())),
+        // `kubectl rollout undo` replaces all annotations: a request that changes the template cannot lose the skip
+        (
+            "skipIsLost",
+            format!(
+                "variables.templateChanges && {} == optional.of({all}) && !{}.hasValue()",
+                skip("oldObject"),
+                skip("object")
+            ),
+        ),
+        ("skipped", format!("{} == optional.of({all}) || variables.skipIsLost", skip("object"))),
+    ]
+    .into_iter()
+    .map(|(name, expression)| Variable { name: name.to_owned(), expression })
+    .collect()
+}
+
+fn pointer_to(map: &str, name: &str) -> String {
+    string(&pointer(["metadata", map, name]))
+}
+
+/// Labels and `skip` come back where a request lost them.
+pub fn restore() -> Vec<String> {
+    let parent = |map: &str, condition: &str| {
+        format!(
+            "({condition} && !object.metadata[?'{map}'].hasValue() \
+             ? [JSONPatch{{op: 'add', path: '/metadata/{map}', value: dyn({{}})}}] : [])"
+        )
+    };
+    let mut operations = vec![parent("labels", &format!("!({CREATES}) && {}", label_is_missing()))];
+    for name in labels::WORKLOAD_LABELS {
+        let (new, old) = (label("object", name), label("oldObject", name));
+        operations.push(format!(
+            "(!({CREATES}) && {old}.hasValue() && !{new}.hasValue() \
+             ? [JSONPatch{{op: 'add', path: {}, value: {old}.value()}}] : [])",
+            pointer_to("labels", name)
+        ));
+    }
+    operations.push(parent("annotations", "variables.skipIsLost"));
+    operations.push(format!(
+        "(variables.skipIsLost ? [JSONPatch{{op: 'add', path: {}, value: {}}}] : [])",
+        pointer_to("annotations", labels::SKIP),
+        string(labels::SKIP_ALL)
+    ));
+    operations
+}
+
+/// The workload leaves the road: labels, `fill` and the operator's managedFields entry, which holds nothing else.
+pub fn leave() -> Vec<String> {
+    let mut operations: Vec<String> = labels::WORKLOAD_LABELS
+        .iter()
+        .map(|name| {
+            let here = label("object", name);
+            let path = pointer_to("labels", name);
+            format!("({here}.hasValue() ? [JSONPatch{{op: 'remove', path: {path}}}] : [])")
+        })
+        .collect();
+    operations.push(format!(
+        "({}.hasValue() ? [JSONPatch{{op: 'remove', path: {}}}] : [])",
+        annotation("object", labels::FILL),
+        pointer_to("annotations", labels::FILL)
+    ));
+    // more than one entry would shift the indexes; there is one, as the operator writes nothing but metadata
+    let mine = format!("m.manager == {} && m[?'subresource'].orValue('') == ''", string(labels::FIELD_MANAGER));
+    operations.push(format!(
+        "(object.metadata[?'managedFields'].orValue([]).filter(m, {mine}).size() == 1 \
+         ? object.metadata.managedFields.transformList(i, m, {mine}, \
+           JSONPatch{{op: 'remove', path: '/metadata/managedFields/' + string(i)}}) : [])"
+    ));
+    operations
+}
