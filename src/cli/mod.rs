@@ -1,0 +1,58 @@
+//! The command line.
+
+mod generate;
+
+use clap::{Parser, Subcommand};
+
+use crate::api::labels::DEFAULT_NAMESPACE;
+use crate::controller::run::{run, signalled};
+use crate::observability::logs;
+
+/// Brings consumer workloads onto paved-road defaults, without restarting or fighting anyone.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator against the cluster of KUBECONFIG, or of the pod that it runs in.
+    Run {
+        /// Address of /livez, /readyz and /metrics.
+        #[arg(long, env = "GOLDENPATH_LISTEN", default_value = "0.0.0.0:8080")]
+        listen: String,
+        /// Namespace of the operator: revisions are kept and policies are proved there.
+        #[arg(long, env = "POD_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
+        namespace: String,
+    },
+    /// Write the files that are derived from the code: for developers, in a checkout.
+    #[command(hide = true)]
+    Generate,
+}
+
+/// Runs the command line; the answer is the exit code.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    let failed = match Cli::parse().command {
+        Command::Run { listen, namespace } => start(&listen, namespace).err(),
+        Command::Generate => generate::write(std::path::Path::new(".")).err(),
+    };
+    match failed {
+        None => std::process::ExitCode::SUCCESS,
+        Some(error) => {
+            eprintln!("goldenpath: {}", crate::observability::outcome::chain(error.as_ref()));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(listen: &str, namespace: String) -> Result<(), Box<dyn std::error::Error>> {
+    logs::init()?;
+    // two threads serve 16 passes at a time: they wait for the API server, not for the processor
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(listen, namespace, signalled()))?;
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Apply: one plan's writes to workloads. Labels on metadata; nothing else, ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::api::Patch;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::errors::Error;
+use super::requests::Write;
+use crate::api::{WorkloadKind, brief, labels};
+use crate::plan::gaps::normalise;
+use crate::plan::revision::Revision;
+use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadPlan, template};
+use crate::plan::verdict::{expected_template, has_gaps};
+use crate::status::service::Outcome;
+
+/// A policy that was just made is in force after about a second, later on other replicas of the API server.
+const IN_FORCE: Duration = Duration::from_secs(15);
+
+/// Carries out the plan for each workload.
+pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Context) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = Vec::with_capacity(plans.len());
+    for (workload, plan) in facts.workloads.iter().zip(plans) {
+        let mut outcome = Outcome { object: workload.object.clone(), blocker: plan.blocker, ..Outcome::default() };
+        if let Some(object) = &workload.object {
+            let at = Target::of(workload.workload.reference.kind, object, context);
+            match act(&at, &plan.action, &facts.path).await {
+                Ok(Some(done)) => {
+                    outcome.labelled = matches!(plan.action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
+                    outcome.object = done.object.or(outcome.object);
+                    outcome.refused = done.refused;
+                }
+                Ok(None) => {}
+                Err(error) => match error.refusal() {
+                    Some(message) => outcome.refused = Some(format!("the API server refused the labels: {message}")),
+                    None => return Err(error),
+                },
+            }
+        }
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+struct Target<'a> {
+    kind: WorkloadKind,
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    object: &'a Value,
+    context: &'a Context,
+}
+
+struct Done {
+    object: Option<Value>,
+    refused: Option<String>,
+}
+
+impl<'a> Target<'a> {
+    fn of(kind: WorkloadKind, object: &'a Value, context: &'a Context) -> Self {
+        let text = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
+        Self { kind, namespace: text("namespace"), name: text("name"), uid: text("uid"), object, context }
+    }
+
+    /// A merge patch of metadata, on this very object: a workload that was deleted and made anew has another uid.
+    async fn patch(&self, metadata: Value, write: Write) -> Result<Value, Error> {
+        let mut patch = json!({"metadata": {"uid": self.uid}});
+        if let (Some(target), Some(fields)) = (patch["metadata"].as_object_mut(), metadata.as_object()) {
+            target.extend(fields.clone());
+        }
+        let requests = &self.context.requests;
+        requests.patch_workload(self.kind, self.namespace, self.name, &Patch::Merge(patch), write).await
+    }
+}
+
+async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<Option<Done>, Error> {
+    let written = |object| Some(Done { object: Some(object), refused: None });
+    match (action, path) {
+        (Action::Adopt(wanted), PathFacts::Ready(revision)) => {
+            if let Some(message) = dry_run(target, wanted, revision).await? {
+                return Ok(Some(Done { object: None, refused: Some(message) }));
+            }
+            Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
+        }
+        (Action::Move(wanted), _) => {
+            let mut moved = json!(wanted);
+            if !wanted.contains_key(labels::ON_DELETE) {
+                moved[labels::ON_DELETE] = Value::Null;
+            }
+            Ok(written(target.patch(json!({"labels": moved}), Write::Real).await?))
+        }
+        (Action::Fill(revision_name), PathFacts::Ready(revision)) => {
+            let object = target.patch(json!({"annotations": {labels::FILL: revision_name}}), Write::Real).await?;
+            let refused = has_gaps(target.kind, &object, revision)
+                .then(|| "the API server was asked to fill and did not; see the GoldenPath's status".to_owned());
+            Ok(Some(Done { object: Some(object), refused }))
+        }
+        (Action::Release(path), _) => {
+            let release = json!({"labels": {labels::REVISION: labels::release_revision(path)}});
+            Ok(written(target.patch(release, Write::Real).await?))
+        }
+        (Action::Nothing | Action::Adopt(_) | Action::Fill(_), _) => Ok(None),
+    }
+}
+
+/// Asks the API server what it would make of the workload if it filled it now; an answer is why that must not be.
+async fn dry_run(target: &Target<'_>, wanted: &BTreeMap<String, String>, revision: &Revision) -> Result<Option<String>, Error> {
+    let expected = expected_template(target.kind, target.object, revision);
+    let mut unchanged = template(target.kind, target.object).clone();
+    normalise(&mut unchanged);
+    let patch = json!({"labels": wanted, "annotations": {labels::FILL: revision.name}});
+    let started = tokio::time::Instant::now();
+    loop {
+        let answer = match target.patch(patch.clone(), Write::DryRun).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let Some(message) = error.refusal() else { return Err(error) };
+                return Ok(Some(format!("the API server refuses the workload with the defaults: {message}")));
+            }
+        };
+        let mut made = template(target.kind, &answer).clone();
+        normalise(&mut made);
+        if made == expected {
+            return Ok(None);
+        }
+        if made != unchanged {
+            return Ok(Some(difference(&expected, &made)));
+        }
+        if started.elapsed() > IN_FORCE {
+            return Ok(Some(format!("the policy of {} is not in force on the API server", revision.name)));
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+fn difference(expected: &Value, made: &Value) -> String {
+    let patch = json_patch::diff(expected, made);
+    let first = patch.0.first().map(|op| brief(&json!(op))).unwrap_or_default();
+    format!("the API server would make another template than the road: {first}; is another admission plugin at work?")
+}

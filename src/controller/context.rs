@@ -1,0 +1,167 @@
+//! What every pass shares.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+
+use super::backoff::Backoff;
+use super::requests::Requests;
+use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus, WorkloadKind};
+use crate::observability::Metrics;
+use crate::plan::revision::Revision;
+use crate::policy::Operator;
+
+/// A PlatformService as it is watched: one that cannot be read does not stop the watch.
+pub type GuardedService = DeserializeGuard<PlatformService>;
+/// A GoldenPath as it is watched.
+pub type GuardedPath = DeserializeGuard<GoldenPath>;
+
+/// Identity of a workload: kind, namespace, name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadKey {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is known about a path beyond its spec.
+#[derive(Clone, Debug)]
+pub enum Published {
+    /// In force.
+    Ready(Arc<Revision>),
+    /// Not usable, and why.
+    NotReady(String),
+}
+
+/// What every pass shares.
+pub struct Context {
+    /// The way to the API server.
+    pub requests: Requests,
+    /// Who we are.
+    pub operator: Operator,
+    /// Counters.
+    pub metrics: Metrics,
+    /// All services.
+    pub services: Store<GuardedService>,
+    /// All paths.
+    pub paths: Store<GuardedPath>,
+    /// Events.
+    pub recorder: Recorder,
+    /// Paths whose policies are in force.
+    pub roads: Roads,
+    /// Which services name which workloads.
+    pub claims: Claims,
+    /// Statuses that were written and may not have come back through the watch yet.
+    pub written: Written,
+    /// Tries of services.
+    pub service_backoff: Backoff<String>,
+    /// Tries of paths.
+    pub path_backoff: Backoff<String>,
+    /// Woken when a path has changed: every service looks again.
+    pub path_changed: UnboundedSender<()>,
+    /// Workloads that may have lost their service.
+    pub orphans: UnboundedSender<super::orphans::Suspect>,
+}
+
+/// Paths by name, as their own passes left them.
+#[derive(Default)]
+pub struct Roads(RwLock<HashMap<String, Published>>);
+
+impl Roads {
+    /// What is known about a path; nothing until its first pass after a start.
+    pub fn get(&self, path: &str) -> Option<Published> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    /// Keeps the outcome of a pass; true when that is news for services.
+    pub fn publish(&self, path: &str, published: Published) -> bool {
+        let mut roads = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let same = match (roads.get(path), &published) {
+            (Some(Published::Ready(a)), Published::Ready(b)) => a == b,
+            (Some(Published::NotReady(a)), Published::NotReady(b)) => a == b,
+            _ => false,
+        };
+        roads.insert(path.to_owned(), published);
+        !same
+    }
+
+    /// Forgets a path that is gone.
+    pub fn forget(&self, path: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
+
+/// Services by the workloads that they name, so that a workload's event finds them in one step.
+#[derive(Default)]
+pub struct Claims(Mutex<ClaimIndex>);
+
+#[derive(Default)]
+struct ClaimIndex {
+    by_workload: HashMap<WorkloadKey, BTreeSet<String>>,
+    by_service: HashMap<(String, String), Vec<WorkloadKey>>,
+}
+
+impl Claims {
+    /// Names of the services that claim a workload, in its namespace.
+    pub fn of(&self, workload: &WorkloadKey) -> Vec<String> {
+        let index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        index.by_workload.get(workload).into_iter().flatten().cloned().collect()
+    }
+
+    /// Replaces the claims of a service; the workloads that it named before and not any more are returned.
+    pub fn replace(&self, namespace: &str, service: &str, workloads: Vec<WorkloadKey>) -> Vec<WorkloadKey> {
+        let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (namespace.to_owned(), service.to_owned());
+        let before = index.by_service.remove(&key).unwrap_or_default();
+        for workload in &before {
+            if let Some(services) = index.by_workload.get_mut(workload) {
+                services.remove(service);
+                if services.is_empty() {
+                    index.by_workload.remove(workload);
+                }
+            }
+        }
+        for workload in &workloads {
+            index.by_workload.entry(workload.clone()).or_default().insert(service.to_owned());
+        }
+        let dropped = before.into_iter().filter(|w| !workloads.contains(w)).collect();
+        if !workloads.is_empty() {
+            index.by_service.insert(key, workloads);
+        }
+        dropped
+    }
+}
+
+/// The last status written to each service, with its resourceVersion.
+///
+/// A pass that runs before the watch has brought the pass's own write back would compare with an older status and write
+/// again. Resource versions of one resource are comparable numbers (KEP-5504).
+#[derive(Default)]
+pub struct Written(Mutex<HashMap<String, (u64, PlatformServiceStatus)>>);
+
+impl Written {
+    /// Keeps what was written.
+    pub fn keep(&self, uid: &str, version: &str, status: PlatformServiceStatus) {
+        if let Ok(version) = version.parse() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), (version, status));
+        }
+    }
+
+    /// The status that was written after `version`; forgets what the watch has brought back.
+    pub fn newer_than(&self, uid: &str, version: &str) -> Option<PlatformServiceStatus> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ours, status) = written.get(uid)?.clone();
+        if version.parse::<u64>().is_ok_and(|seen| seen >= ours) {
+            written.remove(uid);
+            return None;
+        }
+        Some(status)
+    }
+}

@@ -1,0 +1,76 @@
+//! What can go wrong in a pass. The variant's name is the Event's reason and the metric's label.
+
+use crate::observability::Reason;
+
+/// A failed pass: it is tried again with growing pauses.
+#[derive(thiserror::Error, Debug)]
+pub enum Error {
+    /// The API server answered with an error that is not an answer to the question.
+    #[error("{verb} {what}")]
+    ApiServer {
+        /// What was tried.
+        verb: &'static str,
+        /// On which object.
+        what: String,
+        /// The answer.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server did not answer in time.
+    #[error("{verb} {what}: no answer within {seconds} s")]
+    Timeout {
+        /// What was tried.
+        verb: &'static str,
+        /// On which object.
+        what: String,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// An object could not be written as JSON, or read from it.
+    #[error("{what} cannot be read or written as JSON")]
+    Serialisation {
+        /// Which object.
+        what: String,
+        /// The parser's words.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The path that this service follows is still being read; its own pass triggers this one again.
+    #[error("GoldenPath {0} has not been read yet")]
+    PathNotRead(String),
+}
+
+impl Error {
+    /// The API server's answer, if it refused the request as such: no retry makes it accept.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::ApiServer { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => Some(status.message.clone()),
+                // etcd refuses what is too large, and the API server passes that on as its own failure
+                kube::Error::Api(status) if status.code == 500 && status.message.contains("too large") => {
+                    Some(status.message.clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether the object was not there.
+    #[must_use]
+    pub fn is_status(&self, code: u16) -> bool {
+        matches!(self, Self::ApiServer { source, .. } if matches!(source.as_ref(), kube::Error::Api(s) if s.code == code))
+    }
+}
+
+impl Reason for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::ApiServer { .. } => "ApiServer",
+            Self::Timeout { .. } => "Timeout",
+            Self::Serialisation { .. } => "Serialisation",
+            Self::PathNotRead(_) => "PathNotRead",
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Events: one for each change of state, none for a pass that changed nothing.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
+use kube::runtime::events::{Event, EventType};
+
+use super::context::Context;
+use crate::api::ConditionType;
+use crate::status::standing;
+
+/// Publishes what changed between two lists of conditions.
+///
+/// An Event that cannot be written fails no pass: the status says the same.
+pub async fn publish<K>(object: &K, before: &[Condition], after: &[Condition], context: &Context)
+where
+    K: Resource<DynamicType = ()>,
+{
+    for condition in [ConditionType::Ready, ConditionType::Adopted] {
+        let (was, is) = (standing(before, condition), standing(after, condition));
+        let Some((status, reason)) = is.filter(|is| Some(*is) != was) else { continue };
+        let type_ = condition.to_string();
+        let message = after.iter().find(|c| c.type_ == type_).map(|c| c.message.clone());
+        let waiting = ["NotStarted", "Observing", "Migrating", "Proving", "PathNotReady"].contains(&reason);
+        let event = Event {
+            type_: if status == "True" || waiting { EventType::Normal } else { EventType::Warning },
+            reason: reason.to_owned(),
+            note: message,
+            action: type_,
+            secondary: None,
+        };
+        if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(error = %error, reason, "an Event could not be written");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Effects: the drivers of both kinds and everything that talks to the API server.
+
+mod apply;
+mod backoff;
+mod context;
+mod errors;
+mod events;
+mod observe;
+mod orphans;
+mod path;
+mod policies;
+mod requests;
+mod revisions;
+pub mod run;
+mod service;
+mod watches;
+mod write_status;

@@ -1,0 +1,221 @@
+//! Policies and bindings on the API server: proved, put in force, replaced, removed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::errors::Error;
+use super::revisions::NotReady;
+use crate::api::{GoldenPath, Reason, WorkloadKind, brief, labels};
+use crate::plan::gaps::{filled, gaps, normalise};
+use crate::plan::leaf::Road;
+use crate::plan::probe::{labelled, proofs};
+use crate::plan::service::template;
+use crate::policy::{Compiled, is_newer, proof};
+
+/// A policy takes about a second to be in force, longer on other replicas of the API server.
+const IN_FORCE: Duration = Duration::from_secs(20);
+/// How long the old output of a revision stays beside the new one.
+const OVERLAP_SECONDS: i64 = 10;
+
+/// What is on the API server for one path.
+pub struct Installed {
+    /// Its policies.
+    pub policies: Vec<MutatingAdmissionPolicy>,
+    /// Their bindings.
+    pub bindings: Vec<MutatingAdmissionPolicyBinding>,
+}
+
+fn policies(context: &Context) -> Api<MutatingAdmissionPolicy> {
+    Api::all(context.requests.client())
+}
+
+fn bindings(context: &Context) -> Api<MutatingAdmissionPolicyBinding> {
+    Api::all(context.requests.client())
+}
+
+/// Reads the policies and bindings of a path.
+pub async fn installed(path: &str, context: &Context) -> Result<Installed, Error> {
+    let selector = format!("{}={path}", labels::PATH);
+    Ok(Installed {
+        policies: context.requests.list(&policies(context), &selector).await?,
+        bindings: context.requests.list(&bindings(context), &selector).await?,
+    })
+}
+
+/// Names of the paths that have policies, whether they still exist or not.
+pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
+    let all = context.requests.list(&policies(context), labels::PATH).await?;
+    Ok(all.iter().filter_map(|p| p.labels().get(labels::PATH).cloned()).collect())
+}
+
+/// Puts a compiled policy in force, after a proof. A binding that a person deleted stays deleted until the path is
+/// resumed: the binding is made before the policy, so a policy without one was left by a person.
+pub async fn ensure(
+    compiled: &Compiled,
+    road: &Road,
+    path: &GoldenPath,
+    installed: &Installed,
+    context: &Context,
+) -> Result<Option<NotReady>, Error> {
+    let name = compiled.name();
+    let revision = compiled.policy.labels().get(labels::REVISION).cloned().unwrap_or_default();
+    let of_revision = |p: &&MutatingAdmissionPolicy| p.labels().get(labels::REVISION) == Some(&revision);
+    if let Some(newer) = installed.policies.iter().filter(of_revision).find(|p| is_newer(p)) {
+        let message = format!("policy {} was written by a newer operator; upgrade this one", newer.name_any());
+        return Ok(Some(NotReady { reason: Reason::NewerCompiler, message }));
+    }
+    let resume = path.annotations().get(labels::RESUME);
+    let policy = installed.policies.iter().find(|p| p.name_any() == name);
+    let bound = installed.bindings.iter().any(|b| b.name_any() == name);
+    match policy {
+        Some(_) if bound => Ok(None),
+        Some(policy) if resume.is_none() || policy.annotations().get(labels::RESUME) == resume => {
+            let message = format!(
+                "somebody deleted MutatingAdmissionPolicyBinding {name}, so nothing is filled; \
+                 to resume: kubectl annotate goldenpath {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
+                path.name_any(),
+                labels::RESUME
+            );
+            Ok(Some(NotReady { reason: Reason::BindingDeleted, message }))
+        }
+        Some(_) => {
+            context.requests.create(&bindings(context), &compiled.binding).await?;
+            let resumed = json!({"metadata": {"annotations": {labels::RESUME: resume}}});
+            context.requests.merge(&policies(context), name, &resumed).await?;
+            Ok(None)
+        }
+        None => {
+            if let Some(message) = prove(compiled, road, &path.name_any(), &revision, context).await? {
+                return Ok(Some(NotReady { reason: Reason::ProofFailed, message }));
+            }
+            context.requests.create(&bindings(context), &compiled.binding).await?;
+            let mut policy = compiled.policy.clone();
+            if let Some(resume) = resume {
+                policy.annotations_mut().insert(labels::RESUME.to_owned(), resume.clone());
+            }
+            context.requests.create(&policies(context), &policy).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Proves a policy: with a loud copy in force in our own namespace, the API server must make of every probe what the
+/// pure function makes of it. The answer is what went wrong.
+async fn prove(compiled: &Compiled, road: &Road, path: &str, revision: &str, context: &Context) -> Result<Option<String>, Error> {
+    if road.0.is_empty() {
+        return Ok(None);
+    }
+    let serialisation = |source| Error::Serialisation { what: format!("the proof of {}", compiled.name()), source };
+    let copy = proof(compiled, path, revision, &context.operator).map_err(serialisation)?;
+    let tried = try_probes(&copy, road, revision, context).await;
+    // the copy goes in any case, and first the binding: a policy without one acts on nothing
+    context.requests.delete(&bindings(context), copy.name()).await?;
+    context.requests.delete(&policies(context), copy.name()).await?;
+    tried
+}
+
+async fn try_probes(copy: &Compiled, road: &Road, revision: &str, context: &Context) -> Result<Option<String>, Error> {
+    match context.requests.create(&policies(context), &copy.policy).await {
+        Err(error) => match error.refusal() {
+            Some(message) => return Ok(Some(format!("the API server refuses the policy: {}", brief(&json!(message))))),
+            None => return Err(error),
+        },
+        Ok(()) => context.requests.create(&bindings(context), &copy.binding).await?,
+    }
+    let started = tokio::time::Instant::now();
+    for (kind, probe) in proofs(road) {
+        let bare = match dry_run(kind, &probe, context).await? {
+            Ok(answer) => answer,
+            Err(message) => return Ok(Some(format!("the API server refuses the bare {kind} of the proof: {message}"))),
+        };
+        let expected = expected(kind, &bare, road);
+        loop {
+            let wrong = match dry_run(kind, &labelled(&probe, revision), context).await? {
+                Ok(answer) => difference(kind, &answer, &expected),
+                Err(message) => Some(message),
+            };
+            let Some(wrong) = wrong else { break };
+            if started.elapsed() > IN_FORCE {
+                return Ok(Some(format!("a {kind} does not come out as it should: {wrong}")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    Ok(None)
+}
+
+fn expected(kind: WorkloadKind, bare: &Value, road: &Road) -> Value {
+    // on creation everything that stands there was set by whoever creates
+    let mut created = bare.clone();
+    created["metadata"]["managedFields"] = json!([]);
+    filled(kind, &created, &gaps(kind, &created, road))
+}
+
+fn difference(kind: WorkloadKind, answer: &Value, expected: &Value) -> Option<String> {
+    let mut made = template(kind, answer).clone();
+    normalise(&mut made);
+    let difference = json_patch::diff(expected, &made);
+    difference.0.first().map(|op| brief(&json!(op)))
+}
+
+async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Result<Result<Value, String>, Error> {
+    match context.requests.dry_run_create(kind, &context.operator.namespace, probe).await {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => error.refusal().map(Err).ok_or(error),
+    }
+}
+
+/// Removes what is not in `wanted`: old output of the same revision once the new one has been there for a while, and
+/// revisions that no workload is labelled with. The answer is whether something has to wait.
+pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &Context) -> Result<bool, Error> {
+    let age = |p: &MutatingAdmissionPolicy| p.creation_timestamp().map_or(0, |t| now - t.0.as_second());
+    let settled = wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && age(p) >= OVERLAP_SECONDS));
+    let mut waiting = false;
+    for policy in installed.policies.iter().filter(|p| !wanted.contains(&p.name_any().as_str())) {
+        let name = policy.name_any();
+        if is_newer(policy) {
+            continue;
+        }
+        let revision = policy.labels().get(labels::REVISION).cloned().unwrap_or_default();
+        let replaced = installed.policies.iter().any(|p| {
+            wanted.contains(&p.name_any().as_str()) && p.labels().get(labels::REVISION) == Some(&revision)
+        });
+        if !settled || (!replaced && in_use(&revision, context).await?) {
+            waiting = true;
+            continue;
+        }
+        context.requests.delete(&bindings(context), &name).await?;
+        context.requests.delete(&policies(context), &name).await?;
+        tracing::info!(policy = name, "removed a policy that nothing needs");
+    }
+    Ok(waiting)
+}
+
+/// Whether any workload in the cluster is labelled with a revision.
+pub async fn in_use(revision: &str, context: &Context) -> Result<bool, Error> {
+    carried(&format!("{}={revision}", labels::REVISION), context).await
+}
+
+/// Whether any workload in the cluster matches a label selector.
+pub async fn carried(selector: &str, context: &Context) -> Result<bool, Error> {
+    for kind in WorkloadKind::ALL {
+        if !context.requests.workloads(kind, None, selector, 1).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the API server serves MutatingAdmissionPolicy `v1`.
+pub async fn is_served(context: &Context) -> Result<bool, Error> {
+    match context.requests.list(&policies(context), "goldenpath.dev/none=none").await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_status(404) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,210 @@
+//! Every request to the API server goes through here: with a deadline, counted, and named in its error.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::errors::Error;
+use crate::api::{WorkloadKind, labels};
+use crate::observability::Metrics;
+
+/// Deadline of one request. kube has none of its own: a silent server would hang a pass for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Whether a write is real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// It is.
+    Real,
+    /// The server does everything but keep it.
+    DryRun,
+}
+
+/// The way to the API server.
+#[derive(Clone)]
+pub struct Requests {
+    client: Client,
+    metrics: Metrics,
+}
+
+impl Requests {
+    /// Over a client.
+    #[must_use]
+    pub fn new(client: Client, metrics: Metrics) -> Self {
+        Self { client, metrics }
+    }
+
+    /// The client, for watches.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    async fn call<T>(
+        &self,
+        verb: &'static str,
+        what: String,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        let result = match tokio::time::timeout(DEADLINE, request).await {
+            Err(_) => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),
+            Ok(Err(source)) => Err(Error::ApiServer { verb, what, source: Box::new(source) }),
+            Ok(Ok(value)) => Ok(value),
+        };
+        let outcome = match &result {
+            Ok(_) => "ok",
+            Err(error) if error.is_status(404) => "not_found",
+            Err(error) if error.is_status(409) => "conflict",
+            Err(Error::Timeout { .. }) => "timeout",
+            Err(error) if error.refusal().is_some() => "refused",
+            Err(_) => "error",
+        };
+        self.metrics.api_request(verb, outcome);
+        result
+    }
+
+    /// An object, or nothing where the server says that it does not exist.
+    pub async fn get<K>(&self, api: &Api<K>, name: &str) -> Result<Option<K>, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        self.call("get", named::<K>(name), api.get_opt(name)).await
+    }
+
+    /// All objects with a label selector.
+    pub async fn list<K>(&self, api: &Api<K>, selector: &str) -> Result<Vec<K>, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let params = ListParams::default().labels(selector);
+        Ok(self.call("list", named::<K>("list"), api.list(&params)).await?.items)
+    }
+
+    /// Creates an object; one that is there already is fine, since its name says its content.
+    pub async fn create<K>(&self, api: &Api<K>, object: &K) -> Result<(), Error>
+    where
+        K: Clone + DeserializeOwned + Debug + Serialize + Resource,
+    {
+        let what = named::<K>(object.meta().name.as_deref().unwrap_or_default());
+        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
+        match self.call("create", what, api.create(&params, object)).await {
+            Err(error) if error.is_status(409) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Deletes an object; one that is gone already is fine.
+    pub async fn delete<K>(&self, api: &Api<K>, name: &str) -> Result<(), Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let what = named::<K>(name);
+        match self.call("delete", what, api.delete(name, &DeleteParams::default())).await {
+            Err(error) if error.is_status(404) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Merges into an object.
+    pub async fn merge<K>(&self, api: &Api<K>, name: &str, patch: &Value) -> Result<K, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let what = named::<K>(name);
+        self.call("patch", what, api.patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// Server-side apply of a status.
+    pub async fn apply_status<K>(&self, api: &Api<K>, name: &str, object: &Value) -> Result<K, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let params = PatchParams::apply(labels::FIELD_MANAGER).force();
+        let what = named::<K>(name);
+        self.call("patch", what, api.patch_status(name, &params, &Patch::Apply(object))).await
+    }
+
+    /// A workload as the server has it: every field, whatever its version.
+    pub async fn workload(&self, kind: WorkloadKind, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        let what = format!("{kind} {namespace}/{name}");
+        let request = Request::new(workloads_url(kind, namespace)).get(name, &kube::api::GetParams::default());
+        match self.call("get", what.clone(), self.send(request)).await {
+            Err(error) if error.is_status(404) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Workloads of one kind with a label, at most `limit`, in one namespace or in all.
+    pub async fn workloads(
+        &self,
+        kind: WorkloadKind,
+        namespace: Option<&str>,
+        selector: &str,
+        limit: u32,
+    ) -> Result<Vec<Value>, Error> {
+        let what = format!("{kind}s with {selector}");
+        let url = namespace.map_or_else(
+            || format!("/apis/{}/{}", kind.api_version(), kind.plural()),
+            |namespace| workloads_url(kind, namespace),
+        );
+        let request = Request::new(url).list(&ListParams::default().labels(selector).limit(limit));
+        let mut list: Value = self.call("list", what.clone(), self.send(request)).await?;
+        Ok(list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
+    }
+
+    /// Patches a workload.
+    pub async fn patch_workload(
+        &self,
+        kind: WorkloadKind,
+        namespace: &str,
+        name: &str,
+        patch: &Patch<Value>,
+        write: Write,
+    ) -> Result<Value, Error> {
+        let what = format!("{kind} {namespace}/{name}");
+        let params = PatchParams {
+            field_manager: Some(labels::FIELD_MANAGER.to_owned()),
+            dry_run: write == Write::DryRun,
+            ..PatchParams::default()
+        };
+        let request = Request::new(workloads_url(kind, namespace)).patch(name, &params, patch);
+        let verb = if write == Write::DryRun { "dry_run" } else { "patch" };
+        self.call(verb, what.clone(), self.send(request)).await
+    }
+
+    /// What the server would make of a new workload. Unknown fields are refused.
+    pub async fn dry_run_create(&self, kind: WorkloadKind, namespace: &str, object: &Value) -> Result<Value, Error> {
+        let what = format!("{kind} {namespace}/probe");
+        let body = serde_json::to_vec(object).map_err(|source| Error::Serialisation { what: what.clone(), source })?;
+        let url = workloads_url(kind, namespace);
+        let request = http::Request::post(format!("{url}?dryRun=All&fieldValidation=Strict"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(kube::core::request::Error::BuildRequest);
+        self.call("dry_run", what.clone(), self.send(request)).await
+    }
+
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Value, kube::Error> {
+        self.client.request(request.map_err(kube::Error::BuildRequest)?).await
+    }
+}
+
+/// What an object is called in an error: kind and name.
+fn named<K>(name: &str) -> String {
+    let kind = std::any::type_name::<K>().rsplit("::").next().unwrap_or_default();
+    format!("{} {name}", kind.trim_end_matches('>'))
+}
+
+fn workloads_url(kind: WorkloadKind, namespace: &str) -> String {
+    format!("/apis/{}/namespaces/{namespace}/{}", kind.api_version(), kind.plural())
+}

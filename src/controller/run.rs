@@ -1,0 +1,225 @@
+//! `goldenpath run`: everything wired together.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::{FutureExt, Stream, StreamExt};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::PostParams;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::{Controller, controller, watcher};
+use kube::{Api, Client};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Claims, Context, GuardedPath, GuardedService, Roads, WorkloadKey, Written};
+use super::orphans::{Suspect, watch_over};
+use super::requests::Requests;
+use super::watches::{PATH_DEBOUNCE, Touched, watch_workloads};
+use super::{path, service};
+use crate::api::labels;
+use crate::observability::{Gate, Health, Metrics, serve};
+use crate::policy::Operator;
+
+/// Passes over services at a time. kube's own default is without bound.
+const SERVICE_CONCURRENCY: u16 = 16;
+/// Passes over paths at a time: each may wait for a proof.
+const PATH_CONCURRENCY: u16 = 4;
+
+/// Why the operator could not start or stopped.
+#[derive(thiserror::Error, Debug)]
+pub enum RunError {
+    /// No configuration to reach a cluster with.
+    #[error("no cluster: set KUBECONFIG, or run in a pod")]
+    NoCluster(#[source] kube::config::InferConfigError),
+    /// The API server does not answer at the start.
+    #[error("the API server does not say who we are")]
+    WhoAmI(#[source] kube::Error),
+    /// A metric could not be registered.
+    #[error(transparent)]
+    Metrics(#[from] crate::observability::metrics::MetricsError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Runs the operator until `stop` resolves.
+pub async fn run(listen: &str, namespace: String, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
+    let client = Client::try_from(config).map_err(RunError::WhoAmI)?;
+    let operator = Operator { username: who_am_i(&client).await?, namespace };
+    let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
+    let gates = [health.gate("watch/platformservices"), health.gate("watch/goldenpaths")];
+    for gate in &gates {
+        gate.set_not_ready("not listed yet");
+    }
+    let address = || listen.to_owned();
+    let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
+    tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
+    let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
+    let controllers = controllers(client, operator, metrics, health, gates, stopping.clone());
+    tokio::select! {
+        () = stop => tracing::info!("asked to stop"),
+        () = controllers => tracing::error!("the controllers ended by themselves"),
+    }
+    stopping.cancel();
+    let _ = server.await; // a failure of the server at this point changes nothing
+    Ok(())
+}
+
+/// The name under which the API server knows us, compiled into policies.
+async fn who_am_i(client: &Client) -> Result<String, RunError> {
+    let api: Api<SelfSubjectReview> = Api::all(client.clone());
+    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.map_err(RunError::WhoAmI)?;
+    Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default())
+}
+
+async fn controllers(client: Client, operator: Operator, metrics: Metrics, health: Health, gates: [Gate; 2], stopping: CancellationToken) {
+    let config = watcher::Config::default().timeout(25);
+    let services = Controller::new(Api::<GuardedService>::all(client.clone()), config.clone());
+    let paths = Controller::new(Api::<GuardedPath>::all(client.clone()), config);
+    let (path_changed, path_changes) = mpsc::unbounded();
+    let (orphans, suspects) = mpsc::unbounded();
+    let (touched_out, touched) = mpsc::unbounded();
+    let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
+    let context = Arc::new(Context {
+        requests: Requests::new(client.clone(), metrics.clone()),
+        operator,
+        metrics,
+        services: services.store(),
+        paths: paths.store(),
+        recorder: Recorder::new(client.clone(), reporter),
+        roads: Roads::default(),
+        claims: Claims::default(),
+        written: Written::default(),
+        service_backoff: super::backoff::Backoff::default(),
+        path_backoff: super::backoff::Backoff::default(),
+        path_changed,
+        orphans,
+    });
+    let [services_gate, paths_gate] = gates;
+    tokio::join!(
+        run_services(services, context.clone(), services_of(touched, context.clone()), path_changes),
+        run_paths(paths, context.clone()),
+        watch_workloads(client, health, touched_out),
+        watch_over(suspects, context.clone()),
+        async { if context.services.wait_until_ready().await.is_ok() { services_gate.set_ready() } },
+        async {
+            if context.paths.wait_until_ready().await.is_ok() {
+                paths_gate.set_ready();
+                forgotten_paths(&context).await;
+            }
+        },
+        stopping.cancelled(),
+    );
+}
+
+/// The services of each touched workload; a label that names no service is a suspect.
+fn services_of(touched: UnboundedReceiver<Touched>, context: Arc<Context>) -> impl Stream<Item = ObjectRef<GuardedService>> {
+    touched
+        .then(move |event| {
+            let context = context.clone();
+            async move {
+                // before the first list every service would look deleted
+                let _ = context.services.wait_until_ready().await;
+                let Touched { workload, service } = event;
+                let claiming = context.claims.of(&workload);
+                if let Some(service) = &service {
+                    let reference = ObjectRef::new(service).within(&workload.namespace);
+                    if !claiming.contains(service) && context.services.get(&reference).is_none() {
+                        let suspect = Suspect { workload: workload.clone(), service: service.clone() };
+                        let _ = context.orphans.unbounded_send(suspect);
+                    }
+                }
+                references(&workload, &claiming)
+            }
+        })
+        .flat_map(futures::stream::iter)
+}
+
+fn references(workload: &WorkloadKey, services: &[String]) -> Vec<ObjectRef<GuardedService>> {
+    services.iter().map(|name| ObjectRef::new(name).within(&workload.namespace)).collect()
+}
+
+async fn run_services(
+    services: Controller<GuardedService>,
+    context: Arc<Context>,
+    touched: impl Stream<Item = ObjectRef<GuardedService>> + Send + 'static,
+    path_changes: UnboundedReceiver<()>,
+) {
+    let settled = path_changes.ready_chunks(1024).then(|_| tokio::time::sleep(PATH_DEBOUNCE));
+    services
+        .with_config(controller::Config::default().concurrency(SERVICE_CONCURRENCY))
+        .reconcile_on(touched)
+        .reconcile_all_on(settled)
+        .run(service::reconcile, |object, _, context| service::failed(&object, &context), context.clone())
+        .for_each(|result| {
+            if let Err(controller::Error::ObjectNotFound(gone)) = result {
+                let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
+                context.claims.replace(&namespace, &name, Vec::new());
+                let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
+            }
+            futures::future::ready(())
+        })
+        .await;
+}
+
+async fn run_paths(paths: Controller<GuardedPath>, context: Arc<Context>) {
+    paths
+        .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
+        .run(path::reconcile, |object, _, context| path::failed(&object, &context), context.clone())
+        .for_each_concurrent(None, |result| {
+            let context = context.clone();
+            async move {
+                if let Err(controller::Error::ObjectNotFound(gone)) = result {
+                    until_gone(&gone.name, &context).await;
+                }
+            }
+        })
+        .await;
+}
+
+/// Paths that were deleted while no operator ran.
+async fn forgotten_paths(context: &Context) {
+    match super::policies::paths(context).await {
+        Ok(left) => {
+            let left = left.into_iter().filter(|name| context.paths.get(&ObjectRef::new(name)).is_none());
+            let waits: Vec<_> = left.map(|name| async move { until_gone(&name, context).await }).collect();
+            futures::future::join_all(waits).await;
+        }
+        Err(error) => tracing::warn!(%error, "policies of deleted paths could not be looked for"),
+    }
+}
+
+/// Waits until the last workload of a deleted path has left, and removes what the path left.
+async fn until_gone(name: &str, context: &Context) {
+    loop {
+        match path::gone(name, context).await {
+            Ok(true) => return,
+            Ok(false) => tokio::time::sleep(std::time::Duration::from_secs(30)).await,
+            Err(error) => {
+                tracing::warn!(name, %error, "a deleted path could not be cleaned up");
+                tokio::time::sleep(context.path_backoff.failed(&name.to_owned())).await;
+            }
+        }
+        if context.paths.get(&ObjectRef::new(name)).is_some() {
+            return; // it is back
+        }
+    }
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+pub async fn signalled() {
+    let interrupted = tokio::signal::ctrl_c().map(|_| ());
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! { () = interrupted => {}, _ = terminated.recv() => {} },
+        Err(_) => interrupted.await,
+    }
+}

@@ -1,0 +1,5 @@
+//! The `goldenpath` program.
+
+fn main() -> std::process::ExitCode {
+    goldenpath::cli::main()
+}
