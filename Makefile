@@ -3,17 +3,17 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo test verify generate bench clean
+.PHONY: help control-plane demo test verify generate generate-pod-schema clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 control-plane: ## Build the API server, etcd and the other programs that tests and demo run on (once per version)
 	@bash e2e/build-control-plane.sh
 
 demo: control-plane ## Show the operator at work on a control plane of its own; no cluster is needed
-	cargo build --release --workspace --bins
-	cargo run --release -p goldenpath-e2e --bin demo
+	cargo build --workspace --bins
+	cargo run -q -p goldenpath-e2e --bin demo
 
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
@@ -23,6 +23,7 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 	set -m; bash e2e/build-control-plane.sh & control_plane=$$!; set +m; \
 	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
 	echo "test: building the tests, and the control plane beside them"; \
+	cargo build --workspace --bins; \
 	cargo test --workspace --no-run; \
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
@@ -38,8 +39,9 @@ verify: ## Check generated files, format, lints, the law of imports, file sizes 
 generate: ## Write everything derived from the Rust types: crds/ and the other generated files
 	cargo run -q --bin goldenpath -- generate
 
-bench: control-plane ## Measure throughput and memory on the control plane
-	cargo bench -p goldenpath-e2e
+# Not part of `generate`, which needs no control plane; a test compares the file with the server at each run.
+generate-pod-schema: control-plane ## Write src/plan/pod_schema.json: the pod fields, as a running API server has them
+	GOLDENPATH_UPDATE=1 cargo test -p goldenpath-e2e --test it the_pod_schema_is_what_the_api_server_says
 
 clean: ## Remove build output; the control plane stays, it is shared by all checkouts
 	cargo clean

@@ -13,13 +13,17 @@ pub mod audit;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
+pub mod install;
+pub mod installed;
 pub mod kubeconfig;
 pub mod operator;
 pub mod options;
+pub mod pod_schema;
 pub mod ports;
 mod probe;
 pub mod programs;
 pub mod road;
+pub mod story;
 pub mod supervisor;
 pub mod wait;
 

@@ -1,0 +1,86 @@
+//! Goldenpath on a control plane, as users have it: CRDs, RBAC, and the operator with its ServiceAccount's token.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use tokio::sync::OnceCell;
+
+use crate::{ControlPlane, Operator, OperatorOptions, programs, wait};
+
+/// Namespace of the operator.
+pub const NAMESPACE: &str = "goldenpath-system";
+/// Name of its ServiceAccount.
+pub const ACCOUNT: &str = "goldenpath";
+/// How long a path may take to be proved and in force on a busy machine.
+pub const PATH_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl ControlPlane {
+    /// The shared control plane with Goldenpath installed and one operator running.
+    ///
+    /// # Errors
+    /// When the control plane, the manifests or the operator fail; a failure is remembered.
+    pub async fn with_goldenpath() -> Result<&'static Self> {
+        static INSTALLED: OnceCell<Result<Operator, String>> = OnceCell::const_new();
+        let control_plane = Self::shared().await?;
+        let start = async || {
+            let kubeconfig = control_plane.install_goldenpath().await.map_err(|e| format!("{e:#}"))?;
+            control_plane.start_operator(kubeconfig).await.map_err(|e| format!("{e:#}"))
+        };
+        INSTALLED.get_or_init(start).await.as_ref().map_err(|error| anyhow!("{error}"))?;
+        Ok(control_plane)
+    }
+
+    /// Applies CRDs and RBAC; the answer is a kubeconfig of the operator's ServiceAccount.
+    ///
+    /// # Errors
+    /// When a manifest is refused or a CRD is not established in time.
+    pub async fn install_goldenpath(&self) -> Result<PathBuf> {
+        let file = |name: &str| programs::repository().join(name).to_string_lossy().into_owned();
+        let manifests = [file("crds"), file("manifests/rbac.yaml")];
+        self.kubectl(["apply", "--server-side", "--force-conflicts", "-f", &manifests[0], "-f", &manifests[1]]).await?;
+        let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
+        self.kubectl(["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await?;
+        self.as_account(NAMESPACE, ACCOUNT).await
+    }
+
+    /// Starts one more operator with a kubeconfig of its account.
+    ///
+    /// # Errors
+    /// When it is not ready in time.
+    pub async fn start_operator(&self, kubeconfig: PathBuf) -> Result<Operator> {
+        Operator::start(self, &OperatorOptions { kubeconfig, ..OperatorOptions::default() }).await
+    }
+
+    /// Applies a GoldenPath and waits until it is proved and in force; the answer is its revision.
+    ///
+    /// # Errors
+    /// When it is refused, or not ready in time: then with its conditions.
+    pub async fn golden_path(&self, yaml: &str) -> Result<String> {
+        let applied = self.apply(yaml).await?;
+        let name = applied.split([' ', '/']).nth(1).unwrap_or_default().to_owned();
+        wait::until(&format!("GoldenPath {name} to be Ready"), PATH_TIMEOUT, async || {
+            let query = "{.metadata.generation} {.status.observedGeneration} {.status.currentRevision} \
+                         {.status.conditions[?(@.type==\"Ready\")].status} {.status.conditions[0].message}";
+            let text = self.kubectl(["get", "goldenpath", &name, "-o", &format!("jsonpath={query}")]).await?;
+            let words: Vec<&str> = text.split(' ').collect();
+            ensure!(words.len() > 3 && words[0] == words[1] && words[3] == "True", "{text}");
+            Ok(Some(words[2].to_owned()))
+        })
+        .await
+    }
+
+    /// Waits until a JSONPath of an object has a value.
+    ///
+    /// # Errors
+    /// When it has not in time: then with what it had last.
+    pub async fn expect(&self, namespace: &str, object: &str, jsonpath: &str, value: &str) -> Result<()> {
+        wait::until(&format!("{object} {jsonpath} = {value}"), Duration::from_secs(60), async || {
+            let query = format!("jsonpath={jsonpath}");
+            let text = self.kubectl(["get", "-n", namespace, object, "-o", &query]).await?;
+            ensure!(text == value, "{text}");
+            Ok(Some(()))
+        })
+        .await
+    }
+}

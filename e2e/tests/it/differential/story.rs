@@ -1,0 +1,497 @@
+//! One workload from creation to the end of its story, beside a twin that knows nothing of Goldenpath.
+
+use anyhow::{Result, ensure};
+use goldenpath::api::{WorkloadKind, labels};
+use goldenpath::plan::leaf::Road;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::catalogue::{fillable, teams_only};
+use super::checks::{annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view};
+use super::random::Random;
+use super::requests::{Answer, Call, Target, Verb, Who, send};
+use super::workloads::{Edit, bare, containers_of, edit, set, template};
+use super::{Counts, strategic};
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The policies of one path.
+pub struct Path {
+    pub name: String,
+    pub first: Road,
+    /// The next revision, which remembers the first.
+    pub second: Road,
+}
+
+impl Path {
+    pub fn revision(&self, n: u8) -> String {
+        format!("{}-r{n}", self.name)
+    }
+
+    pub fn release(&self) -> String {
+        labels::release_revision(&self.name)
+    }
+
+    fn road(&self, revision: &str) -> Option<Road> {
+        if revision == self.revision(1) {
+            Some(self.first.clone())
+        } else if revision == self.revision(2) {
+            Some(self.second.clone())
+        } else if revision == self.release() {
+            Some(self.second.release())
+        } else {
+            None
+        }
+    }
+}
+
+/// How a team deploys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Server-side apply.
+    Apply,
+    /// `kubectl apply`.
+    ClientSide,
+    /// `kubectl replace`: the manifest instead of the object.
+    Replace,
+    /// What controllers and `kubectl edit` do: the object with a change.
+    Update,
+}
+
+pub struct Story<'a> {
+    pub client: &'a Client,
+    pub path: &'a Path,
+    pub kind: WorkloadKind,
+    pub style: Style,
+    /// The workload, and its twin in another namespace.
+    pub target: Target,
+    pub twin: Target,
+    pub counts: &'a Counts,
+    manifest: Value,
+    live: Value,
+    /// None when the two had to part.
+    twin_live: Option<Value>,
+    blurred: bool,
+    pub log: Vec<String>,
+}
+
+/// A request, and the same request for the twin.
+struct Pair {
+    seen: Answer,
+    made: Answer,
+    without: Option<Answer>,
+}
+
+impl<'a> Story<'a> {
+    pub fn new(
+        client: &'a Client,
+        path: &'a Path,
+        counts: &'a Counts,
+        spaces: (&str, &str),
+        name: &str,
+        random: &mut Random,
+    ) -> Self {
+        let kind = *random.pick(&[
+            WorkloadKind::Deployment,
+            WorkloadKind::Deployment,
+            WorkloadKind::StatefulSet,
+            WorkloadKind::DaemonSet,
+            WorkloadKind::CronJob,
+        ]);
+        let style = *random.pick(&[Style::Apply, Style::Apply, Style::ClientSide, Style::Replace, Style::Update]);
+        let target = |namespace: &str| Target {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        Self {
+            client,
+            path,
+            kind,
+            style,
+            target: target(spaces.0),
+            twin: target(spaces.1),
+            counts,
+            manifest: Value::Null,
+            live: Value::Null,
+            twin_live: None,
+            blurred: false,
+            log: vec![format!("{kind} {style:?}")],
+        }
+    }
+
+    /// Creates it and its twin. False where no valid workload was found.
+    pub async fn create(&mut self, random: &mut Random) -> Result<bool> {
+        let mut manifest = bare(self.kind, &self.target.name, random);
+        let mut choice = fillable();
+        choice.extend(teams_only());
+        for _ in 0..random.below(8) {
+            let mut next = manifest.clone();
+            let names = containers_of(template(self.kind, &next));
+            let edit = if random.chance(50) {
+                edit(&next, self.kind, &self.path.first, random)
+            } else {
+                set(&choice, &names, random)
+            };
+            edit.apply(self.kind, &mut next);
+            let call = self.creation(&next, None);
+            if send(self.client, &self.twin, &call, Who::Team, true)
+                .await?
+                .accepted()
+                .is_some()
+            {
+                manifest = next;
+            }
+        }
+        let revision = self.path.revision(1);
+        let (inert, labelled) = (
+            self.creation(&manifest, Some("inert")),
+            self.creation(&manifest, Some(&revision)),
+        );
+        let pair = Pair {
+            seen: send(self.client, &self.target, &inert, Who::Team, true).await?,
+            made: send(self.client, &self.target, &labelled, Who::Team, true).await?,
+            without: Some(
+                send(
+                    self.client,
+                    &self.twin,
+                    &self.creation(&manifest, None),
+                    Who::Team,
+                    true,
+                )
+                .await?,
+            ),
+        };
+        self.log
+            .push(format!("create {}", template(self.kind, &manifest)["spec"]));
+        self.check(&pair, true)?;
+        let Some(Answer::Accepted(_)) = pair.without else {
+            return Ok(false);
+        };
+        let born_labelled = random.chance(40);
+        let call = self.creation(&manifest, born_labelled.then_some(revision.as_str()));
+        self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
+        self.twin_live = Some(
+            self.really(&self.twin.clone(), &self.creation(&manifest, None), Who::Team)
+                .await?,
+        );
+        self.manifest = manifest;
+        self.log.push(format!("created, labelled: {born_labelled}"));
+        if !born_labelled {
+            self.relabel(&revision).await?;
+        }
+        Ok(true)
+    }
+
+    fn creation(&self, manifest: &Value, revision: Option<&str>) -> Call {
+        let mut body = manifest.clone();
+        if let Some(revision) = revision {
+            body["metadata"]["labels"] = json!({labels::REVISION: revision, labels::PATH: self.path.name});
+        }
+        match self.style {
+            Style::Apply => Call {
+                verb: Verb::Apply,
+                manager: "team",
+                body,
+            },
+            Style::ClientSide => {
+                body["metadata"]["annotations"] = json!({LAST_APPLIED: manifest.to_string()});
+                Call {
+                    verb: Verb::Create,
+                    manager: "kubectl-client-side-apply",
+                    body,
+                }
+            }
+            _ => Call {
+                verb: Verb::Create,
+                manager: "team",
+                body,
+            },
+        }
+    }
+
+    async fn really(&self, target: &Target, call: &Call, who: Who) -> Result<Value> {
+        match send(self.client, target, call, who, false).await? {
+            Answer::Accepted(object) => Ok(object),
+            Answer::Refused(why) => anyhow::bail!("the dry run was accepted, the request itself is not: {why}"),
+        }
+    }
+
+    /// What the operator does: labels, nothing else.
+    async fn relabel(&mut self, revision: &str) -> Result<()> {
+        self.log.push(format!("relabel {revision}"));
+        let body = json!({"metadata": {"labels": {labels::REVISION: revision, labels::PATH: self.path.name}}});
+        let call = Call {
+            verb: Verb::Merge,
+            manager: labels::FIELD_MANAGER,
+            body,
+        };
+        let before = template(self.kind, &self.live).clone();
+        self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
+        let differing = differences(self.kind, &before, template(self.kind, &self.live));
+        ensure!(differing.is_empty(), "labelling changed the template: {differing:?}");
+        Ok(())
+    }
+
+    fn revision(&self) -> String {
+        let labels = &self.live["metadata"]["labels"];
+        labels
+            .get(labels::REVISION)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// One thing that happens.
+    pub async fn step(&mut self, random: &mut Random) -> Result<()> {
+        match random.below(100) {
+            0..=63 => self.team_edits(random, false).await,
+            64..=71 => self.fill(random).await,
+            72..=76 => self.skip().await,
+            77..=82 => self.team_edits(random, true).await,
+            83..=94 => self.relabel(&self.path.revision(2)).await,
+            _ => self.relabel(&self.path.release()).await,
+        }
+    }
+
+    /// The team, or somebody with `kubectl edit`, changes something.
+    async fn team_edits(&mut self, random: &mut Random, undo: bool) -> Result<()> {
+        let by_hand = undo || random.chance(15);
+        let base = if by_hand || self.style == Style::Update {
+            self.twin_live.as_ref().unwrap_or(&self.live)
+        } else {
+            &self.manifest
+        };
+        let mut edits = vec![edit(base, self.kind, &self.path.second, random)];
+        if random.chance(30) {
+            edits.push(edit(base, self.kind, &self.path.second, random));
+        }
+        if undo || random.chance(40) {
+            edits.push(Edit::Deploy(random.next() % 1000));
+        }
+        let mut next = self.manifest.clone();
+        let live_based = by_hand || self.style == Style::Update;
+        if edits.iter().any(|edit| edit.is_unclear(live_based, self.style == Style::ClientSide || by_hand)) {
+            return Ok(());
+        }
+        let done = |object: &mut Value| {
+            edits
+                .iter()
+                .map(|e| e.apply(self.kind, object))
+                .fold(true, |all, one| all && one)
+        };
+        let on_manifest = done(&mut next);
+        let calls = |live: &Value| {
+            let mut changed = live.clone();
+            let applied = done(&mut changed);
+            if undo {
+                changed["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
+            }
+            if by_hand || self.style == Style::Update {
+                applied.then(|| by_hand_or_update(by_hand, live, changed))
+            } else {
+                on_manifest.then(|| self.deploy(&next, live))
+            }
+        };
+        let Some(call) = calls(&self.live) else { return Ok(()) };
+        let twin = self.twin_live.as_ref().map(calls);
+        if matches!(twin, Some(None)) {
+            return Ok(());
+        }
+        self.log.push(format!(
+            "{:?} by {} undo: {undo} {edits:?}\n      body {}",
+            call.verb, call.manager, call.body
+        ));
+        let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
+        let made = send(self.client, &self.target, &call, Who::Team, true).await?;
+        let without = match twin.flatten() {
+            Some(twin) => Some((
+                send(self.client, &self.twin, &twin, Who::Team, true).await?,
+                twin,
+            )),
+            None => None,
+        };
+        let (without, twin) = without.unzip();
+        let done = self
+            .settle(&Pair { seen, made, without }, &call, twin.as_ref(), random)
+            .await?;
+        if done && !by_hand && self.style != Style::Update {
+            self.manifest = next;
+        }
+        Ok(())
+    }
+
+    fn deploy(&self, manifest: &Value, live: &Value) -> Call {
+        let body = manifest.clone();
+        match self.style {
+            Style::Apply => Call {
+                verb: Verb::Apply,
+                manager: "team",
+                body,
+            },
+            Style::ClientSide => {
+                let mut modified = body;
+                modified["metadata"]["annotations"] = json!({LAST_APPLIED: manifest.to_string()});
+                let body = strategic::patch(&self.manifest, &modified, live);
+                Call {
+                    verb: Verb::Strategic,
+                    manager: "kubectl-client-side-apply",
+                    body,
+                }
+            }
+            _ => Call {
+                verb: Verb::Put,
+                manager: "team",
+                body,
+            },
+        }
+    }
+
+    /// The operator asks the API server to fill now.
+    async fn fill(&mut self, random: &mut Random) -> Result<()> {
+        let patch = json!({"metadata": {"annotations": {labels::FILL: random.next().to_string()}}});
+        let mut inert = patch.clone();
+        inert["metadata"]["labels"] = json!({labels::REVISION: "inert"});
+        let of = |body: Value| Call {
+            verb: Verb::Merge,
+            manager: labels::FIELD_MANAGER,
+            body,
+        };
+        let call = of(patch);
+        self.log.push("fill".to_owned());
+        let seen = send(self.client, &self.target, &of(inert), Who::Operator, true).await?;
+        let made = send(self.client, &self.target, &call, Who::Operator, true).await?;
+        let pair = Pair {
+            seen,
+            made,
+            without: None,
+        };
+        self.check(&pair, false)?;
+        if pair.made.accepted().is_some() {
+            self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
+        }
+        Ok(())
+    }
+
+    /// A person breaks the glass, or mends it.
+    async fn skip(&mut self) -> Result<()> {
+        let value = if annotation(&self.live, labels::SKIP).is_some() {
+            Value::Null
+        } else {
+            json!(labels::SKIP_ALL)
+        };
+        self.log.push(format!("skip {value}"));
+        let body = json!({"metadata": {"annotations": {labels::SKIP: value}}});
+        let call = Call {
+            verb: Verb::Merge,
+            manager: "kubectl-annotate",
+            body,
+        };
+        let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
+        let made = send(self.client, &self.target, &call, Who::Team, true).await?;
+        let pair = Pair {
+            seen,
+            made,
+            without: None,
+        };
+        self.check(&pair, false)?;
+        self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
+        Ok(())
+    }
+
+    /// Checks the answers to dry runs and sends the request itself. False where it was refused.
+    async fn settle(&mut self, pair: &Pair, call: &Call, twin: Option<&Call>, random: &mut Random) -> Result<bool> {
+        self.check(pair, false)?;
+        let made = match (&pair.made, &pair.without) {
+            (Answer::Accepted(made), None | Some(Answer::Accepted(_))) => made,
+            // what only works thanks to the road, such as a mount of its volume: the twin cannot follow
+            (Answer::Accepted(made), Some(Answer::Refused(_))) if random.chance(30) => {
+                self.twin_live = None;
+                made
+            }
+            _ => {
+                Counts::add(&self.counts.refused);
+                return Ok(false);
+            }
+        };
+        self.live = self.really(&self.target.clone(), call, Who::Team).await?;
+        let differing = differences(self.kind, template(self.kind, made), template(self.kind, &self.live));
+        ensure!(
+            differing.is_empty(),
+            "the request made another template than its dry run: {differing:?}"
+        );
+        if let (Some(twin), true) = (twin, self.twin_live.is_some()) {
+            self.twin_live = Some(self.really(&self.twin.clone(), twin, Who::Team).await?);
+        }
+        Ok(true)
+    }
+
+    fn check(&mut self, pair: &Pair, creates: bool) -> Result<()> {
+        Counts::add(&self.counts.steps);
+        let (old, road) = if creates {
+            (None, Some(self.path.first.clone()))
+        } else {
+            (Some(&self.live), self.path.road(&self.revision()))
+        };
+        let kind = self.kind;
+        if let (Answer::Refused(why), Some(Answer::Accepted(_))) = (&pair.made, &pair.without) {
+            anyhow::bail!("WORSE: accepted without Goldenpath, refused with it: {why}");
+        }
+        if let (Answer::Refused(why), Answer::Accepted(_)) = (&pair.made, &pair.seen) {
+            anyhow::bail!("REFUSED: accepted when the policy does not act, refused when it does: {why}");
+        }
+        let Answer::Accepted(made) = &pair.made else { return Ok(()) };
+        if let Answer::Accepted(seen) = &pair.seen {
+            let expected = expected(kind, seen, old, road.as_ref());
+            let differing = differences(kind, &expected, template(kind, made));
+            ensure!(
+                differing.is_empty(),
+                "UNEQUAL: pure function | API server: {differing:#?}\nseen: {seen}"
+            );
+        } else {
+            Counts::add(&self.counts.rescued);
+        }
+        let current = self.twin_live.clone();
+        let without = match (&pair.without, &current) {
+            (Some(Answer::Accepted(without)), _) => without,
+            (None, Some(without)) => without,
+            _ => return Ok(()),
+        };
+        let seen = pair.seen.accepted().unwrap_or(made);
+        self.blurred |= !distinguishable(kind, seen, without, &self.path.second);
+        if self.blurred || is_leaned_on(kind, made, &self.path.second) {
+            return Ok(());
+        }
+        Counts::add(&self.counts.twins);
+        let view = team_view(kind, made, &self.path.second);
+        let mut differing = differences(kind, &view, template(kind, without));
+        // an empty struct says what no struct says
+        differing.retain(|d| !d.ends_with(": {} | -") && !d.ends_with(": [] | -"));
+        ensure!(
+            differing.is_empty(),
+            "TWIN: without the road's values | never adopted: {differing:#?}\nmade: {made}"
+        );
+        let changed = changed_effects(kind, without, made);
+        ensure!(changed.is_empty(), "EFFECT: {changed:#?}");
+        Ok(())
+    }
+}
+
+fn by_hand_or_update(by_hand: bool, live: &Value, mut changed: Value) -> Call {
+    if by_hand {
+        let body = strategic::patch(live, &changed, live);
+        return Call {
+            verb: Verb::Strategic,
+            manager: "kubectl-edit",
+            body,
+        };
+    }
+    let metadata = changed["metadata"].as_object_mut().unwrap();
+    metadata.remove("resourceVersion");
+    metadata.remove("managedFields");
+    Call {
+        verb: Verb::Put,
+        manager: "team",
+        body: changed,
+    }
+}

@@ -1,0 +1,8 @@
+//! Stories on a real control plane: one test binary, so that all of them share one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod deployers;
+mod differential;
+mod harness;
+mod pod_schema;
+mod samples;
