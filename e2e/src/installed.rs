@@ -6,14 +6,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use tokio::sync::OnceCell;
 
-use crate::{ControlPlane, Operator, OperatorOptions, programs, wait};
+use crate::{ControlPlane, Operator, OperatorOptions, install, programs, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "goldenpath-system";
 /// Name of its ServiceAccount.
 pub const ACCOUNT: &str = "goldenpath";
 /// How long a path may take to be proved and in force on a busy machine.
-pub const PATH_TIMEOUT: Duration = Duration::from_secs(60);
+pub const PATH_TIMEOUT: Duration = Duration::from_mins(1);
 
 impl ControlPlane {
     /// The shared control plane with Goldenpath installed and one operator running.
@@ -36,11 +36,9 @@ impl ControlPlane {
     /// # Errors
     /// When a manifest is refused or a CRD is not established in time.
     pub async fn install_goldenpath(&self) -> Result<PathBuf> {
-        let file = |name: &str| programs::repository().join(name).to_string_lossy().into_owned();
-        let manifests = [file("crds"), file("manifests/rbac.yaml")];
-        self.kubectl(["apply", "--server-side", "--force-conflicts", "-f", &manifests[0], "-f", &manifests[1]]).await?;
-        let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
-        self.kubectl(["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await?;
+        install::crds(self).await?;
+        let rbac = programs::repository().join("manifests/rbac.yaml");
+        self.kubectl(["apply", "--server-side", "-f", &rbac.to_string_lossy()]).await?;
         self.as_account(NAMESPACE, ACCOUNT).await
     }
 
@@ -75,7 +73,7 @@ impl ControlPlane {
     /// # Errors
     /// When it has not in time: then with what it had last.
     pub async fn expect(&self, namespace: &str, object: &str, jsonpath: &str, value: &str) -> Result<()> {
-        wait::until(&format!("{object} {jsonpath} = {value}"), Duration::from_secs(60), async || {
+        wait::until(&format!("{object} {jsonpath} = {value}"), Duration::from_mins(1), async || {
             let query = format!("jsonpath={jsonpath}");
             let text = self.kubectl(["get", "-n", namespace, object, "-o", &query]).await?;
             ensure!(text == value, "{text}");

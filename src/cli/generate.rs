@@ -9,8 +9,7 @@ pub fn write(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let folder = root.join("crds");
     std::fs::create_dir_all(&folder)?;
     for crd in crds::all() {
-        let file = format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural);
-        std::fs::write(folder.join(file), crds::yaml(&crd)?)?;
+        std::fs::write(folder.join(crds::file_name(&crd)), crds::yaml(&crd)?)?;
     }
     std::fs::create_dir_all(root.join("manifests"))?;
     std::fs::write(root.join("manifests/rbac.yaml"), crate::rbac::manifest())?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use futures::channel::mpsc::UnboundedSender;
 use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::backoff::Backoff;
 use super::requests::Requests;
@@ -66,6 +66,8 @@ pub struct Context {
     pub path_backoff: Backoff<String>,
     /// Woken when a path has changed: every service looks again.
     pub path_changed: UnboundedSender<()>,
+    /// Wakes one service.
+    pub wake: UnboundedSender<ObjectRef<GuardedService>>,
     /// Workloads that may have lost their service.
     pub orphans: UnboundedSender<super::orphans::Suspect>,
 }
@@ -106,6 +108,20 @@ pub struct Claims(Mutex<ClaimIndex>);
 struct ClaimIndex {
     by_workload: HashMap<WorkloadKey, BTreeSet<String>>,
     by_service: HashMap<(String, String), Vec<WorkloadKey>>,
+}
+
+impl Context {
+    /// Registers the claims of a service: none when it is gone. Workloads that it named before and not any more may be
+    /// orphans now, and another service that waits for one of them may have it.
+    pub fn claim(&self, namespace: &str, service: &str, workloads: Vec<WorkloadKey>) {
+        for workload in self.claims.replace(namespace, service, workloads) {
+            for other in self.claims.of(&workload) {
+                // the receivers live as long as the process
+                let _ = self.wake.unbounded_send(ObjectRef::new(&other).within(namespace));
+            }
+            let _ = self.orphans.unbounded_send(super::orphans::Suspect { workload, service: service.to_owned() });
+        }
+    }
 }
 
 impl Claims {
@@ -163,5 +179,35 @@ impl Written {
             return None;
         }
         Some(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(name: &str) -> WorkloadKey {
+        WorkloadKey { kind: WorkloadKind::Deployment, namespace: "ns".into(), name: name.into() }
+    }
+
+    #[test]
+    fn claims_follow_the_spec_and_tell_what_was_dropped() {
+        let claims = Claims::default();
+        assert_eq!(claims.replace("ns", "a", vec![workload("x"), workload("y")]), []);
+        claims.replace("ns", "b", vec![workload("x")]);
+        assert_eq!(claims.of(&workload("x")), ["a", "b"]);
+        assert_eq!(claims.replace("ns", "a", vec![workload("y")]), [workload("x")]);
+        assert_eq!(claims.of(&workload("x")), ["b"]);
+        assert_eq!(claims.replace("ns", "b", Vec::new()), [workload("x")]);
+        assert_eq!(claims.of(&workload("x")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_written_status_counts_until_the_watch_has_caught_up() {
+        let written = Written::default();
+        written.keep("uid", "20", PlatformServiceStatus { team: Some("t".into()), ..Default::default() });
+        assert!(written.newer_than("uid", "19").is_some());
+        assert!(written.newer_than("uid", "20").is_none());
+        assert!(written.newer_than("uid", "19").is_none(), "forgotten");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::channel::mpsc::{self, UnboundedReceiver};
+use futures::stream::select;
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
@@ -87,6 +88,7 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
     let paths = Controller::new(Api::<GuardedPath>::all(client.clone()), config);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
+    let (wake, woken) = mpsc::unbounded();
     let (touched_out, touched) = mpsc::unbounded();
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
@@ -102,11 +104,12 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
+        wake,
         orphans,
     });
     let [services_gate, paths_gate] = gates;
     tokio::join!(
-        run_services(services, context.clone(), services_of(touched, context.clone()), path_changes),
+        run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone()),
         watch_workloads(client, health, touched_out),
         watch_over(suspects, context.clone()),
@@ -163,7 +166,7 @@ async fn run_services(
         .for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(gone)) = result {
                 let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
-                context.claims.replace(&namespace, &name, Vec::new());
+                context.claim(&namespace, &name, Vec::new());
                 let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
             }
             futures::future::ready(())

@@ -64,10 +64,7 @@ fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService>
 /// Registers the workloads that the service names, and hands over those that it does not name any more.
 fn claim(service: &PlatformService, context: &Context) {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-    for workload in context.claims.replace(&namespace, &name, workload_keys(service)) {
-        // the receiver lives as long as the process
-        let _ = context.orphans.unbounded_send(Suspect { workload, service: name.clone() });
-    }
+    context.claim(&namespace, &name, workload_keys(service));
     let observed = service.status.as_ref().and_then(|s| s.observed_generation);
     if observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
