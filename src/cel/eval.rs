@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::calls::plain;
-use super::limits::{Fault, Meter};
+use super::limits::{Fault, LIST_COST, MAP_COST, Meter};
 use super::node::{Access, Callee, Index, Loop, LoopKind, Node, OptMap, Root, Select};
 use super::signatures::Call;
 use super::value::{List, Map, Value};
@@ -166,6 +166,7 @@ impl<'a> Evaluation<'a> {
 
     #[inline(never)]
     fn list(&mut self, items: &'a [Node]) -> Answer<'a> {
+        self.meter.charge(LIST_COST)?;
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.push(self.value(item)?);
@@ -176,6 +177,7 @@ impl<'a> Evaluation<'a> {
     /// Of two entries with one key the last stays, as in cel-go.
     #[inline(never)]
     fn map(&mut self, entries: &'a [(Node, Node)]) -> Answer<'a> {
+        self.meter.charge(MAP_COST)?;
         let mut map: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let key = self.value(key)?;
@@ -278,6 +280,7 @@ impl<'a> Evaluation<'a> {
 
     fn collect(&mut self, this: &'a Loop, range: Vec<Binding<'a>>) -> Result<Vec<Value<'a>>, Fault> {
         let mut values = Vec::new();
+        self.meter.charge(LIST_COST)?;
         for binding in range {
             let element = binding.0.clone();
             self.bind(this, binding);
@@ -286,6 +289,7 @@ impl<'a> Evaluation<'a> {
                 None => true,
             };
             if wanted {
+                self.meter.charge(LIST_COST + 2)?;
                 values.push(this.yields.as_ref().map_or(Ok(element), |value| self.value(value))?);
             }
         }
