@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn no_category_is_the_name_of_a_kind() {
+        // kubectl expands a category first: `kubectl get goldenpath web` would ask for every kind of it, and fail
+        let crds = all();
+        let names = || crds.iter().map(|crd| &crd.spec.names);
+        let kinds: BTreeSet<&String> =
+            names().flat_map(|n| n.short_names.iter().flatten().chain(&n.singular).chain([&n.plural])).collect();
+        let categories: BTreeSet<&String> = names().flat_map(|n| n.categories.iter().flatten()).collect();
+        assert!(kinds.is_disjoint(&categories), "{kinds:?} {categories:?}");
+    }
+
+    #[test]
     fn every_string_has_a_limit() {
         let unlimited = places(|schema| {
             let limited = schema.max_length.is_some() || schema.enum_.is_some() || schema.format.is_some();

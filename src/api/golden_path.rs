@@ -20,7 +20,7 @@ use super::{WorkloadKind, conditions};
     doc = "A GoldenPath is a paved road: versioned defaults for the workloads of the services that take it.",
     status = "GoldenPathStatus",
     shortname = "gp",
-    category = "goldenpath",
+    category = "golden",
     derive = "Default",
     derive = "PartialEq",
     validation = Rule::new("self.metadata.name.size() <= 52").message(

@@ -20,7 +20,7 @@ use super::conditions;
     namespaced,
     status = "PlatformServiceStatus",
     shortname = "psvc",
-    category = "goldenpath",
+    category = "golden",
     derive = "Default",
     derive = "PartialEq",
     validation = Rule::new("self.metadata.name.size() <= 63").message(

@@ -68,6 +68,8 @@ pub struct Context {
     pub path_changed: UnboundedSender<()>,
     /// Wakes one service.
     pub wake: UnboundedSender<ObjectRef<GuardedService>>,
+    /// Wakes one path.
+    pub wake_path: UnboundedSender<ObjectRef<GuardedPath>>,
     /// Workloads that may have lost their service.
     pub orphans: UnboundedSender<super::orphans::Suspect>,
 }

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::context::{Context, Published, WorkloadKey};
 use super::errors::Error;
-use crate::api::{PlatformService, Workload};
+use super::policies::installed;
+use crate::api::{PlatformService, Workload, labels};
 use crate::plan::revision::claims_first;
-use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
+use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
 
 /// The keys of the workloads that a service names.
 pub fn workload_keys(service: &PlatformService) -> Vec<WorkloadKey> {
@@ -32,13 +33,25 @@ pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result
     let path = path_of(&service, context)?;
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
     for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
+        let object = context.requests.workload(key.kind, &key.namespace, &key.name).await?.map(trimmed);
         workloads.push(WorkloadFacts {
+            made_up_path: match &object {
+                Some(object) => has_made_up_path(object, &path, context).await?,
+                None => false,
+            },
             workload: workload.clone(),
-            object: context.requests.workload(key.kind, &key.namespace, &key.name).await?.map(trimmed),
+            object,
             claimed_by: older_claim(&service, &key, context),
         });
     }
     Ok(ServiceFacts { service, namespace: object, operator_namespace: context.operator.namespace.clone(), path, workloads })
+}
+
+/// Whether a workload's label names a path, other than the service's, that has no policies on the API server: its
+/// release policy would be waited for for ever. A path that was deleted keeps its policies until the last workload left.
+async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -> Result<bool, Error> {
+    let (PathFacts::Ready(target), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
+    Ok(named != target.path && installed(named, context).await?.policies.is_empty())
 }
 
 /// Nothing looks at a workload's `status.conditions`; the rest of it is needed.

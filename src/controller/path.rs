@@ -6,21 +6,24 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
-use super::policies::{self, carried, ensure, installed, prune};
+use super::policies::{self, carried, ensure, installed, prune, unbound};
 use super::revisions::{NotReady, canonical, kept};
-use super::write_status::write_path;
+use super::write_status::{say_undecodable, write_path};
 use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
 use crate::observability;
 use crate::plan::revision::{Revision, check_default_for};
 use crate::policy::compile;
-use crate::status::{Finding, merge};
+use crate::status::{Finding, merge, standing};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
 const PRUNE_AGAIN: Duration = Duration::from_mins(1);
+/// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// One pass over a path.
 pub async fn reconcile(guarded: Arc<GuardedPath>, context: Arc<Context>) -> Result<Action, Error> {
@@ -38,7 +41,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         Ok(path) => path,
         Err(invalid) => {
             announce(name, Published::NotReady(format!("it cannot be read: {}", invalid.error)), context);
-            return Ok(Action::await_change());
+            return say_undecodable::<GoldenPath>(invalid, context).await.map(|()| Action::await_change());
         }
     };
     let before = path.status.clone().unwrap_or_default();
@@ -59,6 +62,13 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     let current_revision = in_force.as_ref().map(|r| r.name.clone()).or(before.current_revision);
     let published = in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
     announce(name, published, context);
+    if before.observed_generation != path.metadata.generation {
+        // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
+        let _ = context.path_changed.unbounded_send(());
+    }
+    if finding.reason != Reason::DefaultForTaken {
+        wake_waiting(context);
+    }
     let status = GoldenPathStatus {
         observed_generation: path.metadata.generation,
         current_revision,
@@ -67,7 +77,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
     }
-    Ok(if waiting { Action::requeue(PRUNE_AGAIN) } else { Action::await_change() })
+    Ok(Action::requeue(if waiting { PRUNE_AGAIN } else { LOOK_AGAIN }))
 }
 
 /// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
@@ -113,6 +123,9 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
         (compile(&name, &release, &revision.road.release(), true, &context.operator).map_err(serialisation)?, revision.road.release()),
     ];
     let before = installed(&name, context).await?;
+    if let Some(not_ready) = unbound(path, &before) {
+        return Ok((Err(not_ready), false));
+    }
     for (policy, road) in &compiled {
         if let Some(not_ready) = ensure(policy, road, path, &before, context).await? {
             return Ok((Err(not_ready), false));
@@ -132,9 +145,22 @@ fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
         .map_err(|invalid| NotReady { reason: invalid.reason(), message: invalid.to_string() })
 }
 
+/// Paths that wait for an older one to give up a kind look again. Those that wait wake nobody, or two would wake each
+/// other for ever.
+fn wake_waiting(context: &Context) {
+    for path in context.paths.state().iter().filter_map(|p| p.0.as_ref().ok()) {
+        let conditions = path.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+        let taken = Reason::DefaultForTaken.to_string();
+        if standing(conditions, ConditionType::Ready).is_some_and(|(_, reason)| reason == taken) {
+            let _ = context.wake_path.unbounded_send(ObjectRef::new(&path.name_any()));
+        }
+    }
+}
+
 /// A path that is gone: what it left is removed once no workload carries its label.
 pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
+    wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
     if carried(&format!("{}={name}", labels::PATH), context).await? {
         return Ok(false);

@@ -53,8 +53,29 @@ pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
     Ok(all.iter().filter_map(|p| p.labels().get(labels::PATH).cloned()).collect())
 }
 
-/// Puts a compiled policy in force, after a proof. A binding that a person deleted stays deleted until the path is
-/// resumed: the binding is made before the policy, so a policy without one was left by a person.
+/// A binding that a person deleted stays deleted until the path is resumed, and so does that of a revision that would
+/// follow: an edit of the path is no answer to somebody who pulled the brake.
+///
+/// The binding is made before the policy and removed after it, so a policy without one was left by a person. A copy of
+/// a proof that was broken off says nothing.
+pub fn unbound(path: &GoldenPath, installed: &Installed) -> Option<NotReady> {
+    let resume = path.annotations().get(labels::RESUME);
+    let left = |p: &&MutatingAdmissionPolicy| {
+        let resumed = resume.is_some() && p.annotations().get(labels::RESUME) != resume;
+        let bound = installed.bindings.iter().any(|b| b.name_any() == p.name_any());
+        !bound && !resumed && !p.name_any().ends_with("-proof")
+    };
+    let message = format!(
+        "somebody deleted MutatingAdmissionPolicyBinding {}, so nothing is filled; \
+         to resume: kubectl annotate goldenpath {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
+        installed.policies.iter().find(left)?.name_any(),
+        path.name_any(),
+        labels::RESUME
+    );
+    Some(NotReady { reason: Reason::BindingDeleted, message })
+}
+
+/// Puts a compiled policy in force, after a proof.
 pub async fn ensure(
     compiled: &Compiled,
     road: &Road,
@@ -74,15 +95,7 @@ pub async fn ensure(
     let bound = installed.bindings.iter().any(|b| b.name_any() == name);
     match policy {
         Some(_) if bound => Ok(None),
-        Some(policy) if resume.is_none() || policy.annotations().get(labels::RESUME) == resume => {
-            let message = format!(
-                "somebody deleted MutatingAdmissionPolicyBinding {name}, so nothing is filled; \
-                 to resume: kubectl annotate goldenpath {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
-                path.name_any(),
-                labels::RESUME
-            );
-            Ok(Some(NotReady { reason: Reason::BindingDeleted, message }))
-        }
+        // the path was resumed, or it would not have come here
         Some(_) => {
             context.requests.create(&bindings(context), &compiled.binding).await?;
             let resumed = json!({"metadata": {"annotations": {labels::RESUME: resume}}});
@@ -189,9 +202,15 @@ pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &C
             waiting = true;
             continue;
         }
-        context.requests.delete(&bindings(context), &name).await?;
         context.requests.delete(&policies(context), &name).await?;
+        context.requests.delete(&bindings(context), &name).await?;
         tracing::info!(policy = name, "removed a policy that nothing needs");
+    }
+    // left by an operator that ended between the two deletions
+    for name in installed.bindings.iter().map(ResourceExt::name_any) {
+        if !wanted.contains(&name.as_str()) && !installed.policies.iter().any(|p| p.name_any() == name) {
+            context.requests.delete(&bindings(context), &name).await?;
+        }
     }
     Ok(waiting)
 }
@@ -217,5 +236,45 @@ pub async fn is_served(context: &Context) -> Result<bool, Error> {
         Ok(_) => Ok(true),
         Err(error) if error.is_status(404) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn named<K: ResourceExt + Default>(name: &str, resume: Option<&str>) -> K {
+        let mut object = K::default();
+        object.meta_mut().name = Some(name.to_owned());
+        if let Some(resume) = resume {
+            object.annotations_mut().insert(labels::RESUME.to_owned(), resume.to_owned());
+        }
+        object
+    }
+
+    #[rstest]
+    #[case::in_force(&["new", "old"], None, None, false)]
+    #[case::deleted(&["old"], None, None, true)]
+    #[case::of_an_older_revision(&["new"], None, None, true)]
+    #[case::resumed(&["old"], None, Some("now"), false)]
+    #[case::deleted_again(&["old"], Some("now"), Some("now"), true)]
+    #[case::resumed_again(&["old"], Some("now"), Some("later"), false)]
+    fn a_deleted_binding_stays_deleted_until_the_path_is_resumed(
+        #[case] bound: &[&str],
+        #[case] of_policy: Option<&str>,
+        #[case] of_path: Option<&str>,
+        #[case] is_unbound: bool,
+    ) {
+        let installed = Installed {
+            policies: vec![named("new", of_policy), named("old", of_policy), named("new-proof", None)],
+            bindings: bound.iter().map(|name| named(name, None)).collect(),
+        };
+        let mut path = GoldenPath::new("web", crate::api::GoldenPathSpec::default());
+        if let Some(resume) = of_path {
+            path.annotations_mut().insert(labels::RESUME.to_owned(), resume.to_owned());
+        }
+        assert_eq!(unbound(&path, &installed).map(|n| n.reason), is_unbound.then_some(Reason::BindingDeleted));
     }
 }

@@ -121,6 +121,16 @@ impl Requests {
         self.call("patch", what, api.patch(name, &params, &Patch::Merge(patch))).await
     }
 
+    /// Merges into a status.
+    pub async fn merge_status<K>(&self, api: &Api<K>, name: &str, patch: &Value) -> Result<K, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let what = named::<K>(name);
+        self.call("patch", what, api.patch_status(name, &params, &Patch::Merge(patch))).await
+    }
+
     /// Server-side apply of a status.
     pub async fn apply_status<K>(&self, api: &Api<K>, name: &str, object: &Value) -> Result<K, Error>
     where

@@ -89,6 +89,7 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
+    let (wake_path, woken_paths) = mpsc::unbounded();
     let (touched_out, touched) = mpsc::unbounded();
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
@@ -105,12 +106,13 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
         wake,
+        wake_path,
         orphans,
     });
     let [services_gate, paths_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
-        run_paths(paths, context.clone()),
+        run_paths(paths, context.clone(), woken_paths),
         watch_workloads(client, health, touched_out),
         watch_over(suspects, context.clone()),
         async { if context.services.wait_until_ready().await.is_ok() { services_gate.set_ready() } },
@@ -174,9 +176,10 @@ async fn run_services(
         .await;
 }
 
-async fn run_paths(paths: Controller<GuardedPath>, context: Arc<Context>) {
+async fn run_paths(paths: Controller<GuardedPath>, context: Arc<Context>, woken: UnboundedReceiver<ObjectRef<GuardedPath>>) {
     paths
         .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
+        .reconcile_on(woken)
         .run(path::reconcile, |object, _, context| path::failed(&object, &context), context.clone())
         .for_each_concurrent(None, |result| {
             let context = context.clone();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use serde_json::json;
 
 use super::apply::apply;
 use super::context::{Context, GuardedService};
@@ -13,42 +12,47 @@ use super::errors::Error;
 use super::events::publish;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
-use super::write_status::write_service;
-use crate::api::{ConditionType, PlatformService, Reason};
+use super::write_status::{say_undecodable, write_service};
+use crate::api::PlatformService;
 use crate::observability;
 use crate::plan::service::plan;
 use crate::status::service::service_status;
-use crate::status::{Finding, merge};
 
 /// One pass over a service.
 pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> Result<Action, Error> {
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
-    observability::observe(subject, &context.metrics, pass(&guarded, &context)).await?;
+    let refused = observability::observe(subject, &context.metrics, pass(&guarded, &context)).await?;
+    if refused {
+        // whatever refuses, a quota or a policy of the cluster, changes without a word to us
+        return Ok(failed(&guarded, &context));
+    }
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
     Ok(Action::await_change())
 }
 
-async fn pass(guarded: &GuardedService, context: &Context) -> Result<(), Error> {
+/// The answer is whether the API server refused something.
+async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error> {
     let service = match &guarded.0 {
         Ok(service) => current(service, context),
-        Err(invalid) => return say_undecodable(invalid, context).await,
+        Err(invalid) => return say_undecodable::<PlatformService>(invalid, context).await.map(|()| false),
     };
     claim(&service, context);
     let facts = match observe(service.clone(), context).await {
         // after a start the path's own pass comes first, and wakes every service
-        Err(Error::PathNotRead(_)) => return Ok(()),
+        Err(Error::PathNotRead(_)) => return Ok(false),
         observed => observed?,
     };
     let outcomes = apply(&facts, plan(&facts), context).await?;
+    let refused = outcomes.iter().any(|o| o.refused.is_some());
     let status = service_status(&facts, &outcomes, Timestamp::now());
     let conditions = status.conditions.clone();
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// The service with the newest status that is known, which may not have come back through the watch yet.
@@ -69,20 +73,6 @@ fn claim(service: &PlatformService, context: &Context) {
     if observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
     }
-}
-
-async fn say_undecodable(invalid: &kube::core::error_boundary::InvalidObject, context: &Context) -> Result<(), Error> {
-    let (namespace, name) = (invalid.metadata.namespace.clone().unwrap_or_default(), invalid.metadata.name.clone().unwrap_or_default());
-    let text = format!("the stored object cannot be read: {}; apply it anew", invalid.error);
-    let finding = Finding::bad(ConditionType::Ready, Reason::Undecodable, text);
-    let conditions = merge(&[], &[finding], invalid.metadata.generation, Timestamp::UNIX_EPOCH);
-    let api: kube::Api<kube::core::DynamicObject> =
-        kube::Api::namespaced_with(context.requests.client(), &namespace, &kube::core::ApiResource::erase::<PlatformService>(&()));
-    let object = json!({
-        "apiVersion": "goldenpath.dev/v1alpha1", "kind": "PlatformService",
-        "metadata": {"name": name}, "status": {"conditions": conditions},
-    });
-    context.requests.apply_status(&api, &name, &object).await.map(|_| ())
 }
 
 /// The pause after a failed pass.

@@ -1,5 +1,8 @@
 //! Write status: only when it differs in meaning.
 
+use k8s_openapi::jiff::Timestamp;
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +10,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::errors::Error;
-use crate::api::{GoldenPath, GoldenPathStatus, PlatformService, PlatformServiceStatus};
+use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, PlatformService, PlatformServiceStatus, Reason};
+use crate::status::{Finding, merge};
 
 /// Writes a service's status, unless the same is there already.
 pub async fn write_service(service: &PlatformService, status: PlatformServiceStatus, context: &Context) -> Result<bool, Error> {
@@ -30,6 +34,27 @@ pub async fn write_path(path: &GoldenPath, status: &GoldenPathStatus, context: &
     let api: Api<GoldenPath> = Api::all(context.requests.client());
     write(&api, &path.name_any(), status, context).await?;
     Ok(true)
+}
+
+/// Says on an object of ours that it cannot be read.
+///
+/// By a merge patch: for a server-side apply the server itself would have to read the object by its schema, and an entry
+/// of `workloads` without a name, stored before names were required, makes it answer 500 for ever.
+pub async fn say_undecodable<K>(invalid: &InvalidObject, context: &Context) -> Result<(), Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let metadata = &invalid.metadata;
+    let text = format!("the stored object cannot be read: {}; apply it anew", invalid.error);
+    let finding = Finding::bad(ConditionType::Ready, Reason::Undecodable, text);
+    let conditions = merge(&[], &[finding], metadata.generation, Timestamp::UNIX_EPOCH);
+    let kind = ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = match &metadata.namespace {
+        Some(namespace) => Api::namespaced_with(context.requests.client(), namespace, &kind),
+        None => Api::all_with(context.requests.client(), &kind),
+    };
+    let status = json!({"status": {"conditions": conditions}});
+    context.requests.merge_status(&api, metadata.name.as_deref().unwrap_or_default(), &status).await.map(drop)
 }
 
 async fn write<K, S>(api: &Api<K>, name: &str, status: &S, context: &Context) -> Result<K, Error>

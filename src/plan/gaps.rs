@@ -2,15 +2,17 @@
 //!
 //! Per leaf and container: absent -> add; the road's -> keep, replace or remove; anybody else's -> leave.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
-use super::guard::{At, Condition, held, yields};
+use super::guard::{At, Condition, held, refused, yields};
 use super::leaf::{Leaf, Place, Road, RoadLeaf, Wish, put, take};
 use super::ownership::Ownership;
 use super::remnant::{Part, Union, remnants};
 use super::schema::PodSchema;
 use crate::api::WorkloadKind;
-use crate::cel::quantity::Quantity;
+use crate::cel::compare_quantities;
 
 /// Whose value stands in a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +88,10 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
             let managers: Vec<String> = ownership.owners(&line.leaf, name).map(ToOwned::to_owned).collect();
             let whose = match current {
                 None => Whose::Nobodys,
-                Some(value) if line.formerly.contains(value) && managers.is_empty() && ownership.tracked && !ownership.applied(&line.leaf) => {
-                    Whose::Roads
+                Some(value) if managers.is_empty() && ownership.tracked && line.formerly.contains(value) => {
+                    // the team may have written the same value; but nobody writes what the API server would refuse
+                    let refused = || holds(&refused(&line.leaf, value), template, container.as_ref().map(|_| root));
+                    if !ownership.applied(&line.leaf) || refused() { Whose::Roads } else { Whose::Teams }
                 }
                 Some(_) => Whose::Teams,
             };
@@ -107,15 +111,20 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
 }
 
 /// Nobody owns the part, and either somebody owns another member of the union, so that the API server would refuse the
-/// value with both; or all owners declare what they want and did not declare the part. The one member of a union stays:
-/// the team leans on it.
+/// value with both; or all owners declare what they want, and declared something beside the part and not the part. The
+/// one member of a union stays, with all that is in it: the team leans on it.
 fn is_remnant(part: &Part, leaf: &Leaf, container: Option<&str>, ownership: &Ownership<'_>) -> bool {
     if ownership.owns_part(leaf, container, &part.path) {
         return false;
     }
+    let above = &part.path[..part.path.len().saturating_sub(1)];
     match Union::with(leaf, part) {
         Some((union, member)) => ownership.owns_rival(leaf, container, union, member),
-        None => ownership.is_declared(leaf, container) && !ownership.wrote(&part.token()),
+        None => {
+            ownership.owns_part(leaf, container, above)
+                && ownership.is_declared(leaf, container)
+                && !ownership.wrote(&part.token())
+        }
     }
 }
 
@@ -184,7 +193,8 @@ pub fn normalise(template: &mut Value) {
     }
 }
 
-/// Removes empty parents up to the first that somebody owns or that still holds something: never a husk.
+/// Removes empty parents up to the first that somebody owns or that still holds something: never a husk. Empty lists and
+/// maps go in any case: the API server does not write them.
 fn prune(root: &mut Value, leaf: &Leaf, container: Option<&str>, ownership: &Ownership<'_>) {
     let top = if leaf.entry.is_some() { leaf.path.len() } else { leaf.path.len().saturating_sub(1) };
     for depth in (1..=top).rev() {
@@ -194,10 +204,14 @@ fn prune(root: &mut Value, leaf: &Leaf, container: Option<&str>, ownership: &Own
             Some(Value::Array(entries)) => entries.is_empty(),
             _ => false,
         };
-        if !empty || ownership.owners(&parent, container).next().is_some() {
+        let owned = ownership.owners(&parent, container).next().is_some();
+        if !empty || (owned && !PodSchema::get().omits_empty(&parent)) {
             return;
         }
         take(root, &parent);
+        if owned {
+            return;
+        }
     }
 }
 
@@ -216,6 +230,10 @@ fn root_mut(template: &mut Value, place: Place, index: Option<usize>) -> Option<
         (Some(list), Some(i)) => spec.get_mut(list)?.get_mut(i),
         (Some(_), None) => None,
     }
+}
+
+fn compare(map: Option<&Value>, name: &str, limit: &str) -> Option<Ordering> {
+    compare_quantities(map?.get(name)?.as_str()?, limit)
 }
 
 /// Evaluates a condition on a template. `container` is the one being filled.
@@ -238,11 +256,8 @@ pub fn holds(condition: &Condition, template: &Value, container: Option<&Value>)
         Condition::ListHas(at, list, field, value) => get(*at, &[list])
             .and_then(Value::as_array)
             .is_some_and(|entries| entries.iter().any(|e| e.get(field) == Some(value))),
-        Condition::Exceeds(at, path, name, limit) => get(*at, path)
-            .and_then(|m| m.get(name))
-            .and_then(Value::as_str)
-            .and_then(|v| Some(Quantity::parse(v).ok()? > Quantity::parse(limit).ok()?))
-            .unwrap_or(false),
+        Condition::Exceeds(at, path, name, limit) => compare(get(*at, path), name, limit) == Some(Ordering::Greater),
+        Condition::Below(at, path, name, limit) => compare(get(*at, path), name, limit) == Some(Ordering::Less),
         Condition::InAnyContainer(inner) => ["containers", "initContainers"]
             .iter()
             .filter_map(|list| template.get("spec")?.get(list)?.as_array())
@@ -252,5 +267,51 @@ pub fn holds(condition: &Condition, template: &Value, container: Option<&Value>)
             .pointer("/metadata/annotations")
             .and_then(Value::as_object)
             .is_some_and(|a| a.keys().any(|k| k.starts_with(prefix))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The road had filled a request. `kubectl apply` then wrote `limits`, and with them the name `memory`.
+    fn applied(limit: &str) -> Value {
+        json!({
+            "metadata": {
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": r#"{"limits":{"memory":"?"}}"#},
+                "managedFields": [{"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {"f:spec": {
+                    "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {
+                        "f:resources": {"f:limits": {"f:memory": {}}},
+                    }}}},
+                }}}],
+            },
+            "spec": {"template": {"spec": {"containers": [
+                {"name": "app", "resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": limit}}},
+            ]}}},
+        })
+    }
+
+    #[rstest]
+    #[case::refused("64Mi", Whose::Roads, None)]
+    #[case::allowed("256Mi", Whose::Teams, Some("128Mi"))]
+    fn a_value_that_kubectl_may_have_applied_is_the_teams_unless_the_server_would_refuse_it(
+        #[case] limit: &str,
+        #[case] whose: Whose,
+        #[case] request: Option<&str>,
+    ) {
+        let mut road = Road::default();
+        let path = ["resources", "requests", "memory"].map(str::to_owned).to_vec();
+        let leaf = Leaf { place: Place::Containers, path, entry: None };
+        road.wish(leaf, None, Wish { default: "d".into(), value: json!("128Mi") }).unwrap();
+        let (kind, object) = (WorkloadKind::Deployment, applied(limit));
+        let gaps = gaps(kind, &object, &road);
+        assert_eq!(gaps[0].whose, whose);
+        let after = filled(kind, &object, &gaps);
+        let resources = &after["spec"]["containers"][0]["resources"];
+        assert_eq!(resources["requests"]["memory"].as_str(), request);
+        assert_eq!(resources["requests"].is_null(), request.is_none(), "no husk");
     }
 }

@@ -36,13 +36,15 @@ pub enum Condition {
     ListHas(At, &'static str, &'static str, Value),
     /// The quantity in a map is greater than this one.
     Exceeds(At, Vec<&'static str>, String, String),
+    /// The quantity in a map is less than this one.
+    Below(At, Vec<&'static str>, String, String),
     /// A container or init container satisfies it.
     InAnyContainer(Box<Condition>),
     /// An annotation of the pod template begins with this.
     Annotated(&'static str),
 }
 
-use Condition::{Annotated, Any, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, ListHas, Not};
+use Condition::{Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, ListHas, Not};
 
 /// Fields of a container's securityContext that stand in the pod's too: there they are inherited.
 const INHERITED: [&str; 7] =
@@ -60,9 +62,25 @@ const LINUX_ONLY: [&str; 17] = [
 #[must_use]
 pub fn yields(leaf: &Leaf, value: &Value, road: &Road) -> Condition {
     let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
+    let changes = match leaf.place {
+        Place::Pod => topology_key(leaf).into_iter().collect(),
+        Place::Containers | Place::InitContainers => changes_container(&path, leaf.place, value, road),
+    };
+    Any(refusals(&path, leaf, value).into_iter().chain(changes).collect())
+}
+
+/// The API server refuses the value while this holds, or the kubelet does not start the container: nobody can have meant
+/// it, whatever a manifest says.
+#[must_use]
+pub fn refused(leaf: &Leaf, value: &Value) -> Condition {
+    let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
+    Any(refusals(&path, leaf, value))
+}
+
+fn refusals(path: &[&str], leaf: &Leaf, value: &Value) -> Vec<Condition> {
     let mut when = match leaf.place {
-        Place::Pod => pod(&path, leaf, value),
-        Place::Containers | Place::InitContainers => container(&path, leaf, value, road),
+        Place::Pod => pod(path, value),
+        Place::Containers | Place::InitContainers => container(path, leaf.place, value),
     };
     let name = path.iter().copied().find(|n| *n != "securityContext").unwrap_or_default();
     if LINUX_ONLY.contains(&name) || (leaf.place == Place::Pod && name == "shareProcessNamespace") {
@@ -74,7 +92,7 @@ pub fn yields(leaf: &Leaf, value: &Value, road: &Road) -> Condition {
     if name == "appArmorProfile" {
         when.push(Annotated("container.apparmor.security.beta.kubernetes.io/"));
     }
-    Any(when)
+    when
 }
 
 /// A value of the road stays while this holds: the team leans on it, and the API server would refuse it gone.
@@ -96,7 +114,7 @@ pub fn held(leaf: &Leaf) -> Condition {
     }
 }
 
-fn pod(path: &[&str], leaf: &Leaf, value: &Value) -> Vec<Condition> {
+fn pod(path: &[&str], value: &Value) -> Vec<Condition> {
     let root_user = || Is(At::Container, vec!["securityContext", "runAsUser"], json!(0));
     let unmasked = || Is(At::Container, vec!["securityContext", "procMount"], json!("Unmasked"));
     let any = |c: Condition| InAnyContainer(Box::new(c));
@@ -120,57 +138,72 @@ fn pod(path: &[&str], leaf: &Leaf, value: &Value) -> Vec<Condition> {
         ["hostUsers"] => vec![any(unmasked())],
         ["shareProcessNamespace"] if *value == json!(true) => vec![Is(At::Pod, vec!["hostPID"], json!(true))],
         ["setHostnameAsFQDN"] => vec![Has(At::Pod, vec!["hostnameOverride"])],
-        ["topologySpreadConstraints"] => topology_key(leaf).into_iter().collect(),
         _ => Vec::new(),
     }
 }
 
 /// Two constraints on one key would be stricter than the one that the team chose.
 fn topology_key(leaf: &Leaf) -> Option<Condition> {
+    if leaf.path != ["topologySpreadConstraints"] {
+        return None;
+    }
     let EntryKey(key) = leaf.entry.as_ref()?;
     let (_, text) = key.iter().find(|(field, _)| field == "topologyKey")?;
     Some(ListHas(At::Pod, "topologySpreadConstraints", "topologyKey", serde_json::from_str(text).ok()?))
 }
 
-fn container(path: &[&str], leaf: &Leaf, value: &Value, road: &Road) -> Vec<Condition> {
+fn container(path: &[&str], place: Place, value: &Value) -> Vec<Condition> {
     let mut when = match path {
-        ["resources", rest @ ..] => resources(rest, leaf.place, value, road),
+        ["resources", "requests", name] => text(value, |v| Below(At::Container, vec!["resources", "limits"], (*name).to_owned(), v)),
+        ["resources", "limits", name] => text(value, |v| Exceeds(At::Container, vec!["resources", "requests"], (*name).to_owned(), v)),
         ["securityContext", field, ..] => security_context(field, path, value),
-        ["env"] => vec![Has(At::Container, vec!["envFrom"])],
         ["ports"] => {
             let same_name = value.get("name").map(|name| ListHas(At::Container, "ports", "name", name.clone()));
             [Is(At::Pod, vec!["hostNetwork"], json!(true))].into_iter().chain(same_name).collect()
         }
-        ["volumeMounts"] => mount(value, road),
+        ["volumeMounts"] => vec![Has(At::Container, vec!["volumeDevices"])],
         ["lifecycle", "stopSignal"] => vec![Not(Box::new(Has(At::Pod, vec!["os", "name"])))],
         _ => Vec::new(),
     };
     let only_sidecars = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
-    if leaf.place == Place::InitContainers && path.first().is_some_and(|name| only_sidecars.contains(name)) {
+    if place == Place::InitContainers && path.first().is_some_and(|name| only_sidecars.contains(name)) {
         when.push(Not(Box::new(Is(At::Container, vec!["restartPolicy"], json!("Always")))));
     }
     when
 }
 
+fn text(value: &Value, condition: impl Fn(String) -> Condition) -> Vec<Condition> {
+    value.as_str().map(|v| condition(v.to_owned())).into_iter().collect()
+}
+
+/// The API server would accept the value, and the container would be another one than its team wrote.
+fn changes_container(path: &[&str], place: Place, value: &Value, road: &Road) -> Vec<Condition> {
+    match path {
+        ["resources", rest @ ..] => resources(rest, place, road),
+        ["securityContext", field, ..] => {
+            let inherited = INHERITED.iter().find(|name| *name == field);
+            inherited.map(|name| Has(At::Pod, vec!["securityContext", name])).into_iter().collect()
+        }
+        ["env"] => vec![Has(At::Container, vec!["envFrom"])],
+        ["volumeMounts"] => without_volume(value, road).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Pods copy limits into absent requests, so that a request beside a limit would lower it; and a limit alone would raise
 /// the request. Where the pod level speaks, the containers are left alone.
-fn resources(rest: &[&str], place: Place, value: &Value, road: &Road) -> Vec<Condition> {
-    let mut when = vec![Has(At::Pod, vec!["resources"])];
-    match rest {
-        ["requests", name] => when.push(HasEntry(At::Container, vec!["resources", "limits"], (*name).to_owned())),
-        ["limits", name] => {
-            let name = (*name).to_owned();
-            let requests = vec!["resources", "requests"];
-            if road.find(place, &["resources", "requests", &name]).is_none_or(|l| l.wishes.iter().next().is_none()) {
-                when.push(Not(Box::new(HasEntry(At::Container, requests.clone(), name.clone()))));
-            }
-            if let Some(limit) = value.as_str() {
-                when.push(Exceeds(At::Container, requests, name, limit.to_owned()));
-            }
-        }
-        _ => {}
-    }
-    when
+fn resources(rest: &[&str], place: Place, road: &Road) -> Vec<Condition> {
+    let own = |map: &'static str, name: &str| HasEntry(At::Container, vec!["resources", map], name.to_owned());
+    let brings_request = |name: &str| {
+        let line = road.find(place, &["resources", "requests", name]);
+        line.is_some_and(|l| l.wishes.iter().next().is_some())
+    };
+    let alone = match rest {
+        ["requests", name] => Some(own("limits", name)),
+        ["limits", name] if !brings_request(name) => Some(Not(Box::new(own("requests", name)))),
+        _ => None,
+    };
+    [Has(At::Pod, vec!["resources"])].into_iter().chain(alone).collect()
 }
 
 fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition> {
@@ -178,40 +211,28 @@ fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition>
     let pods = |name: &'static str, value: Value| Is(At::Pod, vec!["securityContext", name], value);
     let sys_admin =
         || Contains(At::Container, vec!["securityContext", "capabilities", "add"], vec!["SYS_ADMIN", "CAP_SYS_ADMIN"]);
-    let mut when = Vec::new();
-    if let Some(name) = INHERITED.iter().find(|name| **name == field) {
-        when.push(Has(At::Pod, vec!["securityContext", name]));
-    }
     match (field, value) {
-        ("runAsNonRoot", Value::Bool(true)) => when.extend([own("runAsUser", json!(0)), pods("runAsUser", json!(0))]),
-        ("runAsUser", user) if *user == json!(0) => {
-            when.extend([own("runAsNonRoot", json!(true)), pods("runAsNonRoot", json!(true))]);
-        }
-        ("allowPrivilegeEscalation", Value::Bool(false)) => when.extend([own("privileged", json!(true)), sys_admin()]),
-        ("privileged", Value::Bool(true)) => when.push(own("allowPrivilegeEscalation", json!(false))),
-        ("capabilities", Value::Array(names))
-            if path.last() == Some(&"add") && names.iter().filter_map(Value::as_str).any(|n| n.ends_with("SYS_ADMIN")) =>
-        {
-            when.push(own("allowPrivilegeEscalation", json!(false)));
+        ("runAsNonRoot", Value::Bool(true)) => vec![own("runAsUser", json!(0)), pods("runAsUser", json!(0))],
+        ("runAsUser", user) if *user == json!(0) => vec![own("runAsNonRoot", json!(true)), pods("runAsNonRoot", json!(true))],
+        ("allowPrivilegeEscalation", Value::Bool(false)) => vec![own("privileged", json!(true)), sys_admin()],
+        ("privileged", Value::Bool(true)) => vec![own("allowPrivilegeEscalation", json!(false))],
+        ("capabilities", Value::Array(names)) if path.last() == Some(&"add") => {
+            let is_admin = names.iter().filter_map(Value::as_str).any(|n| n.ends_with("SYS_ADMIN"));
+            is_admin.then(|| own("allowPrivilegeEscalation", json!(false))).into_iter().collect()
         }
         ("procMount", mount) if *mount == json!("Unmasked") => {
-            when.push(Not(Box::new(Is(At::Pod, vec!["hostUsers"], json!(false)))));
+            vec![Not(Box::new(Is(At::Pod, vec!["hostUsers"], json!(false))))]
         }
-        _ => {}
+        _ => Vec::new(),
     }
-    when
 }
 
 /// A mount needs its volume; the road's own volume counts only when this revision brings it.
-fn mount(value: &Value, road: &Road) -> Vec<Condition> {
-    let Some(name) = value.get("name").filter(|n| n.is_string()) else { return Vec::new() };
+fn without_volume(value: &Value, road: &Road) -> Option<Condition> {
+    let name = value.get("name").filter(|n| n.is_string())?;
     let key = EntryKey(vec![("name".into(), name.to_string())]);
     let brought = road.0.iter().any(|l| {
         l.leaf.place == Place::Pod && l.leaf.path == ["volumes"] && l.leaf.entry.as_ref() == Some(&key) && l.wishes.any.is_some()
     });
-    let mut when = vec![Has(At::Container, vec!["volumeDevices"])];
-    if !brought {
-        when.push(Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))));
-    }
-    when
+    (!brought).then(|| Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))))
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::leaf::{EntryKey, Leaf, Place, Road, Wish};
 use super::schema::{PodSchema, Scalar, Shape};
 use crate::api::{PathDefault, brief};
+use crate::cel::compare_quantities;
 
 /// Most leaves of one path. The API server gives a policy a budget of CEL cost, which 64 leaves on 50 containers stay
 /// well below (measured by the latency test); a policy beyond it would fail open without a word.
@@ -221,7 +222,7 @@ fn scalar_fits(scalar: Scalar, values: &[String], value: &Value, at: &At<'_>) ->
         Scalar::Integer => (value.is_i64(), "write a whole number"),
         Scalar::String => (text.is_some_and(|t| !t.is_empty()), "write a text"),
         Scalar::Quantity => (
-            value.is_number() || text.is_some_and(|t| crate::cel::quantity::Quantity::parse(t).is_ok()),
+            value.is_number() || text.is_some_and(|t| compare_quantities(t, t).is_some()),
             "write a quantity such as 100m, 0.5 or 128Mi",
         ),
     };
@@ -275,7 +276,7 @@ mod tests {
 
     use super::*;
 
-    fn road_of(template: Value) -> Result<Road, InvalidDefault> {
+    fn road_of(template: &Value) -> Result<Road, InvalidDefault> {
         let mut road = Road::default();
         let pod_template = template.as_object().cloned();
         collect(&PathDefault { name: "d".into(), pod_template, ..PathDefault::default() }, &mut road)?;
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_template_becomes_leaves() {
-        let road = road_of(json!({"spec": {
+        let road = road_of(&json!({"spec": {
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 {"name": "*", "resources": {"requests": {"cpu": "100m", "nvidia.com/gpu": 1}}, "env": [{"name": "A", "value": "1"}]},
@@ -324,7 +325,7 @@ mod tests {
     #[case::metadata(json!({"metadata": {"labels": {}}}),
         "defaults[d].podTemplate.metadata: {\"labels\":{}}: only spec can be filled; move the values under podTemplate.spec")]
     fn what_cannot_be_filled_is_answered_with_the_fix(#[case] template: Value, #[case] message: &str) {
-        assert_eq!(road_of(template).unwrap_err().to_string(), message);
+        assert_eq!(road_of(&template).unwrap_err().to_string(), message);
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub fn read_back(road: &Road, answer: &Value) -> Road {
             any: any.and_then(|wish| answered(wish, CONTAINER)),
             named: named.into_iter().filter_map(|(name, wish)| Some((name.clone(), answered(wish, &name)?))).collect(),
         };
-        parts.iter().for_each(|part| remember(&mut line.parts, part));
+        for part in &parts {
+            remember(&mut line.parts, part);
+        }
         for wish in line.wishes.iter() {
             remember(&mut line.formerly, &wish.value);
         }
@@ -149,4 +151,26 @@ fn targets(road: &Road, spec: &Value) -> Vec<(usize, Place, Option<usize>, Strin
         }
     }
     targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::PathDefault;
+    use crate::plan::pod_template::collect;
+
+    #[test]
+    fn a_literal_that_the_server_leaves_out_is_not_wanted() {
+        let template = json!({"spec": {"containers": [{"name": "*", "tty": false, "resources": {"requests": {"cpu": 0.1}}}]}});
+        let default =
+            PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
+        let mut road = Road::default();
+        collect(&default, &mut road).unwrap();
+        let mut answer = written_out(&road);
+        let container = answer["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap();
+        container.remove("tty");
+        container["resources"]["requests"]["cpu"] = json!("100m");
+        let fields: Vec<String> = read_back(&road, &answer).0.iter().map(|l| l.leaf.field(None)).collect();
+        assert_eq!(fields, ["spec.containers[*].resources.requests.cpu"]);
+    }
 }

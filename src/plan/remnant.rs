@@ -107,3 +107,90 @@ pub fn remnants<'a>(line: &'a RoadLeaf, value: &Value, is_roads: impl Fn(&Part) 
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::WorkloadKind;
+    use crate::plan::gaps::{filled, gaps};
+    use crate::plan::leaf::{Place, Road, Wish};
+
+    const WRITTEN: &str = r#"{"httpGet": {"path": "/", "port": 80}, "periodSeconds": 5}"#;
+    const CANONICAL: &str =
+        r#"{"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "periodSeconds": 5, "timeoutSeconds": 1}"#;
+
+    fn json_of(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn probe_leaf() -> Leaf {
+        Leaf { place: Place::Containers, path: vec!["livenessProbe".into()], entry: None }
+    }
+
+    fn road() -> Road {
+        let mut road = Road::default();
+        road.wish(probe_leaf(), None, Wish { default: "probes".into(), value: json_of(CANONICAL) }).unwrap();
+        road.0[0].parts = parts(&probe_leaf(), &json_of(WRITTEN), &json_of(CANONICAL));
+        road
+    }
+
+    fn workload(manager: &str, operation: &str, owned: &Value, applied: &str, probe: &Value) -> Value {
+        json!({
+            "metadata": {
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": applied},
+                "managedFields": [{"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:template": {"f:spec": {
+                    "f:containers": {"k:{\"name\":\"app\"}": {"f:livenessProbe": owned}},
+                }}}}}],
+            },
+            "spec": {"template": {"spec": {"containers": [{"name": "app", "livenessProbe": probe}]}}},
+        })
+    }
+
+    #[test]
+    fn parts_are_what_the_author_wrote() {
+        let found = parts(&probe_leaf(), &json_of(WRITTEN), &json_of(CANONICAL));
+        let names: Vec<String> = found.iter().map(|p| p.path.join(".")).collect();
+        assert_eq!(names, ["httpGet", "httpGet.path", "httpGet.port", "periodSeconds"]);
+        assert_eq!(found[0].value, json_of(CANONICAL)["httpGet"], "in the API server's words");
+        let entry = Leaf { entry: Some(EntryKey(vec![("name".into(), "\"A\"".into())])), ..Leaf::default() };
+        let variable = json!({"name": "A", "value": "1"});
+        assert_eq!(parts(&entry, &variable, &variable).len(), 1, "the key is everybody's");
+    }
+
+    #[rstest]
+    #[case::applied_another_handler("team", "Apply", json!({"f:tcpSocket": {"f:port": {}}}), "",
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "tcpSocket": {"port": 1}, "periodSeconds": 5, "timeoutSeconds": 1}),
+        json!({"tcpSocket": {"port": 1}, "timeoutSeconds": 1}))]
+    #[case::applied_another_port("team", "Apply", json!({"f:httpGet": {"f:port": {}}}), "",
+        json!({"httpGet": {"path": "/", "port": 81}, "periodSeconds": 5}),
+        json!({"httpGet": {"port": 81}}))]
+    #[case::owned_as_a_whole("team", "Apply", json!({"f:httpGet": {}}), "",
+        json!({"httpGet": {"path": "/", "port": 81}}),
+        json!({"httpGet": {"path": "/", "port": 81}}))]
+    #[case::kubectl_applied_another_handler("kubectl-client-side-apply", "Update", json!({"f:exec": {"f:command": {}}}),
+        r#"{"readinessProbe":{"httpGet":{}},"livenessProbe":{"exec":{},"periodSeconds":5}}"#,
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "exec": {"command": ["a"]}, "periodSeconds": 5}),
+        json!({"exec": {"command": ["a"]}, "periodSeconds": 5}))]
+    #[case::edited_live("kubectl-edit", "Update", json!({"f:periodSeconds": {}}), "",
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "periodSeconds": 7}),
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "periodSeconds": 7}))]
+    #[case::leans_on_the_handler("team", "Apply", json!({"f:periodSeconds": {}}), "",
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "periodSeconds": 7}),
+        json!({"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, "periodSeconds": 7}))]
+    fn what_only_the_road_wrote_leaves(
+        #[case] manager: &str,
+        #[case] operation: &str,
+        #[case] owned: Value,
+        #[case] applied: &str,
+        #[case] probe: Value,
+        #[case] left: Value,
+    ) {
+        let (road, object) = (road(), workload(manager, operation, &owned, applied, &probe));
+        let kind = WorkloadKind::Deployment;
+        let after = filled(kind, &object, &gaps(kind, &object, &road));
+        assert_eq!(after["spec"]["containers"][0]["livenessProbe"], left);
+    }
+}

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::leaf::{Leaf, Place};
+
 static SCHEMA: LazyLock<PodSchema> =
     LazyLock::new(|| serde_json::from_str(include_str!("pod_schema.json")).unwrap_or_default());
 
@@ -95,6 +97,18 @@ impl PodSchema {
         })
     }
 
+    /// Whether the API server leaves the list or map at a leaf out when it is empty.
+    #[must_use]
+    pub fn omits_empty(&self, leaf: &Leaf) -> bool {
+        let Some((last, parents)) = leaf.path.split_last() else { return false };
+        let root = if leaf.place == Place::Pod { "PodSpec" } else { "Container" };
+        let of = parents.iter().try_fold(root, |of, name| match self.shape(of, name)? {
+            Shape::Struct(inner) => Some(inner),
+            _ => None,
+        });
+        of.and_then(|of| self.shape(of, last)).is_some_and(|shape| matches!(shape, Shape::Map(_) | Shape::Entries(_)))
+    }
+
     /// Names of the fields of a type, for messages.
     pub fn fields(&self, of: &str) -> impl Iterator<Item = &str> {
         self.types.get(of).into_iter().flat_map(|fields| fields.keys().map(String::as_str))
@@ -123,6 +137,14 @@ mod tests {
         assert_eq!(schema.shape("Container", "env"), Some(Shape::Entries(&["name".into()])));
         assert!(matches!(schema.shape("PodSpec", "terminationGracePeriodSeconds"), Some(Shape::Defaulted(_))));
         assert_eq!(schema.shape("PodSpec", "bananas"), None);
+    }
+
+    #[test]
+    fn empty_lists_and_maps_are_not_written() {
+        let leaf = |place, path: &[&str]| Leaf { place, path: path.iter().map(|s| (*s).into()).collect(), entry: None };
+        let omits = |place, path: &[&str]| PodSchema::get().omits_empty(&leaf(place, path));
+        assert!(omits(Place::Pod, &["hostAliases"]) && omits(Place::Containers, &["resources", "requests"]));
+        assert!(!omits(Place::Containers, &["securityContext"]) && !omits(Place::Containers, &["resources"]));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct WorkloadFacts {
     pub object: Option<Value>,
     /// An older service that names the same workload.
     pub claimed_by: Option<String>,
+    /// Its label names another path that has no policies: there is nothing to leave, somebody made it up.
+    pub made_up_path: bool,
 }
 
 /// What to do to one workload.
@@ -162,6 +164,7 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
         _ => return Action::Nothing,
     };
     match path {
+        Some(_) if workload.made_up_path => Action::Adopt(wanted_labels(facts, target)),
         // two rollouts instead of one: the old road's values leave first
         Some(path) if path != target.path => {
             if leaving { Action::Nothing } else { Action::Release(path.to_owned()) }
@@ -253,7 +256,7 @@ mod tests {
             namespace: Value::Null,
             operator_namespace: "goldenpath-system".into(),
             path: PathFacts::Ready(Arc::new(revision)),
-            workloads: vec![WorkloadFacts { workload, object: Some(object).filter(|o| !o.is_null()), claimed_by: None }],
+            workloads: vec![WorkloadFacts { workload, object: Some(object).filter(|o| !o.is_null()), claimed_by: None, made_up_path: false }],
         }
     }
 
@@ -294,6 +297,15 @@ mod tests {
     fn what_cannot_be_adopted_is_left_alone_with_a_reason(#[case] namespace: &str, #[case] object: Value, #[case] reason: Reason) {
         let plan = plan(&facts(PlatformServiceSpec::default(), namespace, object)).remove(0);
         assert_eq!((plan.action, plan.blocker.map(|b| b.reason)), (Action::Nothing, Some(reason)));
+    }
+
+    #[rstest]
+    #[case::some_revision("0123456789")]
+    #[case::a_release("release")]
+    fn a_path_that_somebody_made_up_is_not_waited_for(#[case] suffix: &str) {
+        let mut facts = facts(PlatformServiceSpec::default(), "ns", labelled("bananas", &format!("bananas-{suffix}")));
+        facts.workloads[0].made_up_path = true;
+        assert!(matches!(plan(&facts)[0].action, Action::Adopt(_)));
     }
 
     #[test]

@@ -93,7 +93,9 @@ fn judge(
         message,
     };
     // the check is the author's own word for "does it", so it goes before any comparison of values
-    let check = rule.check.as_deref().map(|source| check(source, workload, gaps));
+    let check = rule.compiled_check().map(|compiled| {
+        compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps))
+    });
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
@@ -114,8 +116,7 @@ fn judge(
 }
 
 /// Evaluates a check on the team's view: without the road's own values.
-fn check(source: &str, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Result<bool, String> {
-    let check = Check::compile(source).map_err(|e| e.to_string())?;
+fn check(check: &Check, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Result<bool, String> {
     let kind = workload.kind;
     let mut object = workload.object.clone();
     for gap in gaps.iter().filter(|g| g.whose == Whose::Roads) {

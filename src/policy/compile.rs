@@ -92,13 +92,13 @@ fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) 
     let gated = |gate: &str, operations: &str| format!("(variables.{gate} ? {operations} : [])");
     let changes = match (left.is_empty(), changes.is_empty()) {
         (_, true) => "[]".to_owned(),
-        (true, false) => gated("anyRoads", &changes),
-        (false, false) => format!("{}\n + {}", gated("anyRemnants", &left), gated("anyRoads", &changes)),
+        (true, false) => gated("anyChanges", &changes),
+        (false, false) => format!("{}\n + {}", gated("anyRemnants", &left), gated("anyChanges", &changes)),
     };
     let operations = if release {
         format!("variables.changes ? {changes}\n + {}\n : {}", all(metadata::leave()), all(metadata::restore()))
     } else {
-        let additions = if additions.is_empty() { "[]".to_owned() } else { additions };
+        let additions = if additions.is_empty() { "[]".to_owned() } else { gated("anyComing", &additions) };
         format!("(variables.changes ? {changes}\n + {additions} : [])\n + {}", all(metadata::restore()))
     };
     json!({

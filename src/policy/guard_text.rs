@@ -38,10 +38,11 @@ pub fn print(condition: &Condition, place: Place, names: &Names<'_>) -> String {
             let members: Vec<String> = members.iter().map(|m| string(m)).collect();
             format!("({has} && {get}.value().exists(x, x in [{}]))", members.join(", "))
         }
-        Condition::Exceeds(of, path, name, limit) => {
+        Condition::Exceeds(of, path, name, limit) | Condition::Below(of, path, name, limit) => {
             let path = with(path, name);
             let (get, has) = has(*of, &path.iter().map(String::as_str).collect::<Vec<_>>());
-            format!("({has} && quantity(string({get}.value())).isGreaterThan(quantity({})))", string(limit))
+            let compared = if matches!(condition, Condition::Below(..)) { "isLessThan" } else { "isGreaterThan" };
+            format!("({has} && quantity(string({get}.value())).{compared}(quantity({})))", string(limit))
         }
         Condition::ListHas(of, list, field, value) => {
             let (root, place) = root(*of);

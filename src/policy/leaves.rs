@@ -4,7 +4,7 @@ use super::cel_text::{any, literal, optional, pointer, string};
 use super::guard_text::{entry_matches, parenthesised, print};
 use super::lists;
 use super::names::Names;
-use crate::plan::guard::{Condition, held, yields};
+use crate::plan::guard::{Condition, held, refused, yields};
 use crate::plan::leaf::{Leaf, Place, Road, Wishes};
 
 /// A variable of the policy.
@@ -21,8 +21,13 @@ pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
         each_place(prefix, &|place| names.in_place(place).map(decide).collect())
     };
     let mut variables = each("roads", &|n| is_roads(n, names));
-    variables.push(Variable { name: "anyRoads".to_owned(), expression: any_roads(names) });
     variables.extend(each("wanted", &|n| is_wanted(n, road, names)));
+    variables.extend(each("coming", &|n| is_coming(n, names)));
+    let gates = [
+        ("anyComing", any_leaf(names, |place, i| format!("variables.coming{place:?}{i}[n]"))),
+        ("anyChanges", any_leaf(names, changes_value)),
+    ];
+    variables.extend(gates.map(|(name, expression)| Variable { name: name.to_owned(), expression }));
     variables.extend(lists::variables(names));
     variables
 }
@@ -42,16 +47,18 @@ pub fn each_place(prefix: &str, decide: &dyn Fn(Place) -> Vec<String>) -> Vec<Va
     Place::ALL.into_iter().filter_map(of_place).collect()
 }
 
-fn any_roads(names: &Names<'_>) -> String {
-    let some = |place: Place| names.in_place(place).next().is_some();
-    any([
-        (Place::Pod, "variables.roadsPod.exists(x, x)"),
-        (Place::Containers, "variables.roadsContainers.exists(c, c.exists(x, x))"),
-        (Place::InitContainers, "variables.roadsInitContainers.exists(c, c.exists(x, x))"),
-    ]
-    .into_iter()
-    .filter(|(place, _)| some(*place))
-    .map(|(_, text)| text.to_owned()))
+/// Whether something holds of some leaf of the road: `n` of its place, of the container with an index.
+fn any_leaf(names: &Names<'_>, holds: impl Fn(Place, &str) -> String) -> String {
+    let places = Place::ALL.into_iter().filter(|place| names.in_place(*place).next().is_some());
+    any(places.map(|place| match place {
+        Place::Pod => format!("variables.roadsPod.exists(n, x, {})", holds(place, "")),
+        _ => format!("variables.roads{place:?}.exists(i, c, c.exists(n, x, {}))", holds(place, "[i]")),
+    }))
+}
+
+/// A value of the road (`x`) leaves or is replaced. In most requests none is, and this is all that is looked at.
+fn changes_value(place: Place, i: &str) -> String {
+    format!("x && (!variables.wanted{place:?}{i}[n] || variables.coming{place:?}{i}[n])")
 }
 
 pub fn root(place: Place) -> &'static str {
@@ -68,34 +75,34 @@ pub fn value(leaf: &Leaf) -> String {
     }
 }
 
-/// The managers of the leaf's pod or container, and what manager `o` of them owns at the leaf.
-pub fn owners(leaf: &Leaf) -> (String, String) {
+/// The managers (`owners` or `editors`) of the leaf's pod or container, and what manager `o` of them owns at the leaf.
+pub fn managers(whose: &str, leaf: &Leaf) -> (String, String) {
     let fields: Vec<String> = leaf.path.iter().map(|name| format!("f:{name}")).collect();
     let element = leaf.entry.as_ref().map(super::super::plan::leaf::EntryKey::field_element);
     let path = fields.iter().map(String::as_str).chain(element.as_deref());
-    let owners = match leaf.place {
-        Place::Pod => "variables.owners".to_owned(),
-        Place::Containers => "variables.containerOwners[i]".to_owned(),
-        Place::InitContainers => "variables.initContainerOwners[i]".to_owned(),
-    };
-    (owners, optional("o", path))
+    let container = if leaf.place == Place::Pod { "" } else { "[i]" };
+    (format!("variables.{whose}{:?}{container}", leaf.place), optional("o", path))
 }
 
 /// Whether some manager owns the field.
 fn is_owned(leaf: &Leaf) -> String {
-    let (owners, at) = owners(leaf);
+    let (owners, at) = managers("owners", leaf);
     format!("{owners}.exists(o, {at}.hasValue())")
 }
 
 fn is_roads(n: usize, names: &Names<'_>) -> String {
     let line = &names.leaves[n];
     let value = value(&line.leaf);
-    let literals = any(line.formerly.iter().map(|l| format!("{value}.value() == {}", literal(l))));
     let token = string(&line.leaf.token());
-    format!(
-        "variables.tracked && {value}.hasValue() && {literals} && !variables.lastApplied.contains({token}) && !{}",
-        is_owned(&line.leaf)
-    )
+    // values as they stand: a decision on the team's view would ask for itself
+    let nothing = Road::default();
+    let as_they_stand = Names::of(&nothing);
+    let literals = any(line.formerly.iter().map(|l| {
+        let refused = print(&refused(&line.leaf, l), line.leaf.place, &as_they_stand);
+        let unclear = any([format!("!variables.lastApplied.contains({token})"), refused]);
+        format!("({value}.value() == {} && {unclear})", literal(l))
+    }));
+    format!("variables.tracked && {value}.hasValue() && {literals} && !{}", is_owned(&line.leaf))
 }
 
 fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
@@ -137,13 +144,17 @@ pub fn leaves(n: usize, names: &Names<'_>) -> String {
 }
 
 /// The road's value comes where nothing stands, or replaces its own.
-pub fn comes(n: usize, names: &Names<'_>) -> String {
+fn is_coming(n: usize, names: &Names<'_>) -> String {
     if !has_wish(n, names) {
         return "false".to_owned();
     }
     let line = &names.leaves[n];
-    let wanted = names.wanted(n);
-    format!("({wanted} && {} != optional.of({}))", value(&line.leaf), wish(&line.wishes))
+    format!("{} && {} != optional.of({})", names.wanted(n), value(&line.leaf), wish(&line.wishes))
+}
+
+/// The decision about leaf `n`, `false` where the road wants nothing.
+pub fn comes(n: usize, names: &Names<'_>) -> String {
+    if has_wish(n, names) { names.coming(n) } else { "false".to_owned() }
 }
 
 /// Nothing but leaving values is in the parent, nobody owns it, and nothing comes into it.

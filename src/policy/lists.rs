@@ -62,3 +62,42 @@ fn remove(n: usize, parent: &Parent<'_>, k: usize) -> String {
     let suffix = format!("'/' + string({leaving}[{k}] - {k})");
     operation(parent.place, &format!("{leaving}.size() > {k}"), "remove", parent.path, &suffix, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::leaf::{EntryKey, Road, Wish};
+
+    fn road(list: &str, entries: &[(&[(&str, &str)], serde_json::Value)]) -> Road {
+        let mut road = Road::default();
+        for (key, value) in entries {
+            let key = key.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let leaf = Leaf { place: Place::Containers, path: vec![list.into()], entry: Some(EntryKey(key)) };
+            road.wish(leaf, None, Wish { default: "d".into(), value: value.clone() }).unwrap();
+        }
+        road
+    }
+
+    #[test]
+    fn entries_leave_by_index_and_each_removal_shifts_the_next() {
+        let road = road("env", &[
+            (&[("name", "\"A\"")], json!({"name": "A", "value": "1"})),
+            (&[("name", "\"B\"")], json!({"name": "B", "value": "2"})),
+        ]);
+        let names = Names::of(&road);
+        let removals: Vec<String> = changes(&names).into_iter().filter(|o| o.contains("'remove'")).collect();
+        assert_eq!(removals.len(), 2, "as many as can leave");
+        assert!(removals[0].contains("'/env' + '/' + string(variables.leaving0[i][0] - 0)"), "{removals:?}");
+        assert!(removals[1].contains("'/env' + '/' + string(variables.leaving0[i][1] - 1)"), "{removals:?}");
+    }
+
+    #[test]
+    fn keys_of_mixed_type_are_compared_as_dyn() {
+        let key = [("containerPort", "80"), ("protocol", "\"TCP\"")];
+        let road = road("ports", &[(&key, json!({"containerPort": 80, "protocol": "TCP"}))]);
+        let matches = "(dyn(e)[?'containerPort'] == optional.of(80) && dyn(e)[?'protocol'].orValue('TCP') == 'TCP')";
+        assert!(index_of(&road.0[0].leaf).contains(matches), "{}", index_of(&road.0[0].leaf));
+    }
+}

@@ -3,6 +3,7 @@
 use super::cel_text::{pointer, string};
 use super::leaves::Variable;
 use crate::api::labels;
+use crate::plan::ownership::CLIENT_SIDE_APPLY;
 
 /// Name and expression of a match condition.
 pub struct MatchCondition {
@@ -80,26 +81,42 @@ pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
 
 /// What every policy knows about the request.
 pub fn variables() -> Vec<Variable> {
-    let pod_fields = |template: &str| {
-        format!(
-            "variables.managers.map(m, dyn(m.fieldsV1){template}[?'f:spec']).filter(f, f.hasValue()).map(f, f.value())"
-        )
-    };
-    let owners_of = |list: &str| {
-        format!(
-            "variables.{list}.map(c, variables.owners.map(o, o[?'f:{list}'][?'k:{{\"name\":\"' + c.name + '\"}}'])\
-             .filter(o, o.hasValue()).map(o, o.value()))"
-        )
-    };
-    let skip = |object: &str| annotation(object, labels::SKIP);
-    let all = string(labels::SKIP_ALL);
-    [
+    let all = [request(), ownership(), acting()].into_iter().flatten();
+    all.map(|(name, expression)| Variable { name: name.to_owned(), expression }).collect()
+}
+
+type Named = (&'static str, String);
+
+fn request() -> Vec<Named> {
+    vec![
         ("cronJob", "request.kind.kind == 'CronJob'".to_owned()),
         ("base", "variables.cronJob ? '/spec/jobTemplate/spec/template/spec' : '/spec/template/spec'".to_owned()),
         ("template", "dyn(variables.cronJob ? object.spec.jobTemplate.spec.template : object.spec.template)".to_owned()),
         ("spec", "variables.template.spec".to_owned()),
         ("containers", "variables.spec.containers".to_owned()),
         ("initContainers", "variables.spec[?'initContainers'].orValue([])".to_owned()),
+    ]
+}
+
+/// Who owns what: `fieldsV1` below the pod spec, one a manager.
+fn ownership() -> Vec<Named> {
+    let pod_fields = |managers: &str| {
+        let below = |template: &str| {
+            format!("{managers}.map(m, dyn(m.fieldsV1){template}[?'f:spec']).filter(f, f.hasValue()).map(f, f.value())")
+        };
+        format!(
+            "variables.cronJob ? {} : {}",
+            below("[?'f:spec'][?'f:jobTemplate'][?'f:spec'][?'f:template']"),
+            below("[?'f:spec'][?'f:template']")
+        )
+    };
+    let in_containers = |owners: &str, list: &str| {
+        format!(
+            "variables.{list}.map(c, variables.{owners}.map(o, o[?'f:{list}'][?'k:{{\"name\":\"' + c.name + '\"}}'])\
+             .filter(o, o.hasValue()).map(o, o.value()))"
+        )
+    };
+    vec![
         (
             "managers",
             "object.metadata[?'managedFields'].orValue([])\
@@ -107,20 +124,30 @@ pub fn variables() -> Vec<Variable> {
                 .to_owned(),
         ),
         ("tracked", format!("!({CREATES}) && variables.managers.exists(m, dyn(m.fieldsV1)[?'f:spec'].hasValue())")),
+        ("ownersPod", pod_fields("variables.managers")),
+        ("ownersContainers", in_containers("ownersPod", "containers")),
+        ("ownersInitContainers", in_containers("ownersPod", "initContainers")),
+        // those that send back what they have read, with a change
         (
-            "owners",
-            format!(
-                "variables.cronJob ? {} : {}",
-                pod_fields("[?'f:spec'][?'f:jobTemplate'][?'f:spec'][?'f:template']"),
-                pod_fields("[?'f:spec'][?'f:template']")
-            ),
+            "editorsPod",
+            pod_fields(&format!(
+                "variables.managers.filter(m, m[?'operation'].orValue('') != 'Apply' && m[?'manager'].orValue('') != {})",
+                string(CLIENT_SIDE_APPLY)
+            )),
         ),
-        ("containerOwners", owners_of("containers")),
-        ("initContainerOwners", owners_of("initContainers")),
+        ("editorsContainers", in_containers("editorsPod", "containers")),
+        ("editorsInitContainers", in_containers("editorsPod", "initContainers")),
         (
             "lastApplied",
             format!("{}.orValue('')", annotation("object", "kubectl.kubernetes.io/last-applied-configuration")),
         ),
+    ]
+}
+
+fn acting() -> Vec<Named> {
+    let skip = |object: &str| annotation(object, labels::SKIP);
+    let all = string(labels::SKIP_ALL);
+    vec![
         ("templateChanges", format!("!({CREATES}) && {}", template_changes())),
         ("changes", format!("{CREATES} || {} || {} || {}", template_changes(), fill_changes(), skip_is_set())),
         // `kubectl rollout undo` replaces all annotations: a request that changes the template cannot lose the skip
@@ -134,9 +161,6 @@ pub fn variables() -> Vec<Variable> {
         ),
         ("skipped", format!("{} == optional.of({all}) || variables.skipIsLost", skip("object"))),
     ]
-    .into_iter()
-    .map(|(name, expression)| Variable { name: name.to_owned(), expression })
-    .collect()
 }
 
 fn pointer_to(map: &str, name: &str) -> String {

@@ -1,7 +1,7 @@
 //! Which CEL variable holds what about a leaf.
 //!
 //! `roads<Place>` says of each leaf of a place whether the road's value stands there, `wanted<Place>` whether the road
-//! wants its value there. For the pod these are lists by leaf, for containers lists by container and leaf.
+//! wants its value there, `coming<Place>` whether it has to be written. For the pod these are lists by leaf, for containers lists by container and leaf.
 
 use std::collections::BTreeMap;
 
@@ -103,6 +103,11 @@ impl<'a> Names<'a> {
     /// The road wants its value in leaf `n` (of the container at index `i`).
     pub fn wanted(&self, n: usize) -> String {
         self.decision("wanted", n)
+    }
+
+    /// The road's value comes to leaf `n` (of the container at index `i`).
+    pub fn coming(&self, n: usize) -> String {
+        self.decision("coming", n)
     }
 
     fn decision(&self, prefix: &str, n: usize) -> String {

@@ -1,7 +1,7 @@
 //! Remnants as CEL: see `plan::remnant`.
 
 use super::cel_text::{any, literal, optional, pointer, string};
-use super::leaves::{Variable, each_place, operation, owners, value};
+use super::leaves::{Variable, each_place, managers, operation, value};
 use super::lists::index_of;
 use super::names::Names;
 use crate::plan::leaf::{Leaf, Place};
@@ -20,13 +20,15 @@ pub fn variables(names: &Names<'_>) -> Vec<Variable> {
         let inner = if v.name.ends_with("Pod") { "exists(x, x)" } else { "exists(c, c.exists(x, x))" };
         format!("variables.{}.{inner}", v.name)
     }));
-    variables.push(Variable { name: "anyRemnants".to_owned(), expression: format!("variables.tracked && {found}") });
+    if !variables.is_empty() {
+        variables.push(Variable { name: "anyRemnants".to_owned(), expression: format!("variables.tracked && {found}") });
+    }
     variables
 }
 
 fn is_remnant(leaf: &Leaf, part: &Part) -> String {
     let here = optional(&value(leaf), part.path.iter().map(String::as_str));
-    let (owners, at) = owners(leaf);
+    let (owners, at) = managers("owners", leaf);
     let fields: Vec<String> = part.path.iter().map(|name| format!("f:{name}")).collect();
     let below = |depth: usize| optional(&at, fields[..depth].iter().map(String::as_str));
     let whole = (0..fields.len()).map(|depth| format!("{} == optional.of(dyn({{}}))", below(depth)));
@@ -34,8 +36,9 @@ fn is_remnant(leaf: &Leaf, part: &Part) -> String {
     let leaves = match Union::with(leaf, part) {
         Some((union, member)) => format!("{owners}.exists(o, {})", owns_rival(&at, union, member)),
         None => format!(
-            "{owners}.exists(o, {at}.hasValue()) && !{}.exists(o, {at}.hasValue()) && !variables.lastApplied.contains({})",
-            owners.replace("wners", "wnersByHand"),
+            "{owners}.exists(o, {}.hasValue()) && !{}.exists(o, {at}.hasValue()) && !variables.lastApplied.contains({})",
+            below(fields.len() - 1),
+            managers("editors", leaf).0,
             string(&part.token())
         ),
     };
