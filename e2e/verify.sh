@@ -87,7 +87,7 @@ FNR == 1 {
 judge='
 BEGIN {
   words = "kube::Client kube::client kube::Api kube::api::Api kube::runtime tokio async \\.await SystemTime Timestamp::now"
-  words = words " Zoned::now Instant::now std::env std::fs std::net std::process std::thread"
+  words = words " Zoned::now Instant::now std::env std::fs std::net std::process"
   count = split(words, word, " ")
   split(allowed, names, " "); for (i in names) ok[names[i]] = 1
   ok[folder] = 1

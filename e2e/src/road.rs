@@ -9,22 +9,10 @@ use goldenpath::plan::probe;
 use goldenpath::policy::{self, Compiled, Operator};
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use kube::api::{DeleteParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::wait;
-
-/// The API of workloads of one kind in one namespace.
-#[must_use]
-pub fn workloads(client: &Client, kind: WorkloadKind, namespace: &str) -> Api<DynamicObject> {
-    let (group, version) = kind.api_version().split_once('/').unwrap_or_default();
-    let resource = ApiResource::from_gvk_with_plural(
-        &GroupVersionKind::gvk(group, version, &kind.to_string()),
-        kind.plural(),
-    );
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
 
 /// What the API server would store for a new workload. Unknown fields are refused, not dropped.
 ///
@@ -67,39 +55,44 @@ impl InForce {
         }
     }
 
-    /// Compiles a road and waits until the API server acts by it in `namespace`.
+    /// Compiles roads, by the names of their revisions, and waits until the API server acts by them in `namespace`.
     ///
     /// A `loud` policy refuses requests where the original would fail open without a word.
     ///
     /// # Errors
-    /// When the API server refuses the policy, or it is not in force in time.
-    pub async fn add(&mut self, namespace: &str, revision: &str, road: &Road, kind: Kind, loud: bool) -> Result<()> {
-        let release = kind == Kind::Release;
-        let mut compiled = policy::compile(revision, revision, road, release, &operator())?;
-        if loud && let Some(spec) = &mut compiled.policy.spec {
-            spec.failure_policy = Some("Fail".to_owned());
-        }
+    /// When the API server refuses a policy, or it is not in force in time.
+    pub async fn add(&mut self, namespace: &str, revisions: &[(String, Road, Kind)], loud: bool) -> Result<()> {
         let policies: Api<MutatingAdmissionPolicy> = Api::all(self.client.clone());
         let bindings: Api<MutatingAdmissionPolicyBinding> = Api::all(self.client.clone());
         let params = PostParams::default();
-        let made = policies.create(&params, &compiled.policy).await;
-        made.with_context(|| format!("create policy {}", compiled.name()))?;
-        bindings.create(&params, &compiled.binding).await?;
-        self.compiled.push(compiled);
+        for (revision, road, kind) in revisions {
+            let mut compiled = policy::compile(revision, revision, road, *kind == Kind::Release, &operator())?;
+            if loud && let Some(spec) = &mut compiled.policy.spec {
+                spec.failure_policy = Some("Fail".to_owned());
+            }
+            let made = policies.create(&params, &compiled.policy).await;
+            made.with_context(|| format!("create policy {}", compiled.name()))?;
+            bindings.create(&params, &compiled.binding).await?;
+            self.compiled.push(compiled);
+        }
+        for (revision, ..) in revisions {
+            self.in_force(namespace, revision).await?;
+        }
+        Ok(())
+    }
+
+    /// On CREATE a release policy takes the label, which shows that it acts; a revision must fill something.
+    async fn in_force(&self, namespace: &str, revision: &str) -> Result<()> {
         let probe = probe::written_out(&Road::default());
         let labelled = probe::labelled(&probe, revision);
-        // on CREATE a release policy takes the label, which shows that it acts; a revision must fill something
-        wait::until(
-            &format!("{revision} to be in force"),
-            Duration::from_secs(30),
-            async || {
-                let seen = dry_run(&self.client, namespace, &labelled).await?;
-                let bare = dry_run(&self.client, namespace, &probe).await?;
-                let unlabelled = seen["metadata"]["labels"].get(labels::REVISION).is_none();
-                ensure!(unlabelled || seen["spec"] != bare["spec"], "nothing is filled");
-                Ok(Some(()))
-            },
-        )
+        let what = format!("{revision} to be in force");
+        wait::until(&what, Duration::from_secs(30), async || {
+            let seen = dry_run(&self.client, namespace, &labelled).await?;
+            let bare = dry_run(&self.client, namespace, &probe).await?;
+            let unlabelled = seen["metadata"]["labels"].get(labels::REVISION).is_none();
+            ensure!(unlabelled || seen["spec"] != bare["spec"], "nothing is filled");
+            Ok(Some(()))
+        })
         .await
     }
 
@@ -134,10 +127,4 @@ pub fn operator() -> Operator {
         username: "goldenpath-test-operator".to_owned(),
         namespace: labels::DEFAULT_NAMESPACE.to_owned(),
     }
-}
-
-/// A merge patch of labels.
-#[must_use]
-pub fn label(name: &str, value: &str) -> Value {
-    json!({"metadata": {"labels": {name: value}}})
 }

@@ -9,19 +9,26 @@ use goldenpath::plan::rollout::waits_for;
 use goldenpath::plan::service::{label, template};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::api::{ListParams, PostParams};
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
 use crate::audit::{self, Counts, Mark};
 use crate::installed::{ACCOUNT, NAMESPACE};
-use crate::road::workloads;
 use crate::{ControlPlane, wait};
 
 /// Name of the workload, its service and its Helm release.
 pub const NAME: &str = "web";
 /// How long a controller or a simulated node may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The API of workloads of one kind in one namespace.
+#[must_use]
+pub fn workloads(client: &Client, kind: WorkloadKind, namespace: &str) -> Api<DynamicObject> {
+    let (group, version) = kind.api_version().split_once('/').unwrap_or_default();
+    let kind_of = GroupVersionKind::gvk(group, version, &kind.to_string());
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind_of, kind.plural()))
+}
 
 /// A way to deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,13 +143,21 @@ impl<'a> Team<'a> {
         Ok(())
     }
 
+    /// A controller may write between GET and PUT: then a person tries again, as `kubectl edit` says.
     async fn edits(&self, manifest: &Value) -> Result<()> {
-        let mut live = self.object().await?;
-        edit(&mut live, self.deployed.as_ref().unwrap_or(&Value::Null), manifest);
-        let object: DynamicObject = serde_json::from_value(live)?;
         let params = PostParams { field_manager: Some(self.style.manager().to_owned()), ..PostParams::default() };
-        workloads(&self.client, self.kind, &self.namespace).replace(NAME, &params, &object).await?;
-        Ok(())
+        let before = self.deployed.as_ref().unwrap_or(&Value::Null);
+        let answer = wait::until(&format!("an edit of {self}"), PATIENCE, async || {
+            let mut live = self.object().await?;
+            edit(&mut live, before, manifest);
+            let object: DynamicObject = serde_json::from_value(live)?;
+            match workloads(&self.client, self.kind, &self.namespace).replace(NAME, &params, &object).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+                answer => Ok(Some(answer)),
+            }
+        })
+        .await?;
+        answer.map(drop).map_err(Into::into)
     }
 
     /// The live workload.
@@ -158,13 +173,23 @@ impl<'a> Team<'a> {
     /// # Errors
     /// When it does not in time.
     pub async fn settled(&self) -> Result<Value> {
-        wait::until(&format!("{self} to be rolled out"), PATIENCE, async || {
+        let settled = wait::until(&format!("{self} to be rolled out"), PATIENCE, async || {
             let object = self.object().await?;
             let waits = waits_for(self.kind, &object);
             ensure!(waits.is_none(), "{waits:?}: {}", object["status"]);
             Ok(Some(object))
         })
-        .await
+        .await;
+        match settled {
+            Err(error) => Err(error.context(self.pods().await?)),
+            settled => settled,
+        }
+    }
+
+    /// Why pods do not run, for the message of a failed wait.
+    async fn pods(&self) -> Result<String> {
+        let output = ["get", "pods,nodes", "-o", "wide", "-n", &self.namespace];
+        self.control_plane.kubectl(output).await
     }
 
     /// Names of its ReplicaSets.

@@ -16,8 +16,8 @@ use super::{REVISION, TOKEN, deployment, golden_path, others_go_on, ready, refus
     "{name: grace, podTemplate: {spec: {terminationGracePeriodSeconds: 60}}}",
     &["defaults[grace].podTemplate.spec.terminationGracePeriodSeconds", "60", "the API server sets it to 30", "write it as a check"])]
 #[case::two_for_one_field(
-    "{name: a, podTemplate: {spec: {hostname: x}}}, {name: b, podTemplate: {spec: {hostname: y}}}",
-    &["defaults[b].podTemplate.spec.hostname", "\"y\"", "default a fills the same field", "keep one of the two"])]
+    "{name: a, podTemplate: {spec: {hostname: one}}}, {name: b, podTemplate: {spec: {hostname: two}}}",
+    &["defaults[b].podTemplate.spec.hostname", "\"two\"", "default a fills the same field", "keep one of the two"])]
 #[case::privileged(
     "{name: host, podTemplate: {spec: {hostNetwork: true}}}",
     &["defaults[host].podTemplate.spec.hostNetwork", "cannot be a default", "write a check"])]
@@ -35,8 +35,18 @@ use super::{REVISION, TOKEN, deployment, golden_path, others_go_on, ready, refus
 async fn a_default_that_cannot_be_filled_is_answered(#[case] defaults: &str, #[case] parts: &[&str]) {
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("default").await.unwrap();
-    control_plane.apply(&golden_path(&namespace, defaults, "")).await.unwrap();
-    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidDefault", parts).await;
+    control_plane
+        .apply(&golden_path(&namespace, defaults, ""))
+        .await
+        .unwrap();
+    refused(
+        control_plane,
+        &namespace,
+        &format!("goldenpath/{namespace}"),
+        "InvalidDefault",
+        parts,
+    )
+    .await;
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -44,7 +54,7 @@ async fn a_default_that_cannot_be_filled_is_answered(#[case] defaults: &str, #[c
 #[case::no_cel("object.spec.(", &["defaults[d].check"])]
 #[case::no_such_function("object.bananas(3)", &["defaults[d].check", "bananas"])]
 #[case::no_such_variable("pod.spec.hostNetwork == true", &["defaults[d].check", "pod"])]
-#[case::not_boolean("1 + 1", &["defaults[d].check", "bool"])]
+#[case::not_boolean("1 + 1", &["defaults[d].check", "must be true or false", "type int"])]
 #[case::a_bomb("[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, [0,1,2,3,4,5,6,7,8,9].all(c, \
     [0,1,2,3,4,5,6,7,8,9].all(d, [0,1,2,3,4,5,6,7,8,9].all(e, [0,1,2,3,4,5,6,7,8,9].all(f, [0,1,2,3,4,5,6,7,8,9].all(g, \
     [0,1,2,3,4,5,6,7,8,9].all(h, true))))))))", &["defaults[d].check"])]
@@ -53,8 +63,18 @@ async fn a_check_that_cannot_be_evaluated_is_answered(#[case] check: &str, #[cas
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("check").await.unwrap();
     let default = format!("{{name: d, check: '{check}'}}");
-    control_plane.apply(&golden_path(&namespace, &default, "")).await.unwrap();
-    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidCheck", parts).await;
+    control_plane
+        .apply(&golden_path(&namespace, &default, ""))
+        .await
+        .unwrap();
+    refused(
+        control_plane,
+        &namespace,
+        &format!("goldenpath/{namespace}"),
+        "InvalidCheck",
+        parts,
+    )
+    .await;
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -62,15 +82,32 @@ async fn a_check_that_cannot_be_evaluated_is_answered(#[case] check: &str, #[cas
 async fn a_typo_in_a_path_in_use_leaves_its_services_on_the_last_good_revision() {
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("typo").await.unwrap();
-    let revision = control_plane.golden_path(&golden_path(&namespace, TOKEN, "")).await.unwrap();
+    let revision = control_plane
+        .golden_path(&golden_path(&namespace, TOKEN, ""))
+        .await
+        .unwrap();
     let typo = TOKEN.replace("Account", "Acount");
     control_plane.apply(&golden_path(&namespace, &typo, "")).await.unwrap();
-    let parts = ["defaults[token].podTemplate.spec.automountServiceAcountToken", "services stay on revision", &revision];
-    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidDefault", &parts).await;
+    let parts = [
+        "defaults[token].podTemplate.spec.automountServiceAcountToken",
+        "services stay on revision",
+        &revision,
+    ];
+    refused(
+        control_plane,
+        &namespace,
+        &format!("goldenpath/{namespace}"),
+        "InvalidDefault",
+        &parts,
+    )
+    .await;
     let yaml = deployment(&namespace, "web", "") + &service(&namespace, "web", &namespace, "");
     control_plane.apply(&yaml).await.unwrap();
     ready(control_plane, &namespace, "platformservice/web", "Ready").await;
-    control_plane.expect(&namespace, "deployment/web", REVISION, &revision).await.unwrap();
+    control_plane
+        .expect(&namespace, "deployment/web", REVISION, &revision)
+        .await
+        .unwrap();
 }
 
 /// No other story claims CronJobs.
@@ -80,10 +117,21 @@ async fn the_younger_of_two_paths_for_a_kind_waits_until_the_older_goes() {
     let namespace = control_plane.namespace("default-for").await.unwrap();
     let (older, younger) = (format!("{namespace}-a"), format!("{namespace}-b"));
     let claims = ", defaultFor: [CronJob]";
-    control_plane.golden_path(&golden_path(&older, TOKEN, claims)).await.unwrap();
-    control_plane.apply(&golden_path(&younger, TOKEN, claims)).await.unwrap();
+    control_plane
+        .golden_path(&golden_path(&older, TOKEN, claims))
+        .await
+        .unwrap();
+    control_plane
+        .apply(&golden_path(&younger, TOKEN, claims))
+        .await
+        .unwrap();
     let object = format!("goldenpath/{younger}");
-    let parts = ["defaultFor: CronJob", older.as_str(), "is older and claims it", "remove it here or there"];
+    let parts = [
+        "defaultFor: CronJob",
+        older.as_str(),
+        "is older and claims it",
+        "remove it here or there",
+    ];
     refused(control_plane, &namespace, &object, "DefaultForTaken", &parts).await;
     others_go_on(control_plane, &namespace).await;
 

@@ -1,7 +1,7 @@
 //! What kubectl shows to its reader, at each state. Run with `--nocapture` to read it.
 
 use anyhow::{Result, ensure};
-use goldenpath::api::{VerdictState, WorkloadKind};
+use goldenpath::api::{PlatformService, State, VerdictState, WorkloadKind};
 use goldenpath_e2e::ControlPlane;
 use goldenpath_e2e::story::{NAME, Style, Team};
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::{image, manifest, path, unique, with};
 async fn show(team: &Team<'_>, path: &str, title: &str) -> Result<String> {
     let namespace = &team.namespace;
     let services = team.control_plane.kubectl(["get", "psvc", "-n", namespace]).await?;
-    let paths = team.control_plane.kubectl(["get", "gp", path]).await?;
+    let paths = team.control_plane.kubectl(["get", "gp", path, "--ignore-not-found"]).await?;
     let page = team.control_plane.kubectl(["describe", "psvc", NAME, "-n", namespace]).await?;
     println!("\n======== {title}\n{services}\n{paths}\n{page}");
     Ok(format!("{services}{page}"))
@@ -24,13 +24,11 @@ async fn kubectl_tells_the_whole_story_of_a_service() -> Result<()> {
     let mut team = Team::new(control_plane, Style::Apply, WorkloadKind::Deployment).await?;
     team.asks_for(&name, &json!({"team": "payments"})).await?;
     team.service_is("told that the workload is missing", |s| s.status.as_ref().map(|_| ())).await?;
-    show(&team, &name, "no path, no workload").await.or_else(|error| {
-        println!("\n======== no path, no workload\n{error:#}");
-        anyhow::Ok(String::new())
-    })?;
-    control_plane.golden_path(&path(&name, "100m", "128Mi")).await?;
+    show(&team, &name, "no path, no workload").await?;
     let first = manifest(WorkloadKind::Deployment);
     team.rolls_out(&first).await?;
+    show(&team, &name, "no path yet").await?;
+    control_plane.golden_path(&path(&name, "100m", "128Mi")).await?;
     team.takes(&name, &json!({"team": "payments"})).await?;
     show(&team, &name, "adopted by labels, nothing rolled out yet").await?;
 
@@ -56,7 +54,9 @@ async fn kubectl_tells_the_whole_story_of_a_service() -> Result<()> {
     show(&team, &name, "break-glass").await?;
 
     team.asks_for(&name, &json!({"team": "payments", "mode": "Observe"})).await?;
-    team.verdict("memory", VerdictState::Missing).await?;
+    team.is_labelled("goldenpath.dev/revision", Some(&format!("{name}-release"))).await?;
+    let observing = |service: &PlatformService| Some(service.status.as_ref()?.adoption.as_ref()?.state == State::Observing);
+    team.service_is("observing", |service| observing(service).filter(|yes| *yes)).await?;
     show(&team, &name, "leaving").await?;
     team.rolls_out(&image(&first, "3")).await?;
     team.is_labelled("goldenpath.dev/service", None).await?;

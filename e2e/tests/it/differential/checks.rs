@@ -67,7 +67,7 @@ pub fn is_leaned_on(kind: WorkloadKind, object: &Value, road: &Road) -> bool {
 }
 
 /// What differs, field by field. Entries of lists with identity are compared by key.
-pub fn differences(kind: WorkloadKind, left: &Value, right: &Value) -> Vec<String> {
+pub fn differences(left: &Value, right: &Value) -> Vec<String> {
     let flat = |template: &Value| {
         let mut template = template.clone();
         normalise(&mut template);
@@ -75,7 +75,6 @@ pub fn differences(kind: WorkloadKind, left: &Value, right: &Value) -> Vec<Strin
         flatten("", &template, &mut out);
         out
     };
-    let _ = kind;
     let (left, right) = (flat(left), flat(right));
     let mut names: Vec<&String> = left.keys().chain(right.keys()).collect();
     names.sort();
@@ -189,7 +188,7 @@ fn guaranteed(template: &Value) -> Option<Value> {
 }
 
 /// The kubelet does not start a container that must not run as root and is told to.
-fn roots_that_cannot_start(template: &Value) -> Vec<String> {
+pub fn roots_that_cannot_start(template: &Value) -> Vec<String> {
     let pod = &template["spec"]["securityContext"];
     let effective = |c: &Value, name: &str| {
         let own = c["securityContext"].get(name).or_else(|| pod.get(name));

@@ -1,1 +1,113 @@
-//! Soon.
+//! What a policy costs a team: creates and updates of adopted and of unadopted Deployments, interleaved.
+
+use std::time::{Duration, Instant};
+
+use goldenpath::api::{WorkloadKind, labels};
+use goldenpath_e2e::ControlPlane;
+use goldenpath_e2e::road::{InForce, Kind, canonical};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::requests::{Call, Target, Verb, Who, send};
+use super::web_service;
+
+const REVISION: &str = "latency-web";
+const SAMPLES: usize = 100;
+/// The most that the median of an adopted workload's request may be, in medians of an unadopted one's.
+const MOST: f64 = 2.0;
+
+#[tokio::test]
+async fn latency_of_an_adopted_workload_is_at_most_twice_that_of_another() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let client = control_plane.client().await.unwrap();
+    let namespace = control_plane.namespace("latency").await.unwrap();
+    let road = canonical(&client, &namespace, &web_service::road()).await.unwrap();
+    assert_eq!(road.0.len(), 18);
+    let mut policies = InForce::new(&client);
+    let revisions = [(REVISION.to_owned(), road, Kind::Revision)];
+    policies.add(&namespace, &revisions, false).await.unwrap();
+    // create, update of the image; unadopted, adopted
+    let mut times = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+    for n in 0..SAMPLES + 5 {
+        for adopted in [0, 1] {
+            let created = timed(&client, &namespace, Verb::Create, n, adopted == 1).await;
+            let updated = timed(&client, &namespace, Verb::Apply, n, adopted == 1).await;
+            // the first ones warm up connection and caches
+            if n >= 5 {
+                times[0][adopted].push(created);
+                times[1][adopted].push(updated);
+            }
+        }
+    }
+    policies.remove().await.unwrap();
+    println!("latency: 18 leaves, 3 containers, {SAMPLES} samples each, ms (p50, p95)");
+    println!("latency:           unadopted        adopted   ratio of p50");
+    let mut ratios = Vec::new();
+    for (what, [without, with]) in ["create", "update"].iter().zip(&mut times) {
+        let ratio = at(with, 50) / at(without, 50);
+        println!(
+            "latency: {what}   {:6.1} {:6.1}  {:6.1} {:6.1}   {ratio:.2}",
+            at(without, 50),
+            at(without, 95),
+            at(with, 50),
+            at(with, 95)
+        );
+        ratios.push(ratio);
+    }
+    assert!(ratios.iter().all(|ratio| *ratio <= MOST), "{ratios:?}");
+}
+
+/// A percentile in milliseconds.
+fn at(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort();
+    times[times.len() * percent / 100].as_secs_f64() * 1000.0
+}
+
+async fn timed(client: &Client, namespace: &str, verb: Verb, n: usize, adopted: bool) -> Duration {
+    let name = format!("w{n}-{adopted}");
+    let image = if verb == Verb::Create { "1" } else { "2" };
+    let mut body = manifest(&name, image);
+    if adopted {
+        body["metadata"]["labels"] = json!({labels::REVISION: REVISION});
+    }
+    let target = Target {
+        kind: WorkloadKind::Deployment,
+        namespace: namespace.to_owned(),
+        name,
+    };
+    // server-side apply for both: the same manager creates and updates
+    let call = Call {
+        verb: Verb::Apply,
+        manager: "team",
+        body,
+    };
+    let start = Instant::now();
+    let answer = send(client, &target, &call, Who::Team, false).await.unwrap();
+    let took = start.elapsed();
+    let object = answer.accepted().unwrap();
+    let mounts = &object["spec"]["template"]["spec"]["containers"][0]["volumeMounts"];
+    assert_eq!(mounts.is_array(), adopted, "{object}");
+    took
+}
+
+fn manifest(name: &str, image: &str) -> Value {
+    let container = |c: &str| {
+        json!({
+            "name": c, "image": format!("example.com/{c}:{image}"), "args": ["--serve"],
+            "env": [{"name": "MODE", "value": "production"}],
+            "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}},
+        })
+    };
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            // no pods: their creation would be measured as well
+            "replicas": 0,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [container("app"), container("proxy"), container("log")]},
+            },
+        },
+    })
+}

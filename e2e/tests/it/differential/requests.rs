@@ -99,9 +99,3 @@ pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: 
         Err(error) => Err(error.into()),
     }
 }
-
-pub async fn get(client: &Client, target: &Target) -> Result<Value> {
-    SENT.fetch_add(1, Ordering::Relaxed);
-    let api = road::workloads(client, target.kind, &target.namespace);
-    Ok(serde_json::to_value(api.get(&target.name).await?)?)
-}

@@ -4,7 +4,7 @@ use goldenpath::api::WorkloadKind;
 use goldenpath::plan::leaf::{Place, Road};
 use serde_json::{Value, json};
 
-use super::catalogue::{Field, fillable, place_of, teams_only};
+use super::catalogue::{Field, fillable, teams_only};
 use super::defaults::put;
 use super::random::Random;
 
@@ -178,11 +178,13 @@ fn root_mut<'a>(spec: &'a mut Value, container: &str) -> Option<&'a mut Value> {
     if container.is_empty() {
         return Some(spec);
     }
-    let list = place_of(container).list()?;
-    spec.get_mut(list)?
-        .as_array_mut()?
-        .iter_mut()
-        .find(|c| c["name"] == container)
+    let is_in = |list: &&&str| {
+        let all = spec[**list].as_array();
+        all.is_some_and(|all| all.iter().any(|c| c["name"] == container))
+    };
+    let list = *["containers", "initContainers"].iter().find(is_in)?;
+    let all = spec.get_mut(list)?.as_array_mut()?;
+    all.iter_mut().find(|c| c["name"] == container)
 }
 
 fn unset(root: &mut Value, path: &[String]) -> bool {
