@@ -50,10 +50,7 @@ impl AuditEvent {
     pub fn is_write(&self) -> bool {
         let stores = !matches!(self.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io")
             && self.subresource != "token";
-        let verb = matches!(
-            self.verb.as_str(),
-            "create" | "update" | "patch" | "delete" | "deletecollection"
-        );
+        let verb = matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection");
         verb && stores && !self.dry_run && !self.resource.is_empty()
     }
 }
@@ -66,10 +63,7 @@ impl Counts {
     /// How many of one kind, such as `of("patch", "deployments/status")`.
     #[must_use]
     pub fn of(&self, verb: &str, resource: &str) -> usize {
-        self.0
-            .get(&(verb.to_owned(), resource.to_owned()))
-            .copied()
-            .unwrap_or(0)
+        self.0.get(&(verb.to_owned(), resource.to_owned())).copied().unwrap_or(0)
     }
 
     /// All of them.
@@ -81,16 +75,9 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self
-            .0
-            .iter()
-            .map(|((verb, resource), count)| format!("{count} x {verb} {resource}"))
-            .collect();
-        formatter.write_str(&if lines.is_empty() {
-            "no writes".to_owned()
-        } else {
-            lines.join(", ")
-        })
+        let lines: Vec<String> =
+            self.0.iter().map(|((verb, resource), count)| format!("{count} x {verb} {resource}")).collect();
+        formatter.write_str(&if lines.is_empty() { "no writes".to_owned() } else { lines.join(", ") })
     }
 }
 
@@ -100,11 +87,7 @@ impl fmt::Display for Counts {
 pub fn writes(events: &[AuditEvent], user: &str) -> Counts {
     let mut counts = Counts::default();
     let about_objects = |event: &&AuditEvent| !matches!(event.resource.as_str(), "events" | "leases");
-    for event in events
-        .iter()
-        .filter(|event| event.user == user && event.is_write())
-        .filter(about_objects)
-    {
+    for event in events.iter().filter(|event| event.user == user && event.is_write()).filter(about_objects) {
         let resource = match event.subresource.as_str() {
             "" => event.resource.clone(),
             subresource => format!("{}/{subresource}", event.resource),
@@ -127,11 +110,7 @@ impl ControlPlane {
     /// When the audit log cannot be read.
     pub fn audit_mark(&self) -> Result<Mark> {
         let log = &self.ready().audit_log;
-        Ok(Mark(
-            std::fs::metadata(log)
-                .with_context(|| format!("read {}", log.display()))?
-                .len(),
-        ))
+        Ok(Mark(std::fs::metadata(log).with_context(|| format!("read {}", log.display()))?.len()))
     }
 
     /// Every request answered since a mark. A request is in the log before its answer ends, so nothing has to be
@@ -196,13 +175,7 @@ struct RawStatus {
 
 impl From<Raw> for AuditEvent {
     fn from(raw: Raw) -> Self {
-        let RawObject {
-            api_group,
-            resource,
-            subresource,
-            namespace,
-            name,
-        } = raw.object_ref;
+        let RawObject { api_group, resource, subresource, namespace, name } = raw.object_ref;
         let query = raw.request_uri.split_once('?').map_or("", |(_, query)| query);
         Self {
             user: raw.user.username,

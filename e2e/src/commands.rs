@@ -35,13 +35,7 @@ impl CommandOutput {
     /// When it failed: the command, its exit status and what it wrote to standard error.
     pub fn success(self) -> Result<String> {
         if !self.status.success() {
-            bail!(
-                "`{}` failed ({}): {}{}",
-                self.command,
-                self.status,
-                self.stdout,
-                self.stderr
-            );
+            bail!("`{}` failed ({}): {}{}", self.command, self.status, self.stdout, self.stderr);
         }
         Ok(self.stdout)
     }
@@ -78,11 +72,7 @@ impl ControlPlane {
         input: &str,
     ) -> Result<CommandOutput> {
         let mut command = Command::new(&self.programs().kubectl);
-        command
-            .arg("--cache-dir")
-            .arg(self.folder().join("kubectl"))
-            .env("KUBERC", "off")
-            .args(args);
+        command.arg("--cache-dir").arg(self.folder().join("kubectl")).env("KUBERC", "off").args(args);
         self.output(command, input).await
     }
 
@@ -121,10 +111,7 @@ impl ControlPlane {
 
     async fn output(&self, mut command: Command, input: &str) -> Result<CommandOutput> {
         command.env("KUBECONFIG", self.kubeconfig()).kill_on_drop(true);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = show(command.as_std());
         let mut child = command.spawn().with_context(|| format!("run `{shown}`"))?;
         let mut stdin = child.stdin.take().context("no pipe to standard input")?;
@@ -134,9 +121,8 @@ impl ControlPlane {
             drop(stdin);
         };
         let exchange = async { tokio::join!(child.wait_with_output(), write).0 };
-        let output = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .with_context(|| format!("`{shown}` does not end"))??;
+        let output =
+            tokio::time::timeout(TIMEOUT, exchange).await.with_context(|| format!("`{shown}` does not end"))??;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(CommandOutput {
             status: output.status,

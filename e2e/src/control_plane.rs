@@ -38,16 +38,8 @@ impl ControlPlane {
     /// As [`Self::start`]; a failed start is remembered, so that not every test waits for its own.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
-        let start = async || {
-            Self::start(Options::default())
-                .await
-                .map_err(|error| format!("{error:#}"))
-        };
-        SHARED
-            .get_or_init(start)
-            .await
-            .as_ref()
-            .map_err(|error| anyhow!("{error}"))
+        let start = async || Self::start(Options::default()).await.map_err(|error| format!("{error:#}"));
+        SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow!("{error}"))
     }
 
     /// Starts an own one, for tests that break it or need flags; it takes about 10 s.
@@ -68,20 +60,11 @@ impl ControlPlane {
                 .context("start the supervisor")?;
             let mut line = String::new();
             let stdout = supervisor.stdout.take().context("no pipe from the supervisor")?;
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .context("read from the supervisor")?;
-            ensure!(
-                !line.is_empty(),
-                "the control plane did not get ready: the reason is on stderr"
-            );
+            BufReader::new(stdout).read_line(&mut line).context("read from the supervisor")?;
+            ensure!(!line.is_empty(), "the control plane did not get ready: the reason is on stderr");
             let ready =
                 serde_json::from_str(&line).with_context(|| format!("parse what the supervisor said: {line}"))?;
-            Ok(Self {
-                ready,
-                programs,
-                supervisor,
-            })
+            Ok(Self { ready, programs, supervisor })
         })
         .await?
     }
@@ -143,18 +126,11 @@ impl ControlPlane {
         let labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
         let namespace =
             serde_json::from_value(json!({"metadata": {"generateName": format!("{prefix}-"), "labels": labels}}))?;
-        let created = Api::<Namespace>::all(client.clone())
-            .create(&PostParams::default(), &namespace)
-            .await;
-        let name = created
-            .with_context(|| format!("create a namespace {prefix}-"))?
-            .name_any();
+        let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
+        let name = created.with_context(|| format!("create a namespace {prefix}-"))?.name_any();
         let accounts: Api<ServiceAccount> = Api::namespaced(client, &name);
         let what = format!("ServiceAccount default in namespace {name}");
-        wait::until(&what, Duration::from_secs(30), async || {
-            Ok(accounts.get_opt("default").await?)
-        })
-        .await?;
+        wait::until(&what, Duration::from_secs(30), async || Ok(accounts.get_opt("default").await?)).await?;
         Ok(name)
     }
 
@@ -164,26 +140,13 @@ impl ControlPlane {
     /// When there is no such `ServiceAccount`.
     pub async fn as_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
-        let spec = TokenRequestSpec {
-            expiration_seconds: Some(24 * 60 * 60),
-            ..TokenRequestSpec::default()
-        };
-        let request = TokenRequest {
-            spec: Some(spec),
-            ..TokenRequest::default()
-        };
-        let answer = accounts
-            .create_token_request(name, &PostParams::default(), &request)
-            .await;
+        let spec = TokenRequestSpec { expiration_seconds: Some(24 * 60 * 60), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await;
         let answer = answer.with_context(|| format!("request a token of ServiceAccount {namespace}/{name}"))?;
         let token = answer.status.context("the answer holds no token")?.token;
         let path = self.folder().join(format!("account-{namespace}-{name}.kubeconfig"));
-        kubeconfig::write(
-            &path,
-            &self.ready.server,
-            &self.folder().join("ca.crt"),
-            &json!({"token": token}),
-        )?;
+        kubeconfig::write(&path, &self.ready.server, &self.folder().join("ca.crt"), &json!({"token": token}))?;
         Ok(path)
     }
 }

@@ -32,9 +32,7 @@ pub fn corpus() -> Result<Vec<CorpusFile>> {
     if named.is_none() && !folder.exists() {
         return Ok(Vec::new());
     }
-    let entries = folder
-        .read_dir()
-        .with_context(|| format!("read {}", folder.display()))?;
+    let entries = folder.read_dir().with_context(|| format!("read {}", folder.display()))?;
     let paths: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
     let mut paths = paths?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));

@@ -25,12 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// When the API server refuses a definition or does not serve it in time.
 pub async fn crds(control_plane: &ControlPlane) -> Result<()> {
     let folder = repository().join("crds");
-    let apply = [
-        OsStr::new("apply"),
-        OsStr::new("--server-side"),
-        OsStr::new("-f"),
-        folder.as_os_str(),
-    ];
+    let apply = [OsStr::new("apply"), OsStr::new("--server-side"), OsStr::new("-f"), folder.as_os_str()];
     control_plane.kubectl(apply).await?;
     let client = control_plane.client().await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -32,7 +32,5 @@ pub fn write(path: &Path, server: &str, authority: &Path, user: &Value) -> Resul
 pub async fn client(path: &Path) -> Result<Client> {
     let file = Kubeconfig::read_from(path).with_context(|| format!("read {}", path.display()))?;
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
-    Ok(Client::try_from(
-        config.with_context(|| format!("use {}", path.display()))?,
-    )?)
+    Ok(Client::try_from(config.with_context(|| format!("use {}", path.display()))?)?)
 }

@@ -79,13 +79,8 @@ impl Operator {
             .context("start the guard of an operator")?;
         let mut line = String::new();
         let stdout = guard.stdout.take().context("no pipe from the guard")?;
-        BufReader::new(stdout)
-            .read_line(&mut line)
-            .context("read from the guard")?;
-        let pid = line
-            .trim()
-            .parse()
-            .with_context(|| format!("the guard did not start the operator: {line:?}"))?;
+        BufReader::new(stdout).read_line(&mut line).context("read from the guard")?;
+        let pid = line.trim().parse().with_context(|| format!("the guard did not start the operator: {line:?}"))?;
         Ok(Self { guard, pid, port, log })
     }
 
@@ -100,10 +95,7 @@ impl Operator {
         });
         match ready.await {
             Ok(true) => Ok(()),
-            Ok(false) => bail!(
-                "the operator ended by itself; the end of its log:\n{}",
-                processes::tail(&self.log)
-            ),
+            Ok(false) => bail!("the operator ended by itself; the end of its log:\n{}", processes::tail(&self.log)),
             Err(error) => bail!("{error:#}; the end of its log:\n{}", processes::tail(&self.log)),
         }
     }
@@ -131,9 +123,7 @@ impl Operator {
     /// # Errors
     /// When it does not answer.
     pub async fn get(&self, path: &str) -> Result<(u16, String)> {
-        probe::get(self.port, path)
-            .await
-            .with_context(|| format!("GET {path} of the operator"))
+        probe::get(self.port, path).await.with_context(|| format!("GET {path} of the operator"))
     }
 
     /// Text of `/metrics`.
@@ -172,10 +162,8 @@ impl Operator {
 
     async fn ended(&mut self) -> Result<ExitStatus> {
         let guard = &mut self.guard;
-        wait::until("the operator to end", END_TIMEOUT, || {
-            std::future::ready(guard.try_wait().map_err(Into::into))
-        })
-        .await
+        wait::until("the operator to end", END_TIMEOUT, || std::future::ready(guard.try_wait().map_err(Into::into)))
+            .await
     }
 }
 
@@ -193,6 +181,5 @@ impl Drop for Operator {
 /// A zombie counts as ended: its parent, the guard, has only not asked for its status yet.
 fn alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, fields)| !fields.starts_with('Z'))
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }

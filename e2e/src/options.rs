@@ -23,12 +23,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            nodes: 1,
-            keep: false,
-            kubernetes_version: None,
-            api_server_flags: Vec::new(),
-        }
+        Self { nodes: 1, keep: false, kubernetes_version: None, api_server_flags: Vec::new() }
     }
 }
 
@@ -38,16 +33,8 @@ impl Options {
     pub fn to_args(&self) -> Vec<OsString> {
         let mut args = vec![format!("--nodes={}", self.nodes)];
         args.extend(self.keep.then(|| "--keep".to_owned()));
-        args.extend(
-            self.kubernetes_version
-                .iter()
-                .map(|version| format!("--kubernetes-version={version}")),
-        );
-        args.extend(
-            self.api_server_flags
-                .iter()
-                .map(|flag| format!("--api-server-flag={flag}")),
-        );
+        args.extend(self.kubernetes_version.iter().map(|version| format!("--kubernetes-version={version}")));
+        args.extend(self.api_server_flags.iter().map(|flag| format!("--api-server-flag={flag}")));
         args.into_iter().map(OsString::from).collect()
     }
 }

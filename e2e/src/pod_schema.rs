@@ -91,14 +91,8 @@ impl At {
 
     /// What stands here in the answer to such a Deployment.
     fn find<'a>(&self, answer: &'a Value) -> Option<&'a Value> {
-        let root = if self.in_container {
-            "/spec/template/spec/containers/0"
-        } else {
-            "/spec/template/spec"
-        };
-        self.path
-            .iter()
-            .try_fold(answer.pointer(root)?, |value, field| value.get(field))
+        let root = if self.in_container { "/spec/template/spec/containers/0" } else { "/spec/template/spec" };
+        self.path.iter().try_fold(answer.pointer(root)?, |value, field| value.get(field))
     }
 }
 
@@ -111,21 +105,12 @@ pub async fn generate(control_plane: &ControlPlane) -> Result<String> {
     let kubernetes = server.client.apiserver_version().await?.git_version;
     let mut types = BTreeMap::new();
     for (root, in_container) in [("PodSpec", false), ("Container", true)] {
-        let mut pending = vec![(
-            root.to_owned(),
-            At {
-                in_container,
-                path: Vec::new(),
-            },
-        )];
+        let mut pending = vec![(root.to_owned(), At { in_container, path: Vec::new() })];
         while let Some((name, at)) = pending.pop() {
             if types.contains_key(&name) {
                 continue;
             }
-            let fields = server
-                .fields(&name, &at)
-                .await
-                .with_context(|| format!("read the type {name}"))?;
+            let fields = server.fields(&name, &at).await.with_context(|| format!("read the type {name}"))?;
             // Popped from the end: the first of the fields is the next to be read.
             pending.extend(
                 fields
@@ -153,11 +138,7 @@ impl Server {
         let request = Request::get("/openapi/v3/apis/apps/v1").body(Vec::new())?;
         let mut document: Value = client.request(request).await.context("GET the OpenAPI of apps/v1")?;
         match document.pointer_mut("/components/schemas").map(Value::take) {
-            Some(Value::Object(schemas)) => Ok(Self {
-                client,
-                namespace,
-                schemas,
-            }),
+            Some(Value::Object(schemas)) => Ok(Self { client, namespace, schemas }),
             _ => anyhow::bail!("the OpenAPI of apps/v1 has no components.schemas"),
         }
     }
@@ -175,10 +156,7 @@ impl Server {
 
     /// The fields of a type, seen at a place where the type stands.
     async fn fields(&self, name: &str, at: &At) -> Result<BTreeMap<String, Field>> {
-        let answer = self
-            .dry_run(&at.deployment())
-            .await?
-            .context("the API server refuses it empty")?;
+        let answer = self.dry_run(&at.deployment()).await?.context("the API server refuses it empty")?;
         let sent = |field: &str| match name {
             "PodSpec" => field == "containers",
             "Container" => matches!(field, "name" | "image"),
@@ -211,10 +189,7 @@ impl Server {
 
     /// What OpenAPI alone says about a field.
     fn classify(&self, schema: &Value) -> Result<Field> {
-        let mut field = Field {
-            values: strings(&schema["enum"]),
-            ..Field::default()
-        };
+        let mut field = Field { values: strings(&schema["enum"]), ..Field::default() };
         let atomic = |schema: &Value| schema["x-kubernetes-map-type"] == "atomic";
         match (schema["type"].as_str(), reference(schema)) {
             (Some("array"), _) => {
@@ -229,14 +204,9 @@ impl Server {
             }
             (_, Some(full)) if !matches!(short(full), "Quantity" | "IntOrString") => {
                 ensure!(full.starts_with(CORE), "{full} is no type of core/v1");
-                let target = self
-                    .schemas
-                    .get(full)
-                    .with_context(|| format!("OpenAPI has no {full}"))?;
+                let target = self.schemas.get(full).with_context(|| format!("OpenAPI has no {full}"))?;
                 field.r#struct = Some(short(full).to_owned());
-                let members = target["properties"]
-                    .as_object()
-                    .is_some_and(|properties| !properties.is_empty());
+                let members = target["properties"].as_object().is_some_and(|properties| !properties.is_empty());
                 let union = target.get("x-kubernetes-unions").is_some();
                 field.whole = atomic(schema) || atomic(target) || union || !members;
             }
@@ -249,9 +219,7 @@ impl Server {
 /// The type that a schema refers to, also in the form `allOf: [$ref]` that OpenAPI v3 uses beside a default.
 fn reference(schema: &Value) -> Option<&str> {
     let all_of = schema["allOf"].as_array().into_iter().flatten();
-    let text = std::iter::once(schema)
-        .chain(all_of)
-        .find_map(|schema| schema["$ref"].as_str())?;
+    let text = std::iter::once(schema).chain(all_of).find_map(|schema| schema["$ref"].as_str())?;
     text.rsplit('/').next()
 }
 
@@ -265,20 +233,13 @@ fn type_name(schema: &Value) -> Result<String> {
         Some("Quantity") => "quantity",
         Some("IntOrString") => "intOrString",
         Some(other) => other,
-        None => schema["type"]
-            .as_str()
-            .with_context(|| format!("neither a type nor a reference: {schema}"))?,
+        None => schema["type"].as_str().with_context(|| format!("neither a type nor a reference: {schema}"))?,
     };
     Ok(name.to_owned())
 }
 
 fn strings(list: &Value) -> Vec<String> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(ToOwned::to_owned)
-        .collect()
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(ToOwned::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -287,12 +248,7 @@ mod tests {
 
     #[test]
     fn a_probe_has_an_empty_struct_at_its_place() {
-        let at = At {
-            in_container: true,
-            path: Vec::new(),
-        }
-        .child("securityContext")
-        .child("capabilities");
+        let at = At { in_container: true, path: Vec::new() }.child("securityContext").child("capabilities");
         let deployment = at.deployment();
         assert_eq!(
             deployment.pointer("/spec/template/spec/containers"),
@@ -304,10 +260,7 @@ mod tests {
     #[test]
     fn reference_is_read_from_both_forms() {
         assert_eq!(reference(&json!({"$ref": "#/components/schemas/a.B"})), Some("a.B"));
-        assert_eq!(
-            reference(&json!({"default": {}, "allOf": [{"$ref": "#/components/schemas/a.C"}]})),
-            Some("a.C")
-        );
+        assert_eq!(reference(&json!({"default": {}, "allOf": [{"$ref": "#/components/schemas/a.C"}]})), Some("a.C"));
         assert_eq!(reference(&json!({"type": "string"})), None);
     }
 }

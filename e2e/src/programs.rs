@@ -51,14 +51,8 @@ impl Programs {
             kubectl: at("kubernetes", &pinned).join("kubectl"),
         };
         let server = programs.kubernetes.join("kube-apiserver");
-        for path in [
-            &programs.etcd,
-            &server,
-            &programs.kwok,
-            &programs.kwok_stages,
-            &programs.helm,
-            &programs.kubectl,
-        ] {
+        for path in [&programs.etcd, &server, &programs.kwok, &programs.kwok_stages, &programs.helm, &programs.kubectl]
+        {
             ensure!(
                 path.exists(),
                 "{} is missing: run e2e/build-control-plane.sh (about 15 minutes when nothing is cached)",
@@ -77,14 +71,8 @@ pub fn sibling(program: &str) -> Result<PathBuf> {
     let running = env::current_exe().context("find the running executable")?;
     // Test executables lie in target/<profile>/deps, programs in target/<profile>.
     let folder = running.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
-    let path = folder
-        .context("the running executable lies in no folder")?
-        .join(program);
-    ensure!(
-        path.exists(),
-        "{} is missing: run `cargo build --workspace` in the profile of the tests",
-        path.display()
-    );
+    let path = folder.context("the running executable lies in no folder")?.join(program);
+    ensure!(path.exists(), "{} is missing: run `cargo build --workspace` in the profile of the tests", path.display());
     Ok(path)
 }
 
@@ -110,10 +98,7 @@ fn pinned<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod.lines().find_map(|line| {
         let line = line.trim();
         let mut words = line.strip_prefix("require ").unwrap_or(line).split_whitespace();
-        (words.next() == Some(module))
-            .then(|| words.next())
-            .flatten()
-            .filter(|word| word.starts_with('v'))
+        (words.next() == Some(module)).then(|| words.next()).flatten().filter(|word| word.starts_with('v'))
     })
 }
 

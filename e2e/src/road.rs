@@ -49,10 +49,7 @@ impl InForce {
     /// None yet.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        Self {
-            client: client.clone(),
-            compiled: Vec::new(),
-        }
+        Self { client: client.clone(), compiled: Vec::new() }
     }
 
     /// Compiles roads, by the names of their revisions, and waits until the API server acts by them in `namespace`.
@@ -123,8 +120,5 @@ pub enum Kind {
 /// The operator that policies of tests are compiled for. It does not run; tests act in its name.
 #[must_use]
 pub fn operator() -> Operator {
-    Operator {
-        username: "goldenpath-test-operator".to_owned(),
-        namespace: labels::DEFAULT_NAMESPACE.to_owned(),
-    }
+    Operator { username: "goldenpath-test-operator".to_owned(), namespace: labels::DEFAULT_NAMESPACE.to_owned() }
 }

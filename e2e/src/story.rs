@@ -198,7 +198,8 @@ impl<'a> Team<'a> {
     /// When they cannot be listed.
     pub async fn replica_sets(&self) -> Result<Vec<String>> {
         let sets: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &self.namespace);
-        let mut names: Vec<String> = sets.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
+        let mut names: Vec<String> =
+            sets.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
         names.sort();
         Ok(names)
     }
@@ -232,7 +233,8 @@ impl<'a> Team<'a> {
         self.service_is("Ready and evaluated", |service| {
             let status = service.status.as_ref()?;
             let ready = status.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
-            (ready && status.observed_generation == service.metadata.generation && !status.defaults.is_empty()).then_some(())
+            (ready && status.observed_generation == service.metadata.generation && !status.defaults.is_empty())
+                .then_some(())
         })
         .await?;
         ensure!(label(&self.object().await?, labels::PATH) == Some(path), "{self} is Ready and not labelled");
@@ -315,7 +317,8 @@ impl<'a> Team<'a> {
     /// When the object has no managedFields.
     pub fn owners(&self, object: &Value, field: &[&str]) -> Result<Vec<String>> {
         let entries = object["metadata"]["managedFields"].as_array().context("no managedFields")?;
-        let mut path: Vec<String> = self.kind.template_path().iter().chain(&["spec"]).map(|n| format!("f:{n}")).collect();
+        let mut path: Vec<String> =
+            self.kind.template_path().iter().chain(&["spec"]).map(|n| format!("f:{n}")).collect();
         path.extend(field.iter().map(|n| format!("f:{n}")));
         if let Some(at) = path.iter().position(|n| n == "f:containers") {
             path[at + 1] = format!("k:{{\"name\":\"{}\"}}", field[1]);
@@ -336,7 +339,9 @@ fn edit(live: &mut Value, before: &Value, after: &Value) {
             let nothing = Value::Object(Map::new());
             for name in old.keys().chain(new.keys()).filter(|name| old.get(*name) != new.get(*name)) {
                 let of = |all: &Map<String, Value>, other: &Map<String, Value>| {
-                    all.get(name).cloned().unwrap_or_else(|| other[name].as_object().map_or(Value::Null, |_| nothing.clone()))
+                    all.get(name)
+                        .cloned()
+                        .unwrap_or_else(|| other[name].as_object().map_or(Value::Null, |_| nothing.clone()))
                 };
                 edit(&mut live[name], &of(old, new), &of(new, old));
                 if let (Some(fields), false) = (live.as_object_mut(), new.contains_key(name)) {

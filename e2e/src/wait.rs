@@ -56,24 +56,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn timeout_names_the_condition_and_what_was_seen_last() {
         let check = || std::future::ready(Err::<Option<()>, _>(anyhow!("2 of 3 replicas")));
-        let error = until("a ready Deployment", Duration::from_secs(3), check)
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "waited 3s for a ready Deployment; last seen: 2 of 3 replicas"
-        );
+        let error = until("a ready Deployment", Duration::from_secs(3), check).await.unwrap_err();
+        assert_eq!(error.to_string(), "waited 3s for a ready Deployment; last seen: 2 of 3 replicas");
     }
 
     #[tokio::test(start_paused = true)]
     async fn hanging_check_ends_at_the_timeout() {
-        let error = until(
-            "an answer",
-            Duration::from_secs(3),
-            std::future::pending::<Result<Option<()>>>,
-        )
-        .await
-        .unwrap_err();
+        let error =
+            until("an answer", Duration::from_secs(3), std::future::pending::<Result<Option<()>>>).await.unwrap_err();
         assert!(error.to_string().contains("a check that hangs"), "{error}");
     }
 }

@@ -170,11 +170,7 @@ impl WorkloadKind {
     /// Path to the pod template inside the object.
     #[must_use]
     pub fn template_path(self) -> &'static [&'static str] {
-        if self == Self::CronJob {
-            &["spec", "jobTemplate", "spec", "template"]
-        } else {
-            &["spec", "template"]
-        }
+        if self == Self::CronJob { &["spec", "jobTemplate", "spec", "template"] } else { &["spec", "template"] }
     }
 }
 

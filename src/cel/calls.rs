@@ -23,11 +23,7 @@ impl Lowering<'_> {
             _ => None,
         });
         let qualified = qualified.filter(|name| signatures::named(name, false).next().is_some());
-        let receiver = if qualified.is_some() {
-            None
-        } else {
-            call.target.as_deref()
-        };
+        let receiver = if qualified.is_some() { None } else { call.target.as_deref() };
         let name = qualified.as_deref().unwrap_or(&call.func_name);
         if signatures::named(name, receiver.is_some()).next().is_none() {
             return Err(unknown_function(name, receiver.is_some()));
@@ -41,10 +37,7 @@ impl Lowering<'_> {
         }
         let Some((overloads, result)) = signatures::resolve(name, receiver.is_some(), &types) else {
             let message = if types.iter().any(Type::is_open) {
-                format!(
-                    "the operands of `{}` have no known type; write dyn(..) around them",
-                    plain(name)
-                )
+                format!("the operands of `{}` have no known type; write dyn(..) around them", plain(name))
             } else {
                 no_overload(name, receiver.is_some(), &types)
             };
@@ -52,38 +45,20 @@ impl Lowering<'_> {
         };
         if receiver.is_some() && matches!(name, "or" | "orValue") {
             let operands = <[Node; 2]>::try_from(args).map_err(|_| self.wrong(expr, "one argument is needed"))?;
-            return Ok((
-                Node::OrElse {
-                    operands: Box::new(operands),
-                    unwrap: name == "orValue",
-                },
-                result,
-            ));
+            return Ok((Node::OrElse { operands: Box::new(operands), unwrap: name == "orValue" }, result));
         }
         if let (true, [Node::Literal(literal)]) = (CONVERSIONS.contains(&name), args.as_slice()) {
             return self.fold(expr, literal, &overloads).map(|node| (node, result));
         }
         let pattern = self.pattern(expr, name, &args)?;
-        Ok((
-            Node::Call(Box::new(Callee {
-                name: name.into(),
-                overloads,
-                args,
-                pattern,
-            })),
-            result,
-        ))
+        Ok((Node::Call(Box::new(Callee { name: name.into(), overloads, args, pattern })), result))
     }
 
     /// Converts a literal. An API server does so when it compiles, and refuses what cannot be converted.
     fn fold(&self, expr: &IdedExpr, literal: &Literal, overloads: &[&Overload]) -> Result<Node, CheckError> {
         let args = [Value::from(literal)];
         let mut meter = Meter::new();
-        let mut call = Call {
-            args: &args,
-            pattern: None,
-            meter: &mut meter,
-        };
+        let mut call = Call { args: &args, pattern: None, meter: &mut meter };
         let converted = overloads.first().map(|overload| (overload.run)(&mut call));
         match converted {
             Some(Ok(Value::Bool(b))) => Ok(Node::Literal(Literal::Bool(b))),
@@ -101,10 +76,7 @@ impl Lowering<'_> {
             return Ok(None);
         }
         let Some(Node::Literal(Literal::Text(pattern))) = args.get(1) else {
-            return Err(self.wrong(
-                expr,
-                &format!("the pattern of {name} must be written out, as in {name}('^a+$')"),
-            ));
+            return Err(self.wrong(expr, &format!("the pattern of {name} must be written out, as in {name}('^a+$')")));
         };
         Pattern::new(pattern)
             .map(Some)
@@ -115,20 +87,13 @@ impl Lowering<'_> {
 fn unknown_function(name: &str, method: bool) -> CheckError {
     let similar = signatures::similar(name);
     let known = if signatures::named(name, !method).next().is_some() {
-        if method {
-            format!("call it as {name}(..)")
-        } else {
-            format!("call it as value.{name}(..)")
-        }
+        if method { format!("call it as {name}(..)") } else { format!("call it as value.{name}(..)") }
     } else if similar.is_empty() {
         "only the functions listed in the documentation of checks are supported".to_owned()
     } else {
         format!("did you mean {}?", similar.join(" or "))
     };
-    CheckError::UnknownReference {
-        name: format!("{name}()"),
-        known,
-    }
+    CheckError::UnknownReference { name: format!("{name}()"), known }
 }
 
 /// `+` for `_+_`, `in` for `@in`.

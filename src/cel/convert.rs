@@ -14,9 +14,7 @@ impl<'a> From<&'a Json> for Value<'a> {
         match json {
             Json::Null => Self::Null,
             Json::Bool(b) => Self::Bool(*b),
-            Json::Number(n) => n
-                .as_i64()
-                .map_or_else(|| Self::Double(n.as_f64().unwrap_or(f64::NAN)), Self::Int),
+            Json::Number(n) => n.as_i64().map_or_else(|| Self::Double(n.as_f64().unwrap_or(f64::NAN)), Self::Int),
             Json::String(s) => Self::Text(Text::Borrowed(s)),
             Json::Array(items) => Self::List(List::Json(items)),
             Json::Object(fields) => Self::Map(Map::Json(fields)),

@@ -21,11 +21,7 @@ pub(super) struct Evaluation<'a> {
 
 impl<'a> Evaluation<'a> {
     pub(super) const fn new(subject: &'a Subject<'a>) -> Self {
-        Self {
-            subject,
-            locals: Vec::new(),
-            meter: Meter::new(),
-        }
+        Self { subject, locals: Vec::new(), meter: Meter::new() }
     }
 
     /// The value of a node.
@@ -38,11 +34,9 @@ impl<'a> Evaluation<'a> {
                 Root::NamespaceObject => self.subject.namespace_object,
                 Root::Template => self.subject.template,
             })),
-            Node::Local(slot, name) => self
-                .locals
-                .get(*slot)
-                .cloned()
-                .ok_or_else(|| Fault::new(format!("{name} has no value"))),
+            Node::Local(slot, name) => {
+                self.locals.get(*slot).cloned().ok_or_else(|| Fault::new(format!("{name} has no value")))
+            }
             Node::Type(name) => Ok(Value::Type(name)),
             Node::Select(select) => self.select(select),
             Node::Index(index) => self.index(index),
@@ -50,11 +44,7 @@ impl<'a> Evaluation<'a> {
             Node::Or(operands) => self.logical(operands, true),
             Node::Conditional(parts) => {
                 let [condition, yes, no] = &**parts;
-                if self.truth(condition)? {
-                    self.value(yes)
-                } else {
-                    self.value(no)
-                }
+                if self.truth(condition)? { self.value(yes) } else { self.value(no) }
             }
             Node::Call(callee) => self.call(callee),
             Node::List(items) => self.list(items),
@@ -69,11 +59,7 @@ impl<'a> Evaluation<'a> {
     pub(super) fn truth(&mut self, node: &'a Node) -> Result<bool, Fault> {
         match self.value(node)? {
             Value::Bool(b) => Ok(b),
-            other => Err(Fault::new(format!(
-                "{} is a {}, not a bool",
-                node.describe(),
-                other.type_name()
-            ))),
+            other => Err(Fault::new(format!("{} is a {}, not a bool", node.describe(), other.type_name()))),
         }
     }
 
@@ -90,10 +76,7 @@ impl<'a> Evaluation<'a> {
         };
         access(operand, select.access, missing, |value| match value {
             Value::Map(map) => Ok(map.field(&select.field)),
-            Value::List(_) => Err(Fault::new(format!(
-                "{} is a list, it has no fields",
-                select.operand.describe()
-            ))),
+            Value::List(_) => Err(Fault::new(format!("{} is a list, it has no fields", select.operand.describe()))),
             _ => Ok(None),
         })
     }
@@ -112,10 +95,7 @@ impl<'a> Evaluation<'a> {
                 Value::Int(i) => format!("item {i}"),
                 other => format!("item for this {}", other.type_name()),
             };
-            Fault::new(format!(
-                "{} has no {key}; look it up with [?..] and orValue(..)",
-                index.operand.describe()
-            ))
+            Fault::new(format!("{} has no {key}; look it up with [?..] and orValue(..)", index.operand.describe()))
         };
         access(operand, index.access, missing, |value| match value {
             Value::Map(map) => map.find(&key, meter),
@@ -151,16 +131,9 @@ impl<'a> Evaluation<'a> {
         let Some(overload) = callee.overloads.iter().find(|o| o.fits(&args)) else {
             let types: Vec<_> = args.iter().map(Value::type_name).collect();
             let name = plain(&callee.name);
-            return Err(Fault::new(format!(
-                "`{name}` cannot be applied to {}",
-                types.join(" and ")
-            )));
+            return Err(Fault::new(format!("`{name}` cannot be applied to {}", types.join(" and "))));
         };
-        let mut call = Call {
-            args: &args,
-            pattern: callee.pattern.as_ref(),
-            meter: &mut self.meter,
-        };
+        let mut call = Call { args: &args, pattern: callee.pattern.as_ref(), meter: &mut self.meter };
         (overload.run)(&mut call)
     }
 
@@ -207,9 +180,7 @@ impl<'a> Evaluation<'a> {
             LoopKind::All => self.quantifier(this, bindings, false),
             LoopKind::Exists => self.quantifier(this, bindings, true),
             LoopKind::ExistsOne => self.exists_one(this, bindings),
-            LoopKind::Collect => self
-                .collect(this, bindings)
-                .map(|values| Value::List(List::made(values, ordered))),
+            LoopKind::Collect => self.collect(this, bindings).map(|values| Value::List(List::made(values, ordered))),
         };
         self.locals.truncate(this.slot);
         result
@@ -231,10 +202,7 @@ impl<'a> Evaluation<'a> {
             }
             other => {
                 let range = this.range.describe();
-                Err(Fault::new(format!(
-                    "{range} is a {}, a loop needs a list or a map",
-                    other.type_name()
-                )))
+                Err(Fault::new(format!("{range} is a {}, a loop needs a list or a map", other.type_name())))
             }
         }
     }
@@ -303,15 +271,9 @@ impl<'a> Evaluation<'a> {
             Value::Optional(Some(held)) => Ok(Value::Optional(Some(held))),
             Value::Optional(None) => match self.value(second)? {
                 value if unwrap || matches!(value, Value::Optional(_)) => Ok(value),
-                _ => Err(Fault::new(
-                    "or(..) needs an optional; for a plain value write orValue(..)",
-                )),
+                _ => Err(Fault::new("or(..) needs an optional; for a plain value write orValue(..)")),
             },
-            other => Err(Fault::new(format!(
-                "{} is a {}, not an optional",
-                first.describe(),
-                other.type_name()
-            ))),
+            other => Err(Fault::new(format!("{} is a {}, not an optional", first.describe(), other.type_name()))),
         }
     }
 
@@ -322,10 +284,7 @@ impl<'a> Evaluation<'a> {
             Value::Optional(None) => return Ok(Value::Optional(None)),
             other => {
                 let target = this.target.describe();
-                return Err(Fault::new(format!(
-                    "{target} is a {}, not an optional",
-                    other.type_name()
-                )));
+                return Err(Fault::new(format!("{target} is a {}, not an optional", other.type_name())));
             }
         };
         self.locals.truncate(this.slot);
@@ -367,10 +326,7 @@ fn list_index(key: &Value<'_>) -> Result<Option<usize>, Fault> {
         #[expect(clippy::cast_possible_truncation)] // whole and in range
         Value::Double(d) if d.fract() == 0.0 && (-LIMIT..LIMIT).contains(d) => *d as i64,
         other => {
-            return Err(Fault::new(format!(
-                "a list cannot be indexed with this {}",
-                other.type_name()
-            )));
+            return Err(Fault::new(format!("a list cannot be indexed with this {}", other.type_name())));
         }
     };
     Ok(usize::try_from(number).ok())

@@ -25,13 +25,7 @@ fn a_source_over_the_length_is_refused() {
     let fits = format!("'{}' == ''", "é".repeat(MAX_LENGTH - 8));
     assert!(Check::compile(&fits).is_ok());
     let length = MAX_LENGTH + 1;
-    assert_eq!(
-        Check::compile(&format!("{fits} ")).unwrap_err(),
-        CheckError::TooLong {
-            length,
-            max: MAX_LENGTH
-        }
-    );
+    assert_eq!(Check::compile(&format!("{fits} ")).unwrap_err(), CheckError::TooLong { length, max: MAX_LENGTH });
 }
 
 #[test]
@@ -59,12 +53,7 @@ fn nesting_over_a_limit_is_refused() {
 fn bombs_for_the_parser_are_refused_quickly() {
     let motif = "!!(!!!!!!(!!!!(((((!!(!!(!!!!((";
     let mut bombs: Vec<String> = (1..=30).map(|n| motif.repeat(n) + "1").collect();
-    bombs.push(format!(
-        ">{}?[{}{}l\u{0}?(-",
-        "{".repeat(63),
-        "(".repeat(11),
-        "{".repeat(26)
-    ));
+    bombs.push(format!(">{}?[{}{}l\u{0}?(-", "{".repeat(63), "(".repeat(11), "{".repeat(26)));
     bombs.push("!!(".repeat(1000));
     bombs.push(format!("{}1{}", "!!(".repeat(64), ")".repeat(64)));
     bombs.push(format!("{}1{}", "[{1:".repeat(32), "}]".repeat(32)));
@@ -105,11 +94,7 @@ fn bombs_for_the_evaluation_run_out_of_steps() {
     ];
     for bomb in &bombs {
         let start = Instant::now();
-        assert_eq!(
-            evaluate(bomb, &object, &Json::Null),
-            Err(CheckError::TooCostly { max: MAX_COST }),
-            "{bomb}"
-        );
+        assert_eq!(evaluate(bomb, &object, &Json::Null), Err(CheckError::TooCostly { max: MAX_COST }), "{bomb}");
         assert!(start.elapsed() < QUICK, "{bomb}: {:?}", start.elapsed());
     }
 }
@@ -136,22 +121,11 @@ fn the_deepest_expressions_fit_on_two_mebibytes_of_stack() {
         format!("{}0 == {half}", "1 + ".repeat(half)),
         format!("object.b{}.hasValue()", ".?b".repeat(half)),
         format!("{}1{} == {0}1{1}", "{'a': ".repeat(60), "}".repeat(60)),
-        format!(
-            "['a']{}[0] == 'a'",
-            ".map(x, string(string(string(string(x)))))".repeat(80)
-        ),
-        format!(
-            "dyn([1]{}) != dyn([1])",
-            ".map(x, [[[[[[[[[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]]]]]]]])".repeat(60)
-        ),
+        format!("['a']{}[0] == 'a'", ".map(x, string(string(string(string(x)))))".repeat(80)),
+        format!("dyn([1]{}) != dyn([1])", ".map(x, [[[[[[[[[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]]]]]]]])".repeat(60)),
         format!("[1]{0} == [1]{0}", ".map(x, [[[[[[x]]]]]])".repeat(40)),
         nest("object.?a.orValue(", "true", ")", 60) + " == true",
-        nest(
-            "[1].all(x, ",
-            &nest("(true && (false || ", "true", "))", 25),
-            ")",
-            MAX_LOOPS,
-        ),
+        nest("[1].all(x, ", &nest("(true && (false || ", "true", "))", 25), ")", MAX_LOOPS),
     ];
     let object = json!({"a": true, "b": {}});
     for source in sources {
@@ -159,46 +133,28 @@ fn the_deepest_expressions_fit_on_two_mebibytes_of_stack() {
         let object = object.clone();
         let run = move || {
             let null = Json::Null;
-            let _ = check.evaluate(&Subject {
-                object: &object,
-                namespace_object: &null,
-                template: &null,
-            });
+            let _ = check.evaluate(&Subject { object: &object, namespace_object: &null, template: &null });
         };
-        thread::Builder::new()
-            .stack_size(2 * 1024 * 1024)
-            .spawn(run)
-            .unwrap()
-            .join()
-            .unwrap();
+        thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(run).unwrap().join().unwrap();
     }
 }
 
 #[test]
 fn a_deep_object_is_compared_within_bounds() {
     let object = (0..120).fold(json!(1), |inner, _| json!({"a": [inner]}));
-    assert_eq!(
-        evaluate("object == object", &object, &Json::Null),
-        Err(CheckError::TooCostly { max: MAX_COST })
-    );
+    assert_eq!(evaluate("object == object", &object, &Json::Null), Err(CheckError::TooCostly { max: MAX_COST }));
     let object = (0..60).fold(json!(1), |inner, _| json!({"a": [inner]}));
     assert_eq!(evaluate("object == object", &object, &Json::Null), Ok(true));
 }
 
 #[test]
 fn a_null_subject_is_an_error_not_a_panic() {
-    assert!(matches!(
-        evaluate("object.a == 1", &Json::Null, &Json::Null),
-        Err(CheckError::Failed { .. })
-    ));
+    assert!(matches!(evaluate("object.a == 1", &Json::Null, &Json::Null), Err(CheckError::Failed { .. })));
     assert!(matches!(
         evaluate("namespaceObject.metadata.name == 'a'", &Json::Null, &Json::Null),
         Err(CheckError::Failed { .. })
     ));
-    assert_eq!(
-        evaluate("variables.template == null && object == null", &Json::Null, &Json::Null),
-        Ok(true)
-    );
+    assert_eq!(evaluate("variables.template == null && object == null", &Json::Null, &Json::Null), Ok(true));
 }
 
 const TOKENS: &[&str] = &[
@@ -318,23 +274,20 @@ const LOOPS: &[&str] = &["all", "exists", "exists_one", "map", "filter", "optMap
 /// Well-formed expressions, mostly ill-typed.
 fn expressions() -> impl Strategy<Value = String> {
     let of = prop::sample::select;
-    of(LEAVES)
-        .prop_map(str::to_owned)
-        .prop_recursive(6, 48, 3, move |inner| {
-            let args = prop::collection::vec(inner.clone(), 0..3);
-            let two = (inner.clone(), inner.clone());
-            prop_oneof![
-                (two.clone(), of(OPERATORS)).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
-                (inner.clone(), of(METHODS), args)
-                    .prop_map(|(a, name, args)| format!("{a}.{name}({})", args.join(", "))),
-                (two.clone(), of(LOOPS)).prop_map(|((a, b), name)| format!("{a}.{name}(x, {b})")),
-                (two.clone(), inner.clone()).prop_map(|((a, b), c)| format!("({a} ? {b} : {c})")),
-                two.clone().prop_map(|(a, b)| format!("{a}[{b}]")),
-                two.prop_map(|(a, b)| format!("dyn({a}) == dyn({b})")),
-                inner.clone().prop_map(|a| format!("string({a})")),
-                inner.prop_map(|a| format!("!{a}")),
-            ]
-        })
+    of(LEAVES).prop_map(str::to_owned).prop_recursive(6, 48, 3, move |inner| {
+        let args = prop::collection::vec(inner.clone(), 0..3);
+        let two = (inner.clone(), inner.clone());
+        prop_oneof![
+            (two.clone(), of(OPERATORS)).prop_map(|((a, b), op)| format!("({a} {op} {b})")),
+            (inner.clone(), of(METHODS), args).prop_map(|(a, name, args)| format!("{a}.{name}({})", args.join(", "))),
+            (two.clone(), of(LOOPS)).prop_map(|((a, b), name)| format!("{a}.{name}(x, {b})")),
+            (two.clone(), inner.clone()).prop_map(|((a, b), c)| format!("({a} ? {b} : {c})")),
+            two.clone().prop_map(|(a, b)| format!("{a}[{b}]")),
+            two.prop_map(|(a, b)| format!("dyn({a}) == dyn({b})")),
+            inner.clone().prop_map(|a| format!("string({a})")),
+            inner.prop_map(|a| format!("!{a}")),
+        ]
+    })
 }
 
 proptest! {

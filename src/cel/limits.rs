@@ -56,10 +56,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) const fn new() -> Self {
-        Self {
-            left: MAX_COST,
-            depth: 0,
-        }
+        Self { left: MAX_COST, depth: 0 }
     }
 
     /// Takes `units`, before the work is done or the memory is allocated.
@@ -96,19 +93,10 @@ impl Meter {
 pub(super) fn check_source(source: &str) -> Result<(), CheckError> {
     let length = source.chars().count();
     if length > MAX_LENGTH {
-        return Err(CheckError::TooLong {
-            length,
-            max: MAX_LENGTH,
-        });
+        return Err(CheckError::TooLong { length, max: MAX_LENGTH });
     }
-    let mut scan = Scan {
-        rest: source.chars().peekable(),
-        line: 1,
-        column: 0,
-        open: Vec::new(),
-        conditionals: 0,
-        unary: 0,
-    };
+    let mut scan =
+        Scan { rest: source.chars().peekable(), line: 1, column: 0, open: Vec::new(), conditionals: 0, unary: 0 };
     while let Some(c) = scan.next() {
         scan.token(c)?;
     }
@@ -119,9 +107,7 @@ pub(super) fn check_source(source: &str) -> Result<(), CheckError> {
 }
 
 fn wrong(line: usize, column: usize, what: &str) -> CheckError {
-    CheckError::DoesNotCompile {
-        message: format!("{what} (line {line}, column {column})"),
-    }
+    CheckError::DoesNotCompile { message: format!("{what} (line {line}, column {column})") }
 }
 
 struct Scan<'a> {
@@ -160,11 +146,7 @@ impl Scan<'_> {
             _ => self.unary = 0,
         }
         if self.unary > MAX_UNARY {
-            return Err(CheckError::TooDeep {
-                what: "unary operators",
-                depth: self.unary,
-                max: MAX_UNARY,
-            });
+            return Err(CheckError::TooDeep { what: "unary operators", depth: self.unary, max: MAX_UNARY });
         }
         match c {
             '(' | '[' | '{' => self.opened(c),
@@ -173,11 +155,7 @@ impl Scan<'_> {
                 self.conditionals += 1;
                 if self.conditionals > MAX_CONDITIONALS {
                     let depth = self.conditionals;
-                    return Err(CheckError::TooDeep {
-                        what: "conditionals",
-                        depth,
-                        max: MAX_CONDITIONALS,
-                    });
+                    return Err(CheckError::TooDeep { what: "conditionals", depth, max: MAX_CONDITIONALS });
                 }
                 Ok(())
             }
@@ -197,11 +175,7 @@ impl Scan<'_> {
     fn opened(&mut self, c: char) -> Result<(), CheckError> {
         self.open.push((c, self.line, self.column));
         if self.open.len() > MAX_BRACKETS {
-            return Err(CheckError::TooDeep {
-                what: "brackets",
-                depth: self.open.len(),
-                max: MAX_BRACKETS,
-            });
+            return Err(CheckError::TooDeep { what: "brackets", depth: self.open.len(), max: MAX_BRACKETS });
         }
         Ok(())
     }
@@ -209,9 +183,9 @@ impl Scan<'_> {
     fn closed(&mut self, c: char) -> Result<(), CheckError> {
         match (self.open.pop(), c) {
             (Some(('(', ..)), ')') | (Some(('[', ..)), ']') | (Some(('{', ..)), '}') => Ok(()),
-            (Some((open, line, column)), _) => Err(self.wrong(&format!(
-                "`{c}` does not close the `{open}` of line {line}, column {column}"
-            ))),
+            (Some((open, line, column)), _) => {
+                Err(self.wrong(&format!("`{c}` does not close the `{open}` of line {line}, column {column}")))
+            }
             (None, _) => Err(self.wrong(&format!("`{c}` closes nothing"))),
         }
     }
@@ -219,12 +193,7 @@ impl Scan<'_> {
     /// An identifier, a number, or the prefix of a string: `r'..'` and `br'..'` know no escapes.
     fn word(&mut self, first: char) -> Result<(), CheckError> {
         let mut word = String::from(first);
-        while let Some(c) = self
-            .rest
-            .peek()
-            .copied()
-            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
-        {
+        while let Some(c) = self.rest.peek().copied().filter(|c| c.is_ascii_alphanumeric() || *c == '_') {
             word.push(c);
             self.next();
         }

@@ -14,18 +14,7 @@ use super::types::{Namespace, Type};
 pub(super) type Typed = (Node, Type);
 
 /// Names of types that can be compared with `type(x)`.
-const TYPE_NAMES: &[&str] = &[
-    "bool",
-    "bytes",
-    "double",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "type",
-    "uint",
-];
+const TYPE_NAMES: &[&str] = &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
 
 /// API servers up to 1.37 panic when they compile `[?object.a]`.
 const OPTIONAL_ENTRY: &str = "optional entries, as in [?a] and {?k: a}, are not supported; use a conditional";
@@ -44,12 +33,7 @@ pub(super) struct Lowering<'s> {
 
 impl<'s> Lowering<'s> {
     pub(super) const fn new(source: &'s SourceInfo) -> Self {
-        Self {
-            source,
-            locals: Vec::new(),
-            depth: 0,
-            loops: 0,
-        }
+        Self { source, locals: Vec::new(), depth: 0, loops: 0 }
     }
 
     /// Compiles a whole check, which must be a `bool` and nothing else, as in a `ValidatingAdmissionPolicy`.
@@ -58,14 +42,9 @@ impl<'s> Lowering<'s> {
         match found {
             Type::Bool => Ok(node),
             Type::Dyn | Type::Free => Err(CheckError::NotBoolean {
-                found: format!(
-                    "{}, whose type is only known at run time; write `.. == true`",
-                    node.describe()
-                ),
+                found: format!("{}, whose type is only known at run time; write `.. == true`", node.describe()),
             }),
-            other => Err(CheckError::NotBoolean {
-                found: format!("of type {other}"),
-            }),
+            other => Err(CheckError::NotBoolean { found: format!("of type {other}") }),
         }
     }
 
@@ -73,25 +52,17 @@ impl<'s> Lowering<'s> {
     pub(super) fn wrong(&self, at: &IdedExpr, message: &str) -> CheckError {
         let place = self.source.offset_for(at.id).map(|(start, _)| {
             let before = self.source.source.chars().take(start as usize);
-            let (line, column) = before.fold(
-                (1, 1),
-                |(line, column), c| if c == '\n' { (line + 1, 1) } else { (line, column + 1) },
-            );
+            let (line, column) =
+                before.fold((1, 1), |(line, column), c| if c == '\n' { (line + 1, 1) } else { (line, column + 1) });
             format!(" (line {line}, column {column})")
         });
-        CheckError::DoesNotCompile {
-            message: format!("{message}{}", place.unwrap_or_default()),
-        }
+        CheckError::DoesNotCompile { message: format!("{message}{}", place.unwrap_or_default()) }
     }
 
     pub(super) fn lower(&mut self, expr: &IdedExpr) -> Result<Typed, CheckError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(CheckError::TooDeep {
-                what: "operators and calls",
-                depth: self.depth,
-                max: MAX_DEPTH,
-            });
+            return Err(CheckError::TooDeep { what: "operators and calls", depth: self.depth, max: MAX_DEPTH });
         }
         let lowered = match &expr.expr {
             Expr::Literal(literal) => self.literal(expr, literal),
@@ -138,10 +109,7 @@ impl<'s> Lowering<'s> {
             "namespaceObject" => Ok((Node::Root(Root::NamespaceObject), Type::Namespace(Namespace::Root))),
             _ => match TYPE_NAMES.iter().find(|known| **known == name) {
                 Some(known) => Ok((Node::Type(known), Type::Meta)),
-                None => Err(CheckError::UnknownReference {
-                    name: name.to_owned(),
-                    known: KNOWN_VARIABLES.to_owned(),
-                }),
+                None => Err(CheckError::UnknownReference { name: name.to_owned(), known: KNOWN_VARIABLES.to_owned() }),
             },
         }
     }
@@ -183,15 +151,7 @@ impl<'s> Lowering<'s> {
             Access::Value if !optional => selected,
             _ => Type::Optional(Box::new(selected)),
         };
-        Ok((
-            Node::Select(Box::new(Select {
-                operand,
-                field: field.into(),
-                access,
-                optional,
-            })),
-            selected,
-        ))
+        Ok((Node::Select(Box::new(Select { operand, field: field.into(), access, optional })), selected))
     }
 
     fn index(&mut self, expr: &IdedExpr, args: [&IdedExpr; 2], access: Access) -> Result<Typed, CheckError> {
@@ -204,10 +164,7 @@ impl<'s> Lowering<'s> {
         let item = match inner {
             // a literal of another type is refused by API servers too, in their own way
             Type::Dyn | Type::Free
-                if matches!(
-                    key_of,
-                    Type::Dyn | Type::Free | Type::Int | Type::Double | Type::String | Type::Bool
-                ) =>
+                if matches!(key_of, Type::Dyn | Type::Free | Type::Int | Type::Double | Type::String | Type::Bool) =>
             {
                 Some(Type::Dyn)
             }
@@ -274,10 +231,7 @@ impl<'s> Lowering<'s> {
         let (yes, yes_of) = self.lower(yes)?;
         let (no, no_of) = self.lower(no)?;
         let of = yes_of.join(&no_of).ok_or_else(|| {
-            self.wrong(
-                expr,
-                &format!("both sides of `:` must have one type, not {yes_of} and {no_of}"),
-            )
+            self.wrong(expr, &format!("both sides of `:` must have one type, not {yes_of} and {no_of}"))
         })?;
         Ok((Node::Conditional(Box::new([condition, yes, no])), of))
     }
@@ -308,10 +262,7 @@ impl<'s> Lowering<'s> {
             }
             let (key, key_of) = self.lower(&entry.key)?;
             if !matches!(key_of, Type::String | Type::Int | Type::Bool | Type::Dyn) {
-                return Err(self.wrong(
-                    &entry.key,
-                    &format!("a {key_of} cannot be a key; use a string, int or bool"),
-                ));
+                return Err(self.wrong(&entry.key, &format!("a {key_of} cannot be a key; use a string, int or bool")));
             }
             let (value, value_of) = self.lower(&entry.value)?;
             keys = self.same(&entry.key, &keys, &key_of)?;

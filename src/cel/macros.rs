@@ -50,20 +50,16 @@ impl Lowering<'_> {
                     node => Ok((node, of)),
                 }
             }
-            _ => Err(self.wrong(
-                expr,
-                "has() takes a field, as in has(object.spec.replicas); for a key write 'k' in m",
-            )),
+            _ => {
+                Err(self.wrong(expr, "has() takes a field, as in has(object.spec.replicas); for a key write 'k' in m"))
+            }
         }
     }
 
     fn variable(&self, expr: &IdedExpr) -> Result<String, CheckError> {
         match &expr.expr {
             Expr::Ident(name) if !name.starts_with('.') && name != "__result__" => Ok(name.clone()),
-            _ => Err(self.wrong(
-                expr,
-                "the first argument must be the name of a variable, as in all(c, ..)",
-            )),
+            _ => Err(self.wrong(expr, "the first argument must be the name of a variable, as in all(c, ..)")),
         }
     }
 
@@ -105,11 +101,7 @@ impl Lowering<'_> {
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, CheckError>) -> Result<T, CheckError> {
         self.loops += 1;
         if self.loops > MAX_LOOPS {
-            return Err(CheckError::TooDeep {
-                what: "loops",
-                depth: self.loops,
-                max: MAX_LOOPS,
-            });
+            return Err(CheckError::TooDeep { what: "loops", depth: self.loops, max: MAX_LOOPS });
         }
         let lowered = inner(self);
         self.loops -= 1;
@@ -130,14 +122,7 @@ impl Lowering<'_> {
         let (range, types) = self.range(target, pairs)?;
         let slot = self.locals.len();
         let condition = self.nested(|this| this.within(names, types, |this| this.condition(condition)))?;
-        let lowered = Loop {
-            kind,
-            range,
-            slot,
-            pairs,
-            condition: Some(condition),
-            yields: None,
-        };
+        let lowered = Loop { kind, range, slot, pairs, condition: Some(condition), yields: None };
         Ok((Node::Loop(Box::new(lowered)), Type::Bool))
     }
 
@@ -160,14 +145,7 @@ impl Lowering<'_> {
             })
         })?;
         let (yields, of) = value.map_or((None, element), |(node, of)| (Some(node), of));
-        let lowered = Loop {
-            kind: LoopKind::Collect,
-            range,
-            slot,
-            pairs: false,
-            condition,
-            yields,
-        };
+        let lowered = Loop { kind: LoopKind::Collect, range, slot, pairs: false, condition, yields };
         Ok((Node::Loop(Box::new(lowered)), Type::List(Box::new(of))))
     }
 
@@ -188,10 +166,7 @@ impl Lowering<'_> {
                 return Err(self.wrong(target, message));
             }
             other => {
-                return Err(self.wrong(
-                    target,
-                    &format!("optMap needs an optional, not a {other}; write `.?field`"),
-                ));
+                return Err(self.wrong(target, &format!("optMap needs an optional, not a {other}; write `.?field`")));
             }
         };
         let slot = self.locals.len();
@@ -201,14 +176,6 @@ impl Lowering<'_> {
             other if flat => return Err(self.wrong(body, &format!("optFlatMap must yield an optional, not a {other}"))),
             other => Type::Optional(Box::new(other)),
         };
-        Ok((
-            Node::OptMap(Box::new(OptMap {
-                target: node,
-                slot,
-                body: body_node,
-                flat,
-            })),
-            result,
-        ))
+        Ok((Node::OptMap(Box::new(OptMap { target: node, slot, body: body_node, flat })), result))
     }
 }

@@ -76,10 +76,7 @@ impl Check {
     pub fn compile(source: &str) -> Result<Self, CheckError> {
         let compiled = limits::check_source(source).and_then(|()| on_large_stack(source));
         let node = compiled.map_err(CheckError::shortened)?;
-        Ok(Self(Arc::new(Compiled {
-            source: source.into(),
-            node,
-        })))
+        Ok(Self(Arc::new(Compiled { source: source.into(), node })))
     }
 
     /// The expression as written.
@@ -90,20 +87,16 @@ impl Check {
 
     /// Whether the check holds for a subject. The same subject always gives the same answer.
     pub fn evaluate(&self, subject: &Subject<'_>) -> Result<bool, CheckError> {
-        Evaluation::new(subject)
-            .truth(&self.0.node)
-            .map_err(|fault| match fault {
-                Fault::TooCostly => CheckError::TooCostly { max: MAX_COST },
-                Fault::Failed(message) => CheckError::Failed { message }.shortened(),
-            })
+        Evaluation::new(subject).truth(&self.0.node).map_err(|fault| match fault {
+            Fault::TooCostly => CheckError::TooCostly { max: MAX_COST },
+            Fault::Failed(message) => CheckError::Failed { message }.shortened(),
+        })
     }
 }
 
 fn on_large_stack(source: &str) -> Result<Node, CheckError> {
     let owned = source.to_owned();
-    let not_compiled = |message: &str| CheckError::DoesNotCompile {
-        message: message.to_owned(),
-    };
+    let not_compiled = |message: &str| CheckError::DoesNotCompile { message: message.to_owned() };
     std::thread::Builder::new()
         .name("cel-parser".into())
         .stack_size(PARSER_STACK)
@@ -116,28 +109,18 @@ fn on_large_stack(source: &str) -> Result<Node, CheckError> {
 /// Parses and compiles; the syntax tree, which may be thousands deep, is also dropped here, on the large stack.
 fn parse(source: &str) -> Result<Node, CheckError> {
     let parser = ::cel::Env::default().parser();
-    let (expr, info) = parser
-        .parse_with_source_info(source)
-        .map_err(|errors| syntax_error(&errors))?;
+    let (expr, info) = parser.parse_with_source_info(source).map_err(|errors| syntax_error(&errors))?;
     Lowering::new(&info).check(&expr)
 }
 
 /// The first thing the grammar stumbled over; what else the parser reports follows from it.
 fn syntax_error(errors: &::cel::ParseErrors) -> CheckError {
     let mut all = errors.errors.iter();
-    let error = all
-        .clone()
-        .find(|error| error.msg.starts_with("Syntax error"))
-        .or_else(|| all.next());
+    let error = all.clone().find(|error| error.msg.starts_with("Syntax error")).or_else(|| all.next());
     let message = error.map_or_else(String::new, |error| {
         // the list of all tokens that could follow helps nobody
         let what = error.msg.split(" expecting ").next().unwrap_or_default();
-        format!(
-            "{} (line {}, column {})",
-            what.trim_end_matches('.'),
-            error.pos.0,
-            error.pos.1
-        )
+        format!("{} (line {}, column {})", what.trim_end_matches('.'), error.pos.0, error.pos.1)
     });
     CheckError::DoesNotCompile { message }
 }

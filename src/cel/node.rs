@@ -86,10 +86,7 @@ pub(super) struct Callee {
 
 impl std::fmt::Debug for Callee {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Callee")
-            .field("name", &self.name)
-            .field("args", &self.args)
-            .finish_non_exhaustive()
+        f.debug_struct("Callee").field("name", &self.name).field("args", &self.args).finish_non_exhaustive()
     }
 }
 

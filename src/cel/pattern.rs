@@ -29,12 +29,8 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Compiles a pattern in Go's syntax.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
-        let mut translation = Translation {
-            rest: pattern.chars().peekable(),
-            out: String::new(),
-            groups: vec![1],
-            weight: 0,
-        };
+        let mut translation =
+            Translation { rest: pattern.chars().peekable(), out: String::new(), groups: vec![1], weight: 0 };
         translation.all()?;
         let weight = translation.weight;
         RegexBuilder::new(&translation.out)
@@ -132,16 +128,12 @@ impl Translation<'_> {
         self.out.push_str("(?");
         if self.rest.peek() == Some(&'P') || self.rest.peek() == Some(&'<') {
             self.rest.next_if_eq(&'P');
-            self.rest
-                .next_if_eq(&'<')
-                .ok_or("after `(?P` a group's name in `<>` is expected")?;
+            self.rest.next_if_eq(&'<').ok_or("after `(?P` a group's name in `<>` is expected")?;
             self.out.push_str("P<");
             while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
                 self.out.push(c);
             }
-            self.rest
-                .next_if_eq(&'>')
-                .ok_or("a group's name has letters, digits and `_` only")?;
+            self.rest.next_if_eq(&'>').ok_or("a group's name has letters, digits and `_` only")?;
             self.out.push('>');
             return Ok(());
         }
@@ -170,9 +162,7 @@ impl Translation<'_> {
             while let Some(c) = self.rest.next_if(|c| c.is_ascii_digit() || *c == ',') {
                 bounds.push(c);
             }
-            self.rest
-                .next_if_eq(&'}')
-                .ok_or(r"`{` starts a repetition such as {2,3}; write \{ for the character")?;
+            self.rest.next_if_eq(&'}').ok_or(r"`{` starts a repetition such as {2,3}; write \{ for the character")?;
             let times = count(&bounds).ok_or("a repetition is {n}, {n,} or {n,m} with n <= m <= 1000")?;
             let product = inner.saturating_mul(times.max(1));
             if product > MAX_REPEAT {
@@ -219,9 +209,7 @@ impl Translation<'_> {
             Some('v') => Ok('\u{b}'),
             Some('a') => Ok('\u{7}'),
             Some('x') => {
-                let digits: String = (0..2)
-                    .filter_map(|_| self.rest.next_if(char::is_ascii_hexdigit))
-                    .collect();
+                let digits: String = (0..2).filter_map(|_| self.rest.next_if(char::is_ascii_hexdigit)).collect();
                 u8::from_str_radix(&digits, 16)
                     .ok()
                     .filter(|_| digits.len() == 2)
@@ -312,11 +300,7 @@ impl Translation<'_> {
 
 /// How often `n`, `n,` or `n,m` repeats at most.
 fn count(bounds: &str) -> Option<usize> {
-    let number = |text: &str| {
-        text.parse::<usize>()
-            .ok()
-            .filter(|n| *n <= MAX_REPEAT && text.len() < 5)
-    };
+    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n <= MAX_REPEAT && text.len() < 5);
     match bounds.split_once(',') {
         None => number(bounds),
         Some((low, "")) => number(low),
@@ -329,22 +313,13 @@ mod tests {
     use super::{Meter, Pattern};
 
     fn matches(pattern: &str, text: &str) -> bool {
-        Pattern::new(pattern)
-            .unwrap()
-            .search(text, &mut Meter::new())
-            .unwrap()
-            .is_match(text)
+        Pattern::new(pattern).unwrap().search(text, &mut Meter::new()).unwrap().is_match(text)
     }
 
     #[test]
     fn classes_are_ascii_as_in_go() {
-        for (pattern, text) in [
-            (r"\d", "٣"),
-            (r"\w", "é"),
-            (r"\s", "\u{a0}"),
-            (r"[\d]", "٣"),
-            ("[[:alpha:]]", "é"),
-        ] {
+        for (pattern, text) in [(r"\d", "٣"), (r"\w", "é"), (r"\s", "\u{a0}"), (r"[\d]", "٣"), ("[[:alpha:]]", "é")]
+        {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
         assert!(matches(r"^\D\W\S$", "éé€"));
@@ -353,14 +328,9 @@ mod tests {
 
     #[test]
     fn brackets_in_a_class_are_plain_characters() {
-        for (pattern, text) in [
-            ("^[[a]$", "["),
-            ("^[]a]$", "]"),
-            ("^[a&&b]$", "&"),
-            ("^[a~~b]$", "~"),
-            (r"^[\-a]$", "-"),
-            ("^[a-]$", "-"),
-        ] {
+        for (pattern, text) in
+            [("^[[a]$", "["), ("^[]a]$", "]"), ("^[a&&b]$", "&"), ("^[a~~b]$", "~"), (r"^[\-a]$", "-"), ("^[a-]$", "-")]
+        {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
         assert!(matches(r"\<a", "<a"), "no word boundary in Go");

@@ -71,29 +71,19 @@ impl Quantity {
             Suffix::Binary(_) => nanos.unwrap_or(i128::MAX).min(i128::from(i64::MAX) * 1_000_000_000),
             Suffix::Decimal(_) => nanos?,
         };
-        Some(Self {
-            nanos: sign * nanos,
-            scaled,
-        })
+        Some(Self { nanos: sign * nanos, scaled })
     }
 
     /// An amount of `whole` units.
     pub(super) fn from_int(whole: i64) -> Self {
-        Self {
-            nanos: i128::from(whole) * 1_000_000_000,
-            scaled: Some((whole, 0)),
-        }
+        Self { nanos: i128::from(whole) * 1_000_000_000, scaled: Some((whole, 0)) }
     }
 
     /// The amount, if it was written as an integer that fits.
     pub(super) fn integer(&self) -> Option<i64> {
         let (value, scale) = self.scaled?;
         let factor = 10_i64.checked_pow(u32::try_from(scale).ok()?);
-        if value == 0 {
-            (scale >= 0).then_some(0)
-        } else {
-            value.checked_mul(factor?)
-        }
+        if value == 0 { (scale >= 0).then_some(0) } else { value.checked_mul(factor?) }
     }
 
     /// `self + sign * other`; `None` if that is too large.
@@ -113,17 +103,11 @@ impl Quantity {
 
     /// The nearest double, more or less.
     pub(super) fn approximate(&self) -> f64 {
-        let (base, scale) = self
-            .scaled
-            .map_or((self.nanos, -NANO), |(value, scale)| (i128::from(value), scale));
+        let (base, scale) = self.scaled.map_or((self.nanos, -NANO), |(value, scale)| (i128::from(value), scale));
         #[expect(clippy::cast_precision_loss)] // approximate by name
         let base = base as f64;
         // parsing rounds a power of ten correctly, `powi` does not
-        if scale == 0 {
-            base
-        } else {
-            base * format!("1e{scale}").parse().unwrap_or(1.0)
-        }
+        if scale == 0 { base } else { base * format!("1e{scale}").parse().unwrap_or(1.0) }
     }
 }
 
@@ -161,11 +145,7 @@ fn add_scaled((a, a_scale): (i64, i32), (b, b_scale): (i64, i32)) -> Option<(i64
         return Some((b, b_scale));
     }
     let scale = a_scale.min(b_scale);
-    let lowered = |value: i64, from: i32| {
-        10_i64
-            .checked_pow(u32::try_from(from - scale).ok()?)?
-            .checked_mul(value)
-    };
+    let lowered = |value: i64, from: i32| 10_i64.checked_pow(u32::try_from(from - scale).ok()?)?.checked_mul(value);
     Some((lowered(a, a_scale)?.checked_add(lowered(b, b_scale)?)?, scale))
 }
 
@@ -212,12 +192,7 @@ impl Suffix {
             "Ei" => Self::Binary(60),
             _ => {
                 let exponent = text.strip_prefix(['e', 'E'])?;
-                Self::Decimal(
-                    exponent
-                        .parse::<i64>()
-                        .ok()
-                        .map(|e| i32::try_from(e).unwrap_or(i32::MAX))?,
-                )
+                Self::Decimal(exponent.parse::<i64>().ok().map(|e| i32::try_from(e).unwrap_or(i32::MAX))?)
             }
         })
     }
@@ -267,9 +242,7 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_quantities() {
-        for text in [
-            "", "1K", "1 Gi", "a", "1.2.3", "1MB", "1e", "--1", "1e1.5", "0x1", "1Gii", "Three",
-        ] {
+        for text in ["", "1K", "1 Gi", "a", "1.2.3", "1MB", "1e", "--1", "1e1.5", "0x1", "1Gii", "Three"] {
             assert_eq!(Quantity::parse(text).unwrap_err(), Unreadable::NoQuantity, "{text}");
         }
         assert_eq!(Quantity::parse("1e100").unwrap_err(), Unreadable::TooLarge);

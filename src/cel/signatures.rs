@@ -40,12 +40,8 @@ impl Overload {
     }
 }
 
-static OVERLOADS: LazyLock<Vec<Overload>> = LazyLock::new(|| {
-    functions::TABLE
-        .iter()
-        .filter_map(|(text, run)| parse(text, *run))
-        .collect()
-});
+static OVERLOADS: LazyLock<Vec<Overload>> =
+    LazyLock::new(|| functions::TABLE.iter().filter_map(|(text, run)| parse(text, *run)).collect());
 
 /// All functions that have this name and call style.
 pub(super) fn named(name: &str, method: bool) -> impl Iterator<Item = &'static Overload> {
@@ -60,12 +56,7 @@ pub(super) fn resolve(name: &str, method: bool, args: &[Type]) -> Option<(Vec<&'
     let mut result: Option<Type> = None;
     for overload in named(name, method).filter(|o| o.params.len() == args.len()) {
         let mut bound = Bindings::default();
-        if overload
-            .params
-            .iter()
-            .zip(args)
-            .all(|(param, arg)| param.accepts(arg, &mut bound))
-        {
+        if overload.params.iter().zip(args).all(|(param, arg)| param.accepts(arg, &mut bound)) {
             let this = overload.result.bind(&bound);
             result = Some(match result {
                 Some(other) if other != this => Type::Dyn,
@@ -84,16 +75,7 @@ pub(super) fn similar(name: &str) -> Vec<&'static str> {
     let mut close: Vec<(usize, &'static str)> = OVERLOADS
         .iter()
         .map(|o| o.name)
-        .chain([
-            "has",
-            "all",
-            "exists",
-            "exists_one",
-            "map",
-            "filter",
-            "optMap",
-            "orValue",
-        ])
+        .chain(["has", "all", "exists", "exists_one", "map", "filter", "optMap", "orValue"])
         .filter(|known| known.starts_with(|c: char| c.is_ascii_alphabetic()))
         .map(|known| (distance(&name.to_lowercase(), &known.to_lowercase()), known))
         .filter(|(distance, known)| *distance <= known.len().min(name.len()) / 3)
@@ -147,13 +129,7 @@ fn parse(text: &'static str, run: Run) -> Option<Overload> {
         params.push(param);
         args = rest.strip_prefix(", ").unwrap_or(rest);
     }
-    Some(Overload {
-        name,
-        method,
-        params,
-        result,
-        run,
-    })
+    Some(Overload { name, method, params, result, run })
 }
 
 fn whole(text: &str) -> Option<Type> {

@@ -121,10 +121,7 @@ impl Type {
     }
 
     fn is_nullable(&self) -> bool {
-        matches!(
-            self,
-            Self::Null | Self::Quantity | Self::Optional(_) | Self::Namespace(_)
-        )
+        matches!(self, Self::Null | Self::Quantity | Self::Optional(_) | Self::Namespace(_))
     }
 
     /// Whether an argument of type `given` fits this parameter; remembers what type parameters stand for.
@@ -132,9 +129,7 @@ impl Type {
         match (self, given) {
             (Self::Param(i), _) => {
                 let Some(slot) = bound.get_mut(*i) else { return false };
-                let joined = slot
-                    .as_ref()
-                    .map_or_else(|| Some(given.clone()), |known| known.join(given));
+                let joined = slot.as_ref().map_or_else(|| Some(given.clone()), |known| known.join(given));
                 let fits = joined.is_some();
                 *slot = joined;
                 fits

@@ -59,11 +59,7 @@ pub(super) enum List<'a> {
 
 impl<'a> List<'a> {
     pub(super) fn made(items: impl Into<Rc<[Value<'a>]>>, ordered: bool) -> Self {
-        if ordered {
-            Self::Made(items.into())
-        } else {
-            Self::Unordered(items.into())
-        }
+        if ordered { Self::Made(items.into()) } else { Self::Unordered(items.into()) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -89,9 +85,7 @@ impl<'a> List<'a> {
         if self.is_ordered() {
             return Ok(self);
         }
-        Err(Fault::new(
-            "the keys of a map have no order; do not index, join or compare a list made from them",
-        ))
+        Err(Fault::new("the keys of a map have no order; do not index, join or compare a list made from them"))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> {
@@ -133,10 +127,9 @@ impl<'a> Map<'a> {
     pub(super) fn field(&self, name: &str) -> Option<Value<'a>> {
         match self {
             Self::Json(fields) => fields.get(name).map(Value::from),
-            Self::Made(entries) => entries
-                .iter()
-                .find(|(k, _)| matches!(k, Value::Text(k) if **k == *name))
-                .map(|(_, v)| v.clone()),
+            Self::Made(entries) => {
+                entries.iter().find(|(k, _)| matches!(k, Value::Text(k) if **k == *name)).map(|(_, v)| v.clone())
+            }
         }
     }
 
@@ -162,10 +155,9 @@ impl<'a> Map<'a> {
     /// The entries, in the order of the JSON object or the literal. An API server promises no order.
     pub(super) fn entries(&self) -> Vec<(Value<'a>, Value<'a>)> {
         match self {
-            Self::Json(fields) => fields
-                .iter()
-                .map(|(k, v)| (Value::Text(Text::Borrowed(k)), Value::from(v)))
-                .collect(),
+            Self::Json(fields) => {
+                fields.iter().map(|(k, v)| (Value::Text(Text::Borrowed(k)), Value::from(v))).collect()
+            }
             Self::Made(entries) => entries.to_vec(),
         }
     }
@@ -255,10 +247,7 @@ impl<'a> Value<'a> {
             }
             (Self::Quantity { amount: a, .. }, Self::Quantity { amount: b, .. }) => a == b,
             (Self::Quantity { .. }, b) => {
-                return Err(Fault::new(format!(
-                    "a quantity cannot be compared with a {}",
-                    b.type_name()
-                )));
+                return Err(Fault::new(format!("a quantity cannot be compared with a {}", b.type_name())));
             }
             (a, b) => matches!(a.number_order(b), NumberOrder::Is(Ordering::Equal)),
         })
@@ -276,11 +265,9 @@ impl<'a> Value<'a> {
             (a, b) => match a.number_order(b) {
                 NumberOrder::Is(order) => Ok(order),
                 NumberOrder::NotANumber => Err(Fault::new("NaN cannot be ordered")),
-                NumberOrder::OtherTypes => Err(Fault::new(format!(
-                    "a {} and a {} have no order",
-                    a.type_name(),
-                    b.type_name()
-                ))),
+                NumberOrder::OtherTypes => {
+                    Err(Fault::new(format!("a {} and a {} have no order", a.type_name(), b.type_name())))
+                }
             },
         }
     }

@@ -28,7 +28,8 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
             let at = Target::of(workload.workload.reference.kind, object, context);
             match act(&at, &plan.action, &facts.path).await {
                 Ok(Some(done)) => {
-                    outcome.labelled = matches!(plan.action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
+                    outcome.labelled =
+                        matches!(plan.action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
                     outcome.object = done.object.or(outcome.object);
                     outcome.refused = done.refused;
                 }
@@ -60,7 +61,8 @@ struct Done {
 
 impl<'a> Target<'a> {
     fn of(kind: WorkloadKind, object: &'a Value, context: &'a Context) -> Self {
-        let text = |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
+        let text =
+            |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
         Self { kind, namespace: text("namespace"), name: text("name"), uid: text("uid"), object, context }
     }
 
@@ -106,7 +108,11 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
 }
 
 /// Asks the API server what it would make of the workload if it filled it now; an answer is why that must not be.
-async fn dry_run(target: &Target<'_>, wanted: &BTreeMap<String, String>, revision: &Revision) -> Result<Option<String>, Error> {
+async fn dry_run(
+    target: &Target<'_>,
+    wanted: &BTreeMap<String, String>,
+    revision: &Revision,
+) -> Result<Option<String>, Error> {
     let expected = expected_template(target.kind, target.object, revision);
     let mut unchanged = template(target.kind, target.object).clone();
     normalise(&mut unchanged);

@@ -46,7 +46,9 @@ impl Error {
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::ApiServer { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => Some(status.message.clone()),
+                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
+                    Some(status.message.clone())
+                }
                 // etcd refuses what is too large, and the API server passes that on as its own failure
                 kube::Error::Api(status) if status.code == 500 && status.message.contains("too large") => {
                     Some(status.message.clone())

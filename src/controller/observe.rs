@@ -29,7 +29,8 @@ pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result
     let namespace = service.namespace().unwrap_or_default();
     let api: Api<Namespace> = Api::all(context.requests.client());
     let object = context.requests.get(&api, &namespace).await?;
-    let object = serde_json::to_value(object).map_err(|source| Error::Serialisation { what: "namespace".into(), source })?;
+    let object =
+        serde_json::to_value(object).map_err(|source| Error::Serialisation { what: "namespace".into(), source })?;
     let path = path_of(&service, context)?;
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
     for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
@@ -44,7 +45,13 @@ pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result
             claimed_by: older_claim(&service, &key, context),
         });
     }
-    Ok(ServiceFacts { service, namespace: object, operator_namespace: context.operator.namespace.clone(), path, workloads })
+    Ok(ServiceFacts {
+        service,
+        namespace: object,
+        operator_namespace: context.operator.namespace.clone(),
+        path,
+        workloads,
+    })
 }
 
 /// Whether a workload's label names a path, other than the service's, that has no policies on the API server: its
@@ -104,8 +111,7 @@ fn older_claim(service: &PlatformService, key: &WorkloadKey, context: &Context) 
         let reference = kube::runtime::reflector::ObjectRef::new(name).within(&key.namespace);
         let other = context.services.get(&reference);
         let other = other.as_ref().and_then(|o| o.0.as_ref().ok());
-        other.is_some_and(|other| {
-            workload_keys(other).contains(key) && claims_first(&other.metadata, &service.metadata)
-        })
+        other
+            .is_some_and(|other| workload_keys(other).contains(key) && claims_first(&other.metadata, &service.metadata))
     })
 }

@@ -31,7 +31,8 @@ impl Suspect {
     /// Every workload of a service.
     #[must_use]
     pub fn all_of(namespace: &str, service: &str) -> Self {
-        let workload = WorkloadKey { kind: WorkloadKind::Deployment, namespace: namespace.to_owned(), name: String::new() };
+        let workload =
+            WorkloadKey { kind: WorkloadKind::Deployment, namespace: namespace.to_owned(), name: String::new() };
         Self { workload, service: service.to_owned() }
     }
 }
@@ -78,7 +79,11 @@ async fn look(suspect: &Suspect, context: &Context) -> Result<(), Error> {
 }
 
 /// The workloads that the live service names: none when it is gone. Nothing when the server cannot tell.
-async fn named_workloads(namespace: &str, service: &str, context: &Context) -> Result<Option<BTreeSet<WorkloadKey>>, Error> {
+async fn named_workloads(
+    namespace: &str,
+    service: &str,
+    context: &Context,
+) -> Result<Option<BTreeSet<WorkloadKey>>, Error> {
     let api: Api<PlatformService> = Api::namespaced(context.requests.client(), namespace);
     match context.requests.get(&api, service).await {
         Ok(Some(live)) => Ok(Some(workload_keys(&live).into_iter().collect())),

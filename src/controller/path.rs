@@ -60,7 +60,8 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         }
     };
     let current_revision = in_force.as_ref().map(|r| r.name.clone()).or(before.current_revision);
-    let published = in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
+    let published =
+        in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
     announce(name, published, context);
     if before.observed_generation != path.metadata.generation {
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
@@ -81,7 +82,12 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
 }
 
 /// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
-async fn last_good(reason: Reason, current: Option<&str>, path: &str, context: &Context) -> Result<Option<Revision>, Error> {
+async fn last_good(
+    reason: Reason,
+    current: Option<&str>,
+    path: &str,
+    context: &Context,
+) -> Result<Option<Revision>, Error> {
     let of_the_spec = [Reason::InvalidDefault, Reason::InvalidCheck, Reason::ProofFailed, Reason::DefaultForTaken];
     let Some(current) = current.filter(|_| of_the_spec.contains(&reason)) else { return Ok(None) };
     let kept = kept(path, context).await?;
@@ -103,7 +109,8 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
         Err(not_ready) => return Ok((Err(not_ready), false)),
     };
     if !policies::is_served(context).await? {
-        let message = "the API server does not serve MutatingAdmissionPolicy v1; Kubernetes 1.36 and newer do".to_owned();
+        let message =
+            "the API server does not serve MutatingAdmissionPolicy v1; Kubernetes 1.36 and newer do".to_owned();
         return Ok((Err(NotReady { reason: Reason::ServerTooOld, message }), false));
     }
     let name = path.name_any();
@@ -119,8 +126,14 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     let serialisation = |source| Error::Serialisation { what: format!("GoldenPath {name}"), source };
     let release = labels::release_revision(&name);
     let compiled = [
-        (compile(&name, &revision.name, &revision.road, false, &context.operator).map_err(serialisation)?, revision.road.clone()),
-        (compile(&name, &release, &revision.road.release(), true, &context.operator).map_err(serialisation)?, revision.road.release()),
+        (
+            compile(&name, &revision.name, &revision.road, false, &context.operator).map_err(serialisation)?,
+            revision.road.clone(),
+        ),
+        (
+            compile(&name, &release, &revision.road.release(), true, &context.operator).map_err(serialisation)?,
+            revision.road.release(),
+        ),
     ];
     let before = installed(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {

@@ -119,7 +119,13 @@ pub async fn ensure(
 
 /// Proves a policy: with a loud copy in force in our own namespace, the API server must make of every probe what the
 /// pure function makes of it. The answer is what went wrong.
-async fn prove(compiled: &Compiled, road: &Road, path: &str, revision: &str, context: &Context) -> Result<Option<String>, Error> {
+async fn prove(
+    compiled: &Compiled,
+    road: &Road,
+    path: &str,
+    revision: &str,
+    context: &Context,
+) -> Result<Option<String>, Error> {
     if road.0.is_empty() {
         return Ok(None);
     }
@@ -187,7 +193,8 @@ async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Result
 /// revisions that no workload is labelled with. The answer is whether something has to wait.
 pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &Context) -> Result<bool, Error> {
     let age = |p: &MutatingAdmissionPolicy| p.creation_timestamp().map_or(0, |t| now - t.0.as_second());
-    let settled = wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && age(p) >= OVERLAP_SECONDS));
+    let settled =
+        wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && age(p) >= OVERLAP_SECONDS));
     let mut waiting = false;
     for policy in installed.policies.iter().filter(|p| !wanted.contains(&p.name_any().as_str())) {
         let name = policy.name_any();
@@ -195,9 +202,10 @@ pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &C
             continue;
         }
         let revision = policy.labels().get(labels::REVISION).cloned().unwrap_or_default();
-        let replaced = installed.policies.iter().any(|p| {
-            wanted.contains(&p.name_any().as_str()) && p.labels().get(labels::REVISION) == Some(&revision)
-        });
+        let replaced = installed
+            .policies
+            .iter()
+            .any(|p| wanted.contains(&p.name_any().as_str()) && p.labels().get(labels::REVISION) == Some(&revision));
         if !settled || (!replaced && in_use(&revision, context).await?) {
             waiting = true;
             continue;

@@ -52,7 +52,11 @@ pub enum RunError {
 }
 
 /// Runs the operator until `stop` resolves.
-pub async fn run(listen: &str, namespace: String, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+pub async fn run(
+    listen: &str,
+    namespace: String,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     let client = Client::try_from(config).map_err(RunError::WhoAmI)?;
     let operator = Operator { username: who_am_i(&client).await?, namespace };
@@ -82,7 +86,14 @@ async fn who_am_i(client: &Client) -> Result<String, RunError> {
     Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default())
 }
 
-async fn controllers(client: Client, operator: Operator, metrics: Metrics, health: Health, gates: [Gate; 2], stopping: CancellationToken) {
+async fn controllers(
+    client: Client,
+    operator: Operator,
+    metrics: Metrics,
+    health: Health,
+    gates: [Gate; 2],
+    stopping: CancellationToken,
+) {
     let config = watcher::Config::default().timeout(25);
     let services = Controller::new(Api::<GuardedService>::all(client.clone()), config.clone());
     let paths = Controller::new(Api::<GuardedPath>::all(client.clone()), config);
@@ -115,7 +126,11 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
         run_paths(paths, context.clone(), woken_paths),
         watch_workloads(client, health, touched_out),
         watch_over(suspects, context.clone()),
-        async { if context.services.wait_until_ready().await.is_ok() { services_gate.set_ready() } },
+        async {
+            if context.services.wait_until_ready().await.is_ok() {
+                services_gate.set_ready()
+            }
+        },
         async {
             if context.paths.wait_until_ready().await.is_ok() {
                 paths_gate.set_ready();
@@ -127,7 +142,10 @@ async fn controllers(client: Client, operator: Operator, metrics: Metrics, healt
 }
 
 /// The services of each touched workload; a label that names no service is a suspect.
-fn services_of(touched: UnboundedReceiver<Touched>, context: Arc<Context>) -> impl Stream<Item = ObjectRef<GuardedService>> {
+fn services_of(
+    touched: UnboundedReceiver<Touched>,
+    context: Arc<Context>,
+) -> impl Stream<Item = ObjectRef<GuardedService>> {
     touched
         .then(move |event| {
             let context = context.clone();
@@ -176,7 +194,11 @@ async fn run_services(
         .await;
 }
 
-async fn run_paths(paths: Controller<GuardedPath>, context: Arc<Context>, woken: UnboundedReceiver<ObjectRef<GuardedPath>>) {
+async fn run_paths(
+    paths: Controller<GuardedPath>,
+    context: Arc<Context>,
+    woken: UnboundedReceiver<ObjectRef<GuardedPath>>,
+) {
     paths
         .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
         .reconcile_on(woken)

@@ -48,7 +48,9 @@ where
     pin_mut!(stream);
     while let Some(event) = stream.next().await {
         let object = match event {
-            Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object) | watcher::Event::InitApply(object)) => object,
+            Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object) | watcher::Event::InitApply(object)) => {
+                object
+            }
             Ok(watcher::Event::InitDone) => {
                 gate.set_ready();
                 continue;

@@ -14,7 +14,11 @@ use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, PlatformService, P
 use crate::status::{Finding, merge};
 
 /// Writes a service's status, unless the same is there already.
-pub async fn write_service(service: &PlatformService, status: PlatformServiceStatus, context: &Context) -> Result<bool, Error> {
+pub async fn write_service(
+    service: &PlatformService,
+    status: PlatformServiceStatus,
+    context: &Context,
+) -> Result<bool, Error> {
     if service.status.as_ref() == Some(&status) {
         return Ok(false);
     }

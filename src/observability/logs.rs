@@ -36,10 +36,7 @@ pub fn init() -> Result<(), LogsError> {
 /// A typo is an error and not a silent `info`: who sets `RUST_LOG` is looking for something that would then be missing.
 fn filter(value: &str) -> Result<EnvFilter, LogsError> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
-    filter.parse(value).map_err(|source| LogsError::Filter {
-        value: value.to_owned(),
-        source,
-    })
+    filter.parse(value).map_err(|source| LogsError::Filter { value: value.to_owned(), source })
 }
 
 /// Fields lie beside `timestamp` and `level`, since log stores index top-level keys. Only the innermost span is written:
@@ -90,10 +87,7 @@ pub(crate) mod tests {
 
         pub(crate) fn parsed(&self) -> Vec<Value> {
             let bytes = self.0.lock().unwrap();
-            String::from_utf8_lossy(&bytes)
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect()
+            String::from_utf8_lossy(&bytes).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
         }
     }
 
@@ -119,10 +113,7 @@ pub(crate) mod tests {
         });
         assert_eq!(parsed, [expected]);
         let timestamp = timestamp.as_str().unwrap();
-        assert!(
-            timestamp.ends_with('Z') && timestamp.as_bytes()[10] == b'T',
-            "{timestamp} is not RFC 3339 in UTC"
-        );
+        assert!(timestamp.ends_with('Z') && timestamp.as_bytes()[10] == b'T', "{timestamp} is not RFC 3339 in UTC");
     }
 
     #[test]

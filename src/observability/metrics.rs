@@ -38,25 +38,16 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             reconciles: IntCounterVec::new(
-                Opts::new(
-                    "goldenpath_reconcile_total",
-                    "Finished reconcile passes by kind and outcome.",
-                ),
+                Opts::new("goldenpath_reconcile_total", "Finished reconcile passes by kind and outcome."),
                 &["kind", "outcome"],
             )?,
             durations: HistogramVec::new(
-                HistogramOpts::new(
-                    "goldenpath_reconcile_duration_seconds",
-                    "Duration of reconcile passes by kind.",
-                )
-                .buckets(SECONDS.to_vec()),
+                HistogramOpts::new("goldenpath_reconcile_duration_seconds", "Duration of reconcile passes by kind.")
+                    .buckets(SECONDS.to_vec()),
                 &["kind"],
             )?,
             api_requests: IntCounterVec::new(
-                Opts::new(
-                    "goldenpath_api_requests_total",
-                    "Requests to the API server by verb and outcome.",
-                ),
+                Opts::new("goldenpath_api_requests_total", "Requests to the API server by verb and outcome."),
                 &["verb", "outcome"],
             )?,
         };
@@ -85,9 +76,7 @@ impl Metrics {
 
     /// Everything registered, in the Prometheus text format ([`prometheus::TEXT_FORMAT`]).
     pub fn encode(&self) -> Result<String, MetricsError> {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .map_err(MetricsError::Encode)
+        TextEncoder::new().encode_to_string(&self.registry.gather()).map_err(MetricsError::Encode)
     }
 }
 
@@ -107,10 +96,7 @@ mod tests {
     use super::*;
 
     fn build_line() -> String {
-        let (version, commit) = (
-            env!("CARGO_PKG_VERSION"),
-            option_env!("GOLDENPATH_COMMIT").unwrap_or("unknown"),
-        );
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), option_env!("GOLDENPATH_COMMIT").unwrap_or("unknown"));
         format!(r#"goldenpath_build_info{{commit="{commit}",version="{version}"}} 1"#)
     }
 
@@ -169,10 +155,7 @@ goldenpath_reconcile_total{{kind="GoldenPath",outcome="ok"}} 1
     fn a_name_that_is_taken_is_refused() {
         let metrics = Metrics::new().unwrap();
         let error = metrics.register(build_info().unwrap()).unwrap_err();
-        assert!(
-            matches!(error, MetricsError::Register(prometheus::Error::AlreadyReg)),
-            "{error:?}"
-        );
+        assert!(matches!(error, MetricsError::Register(prometheus::Error::AlreadyReg)), "{error:?}");
     }
 
     #[test]
@@ -180,11 +163,6 @@ goldenpath_reconcile_total{{kind="GoldenPath",outcome="ok"}} 1
         let metrics = Metrics::new().unwrap();
         metrics.clone().api_request("get", "ok");
         metrics.api_request("get", "ok");
-        assert!(
-            metrics
-                .encode()
-                .unwrap()
-                .contains(r#"goldenpath_api_requests_total{outcome="ok",verb="get"} 2"#)
-        );
+        assert!(metrics.encode().unwrap().contains(r#"goldenpath_api_requests_total{outcome="ok",verb="get"} 2"#));
     }
 }

@@ -87,11 +87,7 @@ mod tests {
         }
     }
 
-    const WEB: Subject<'_> = Subject {
-        kind: "PlatformService",
-        namespace: Some("shop"),
-        name: "web",
-    };
+    const WEB: Subject<'_> = Subject { kind: "PlatformService", namespace: Some("shop"), name: "web" };
 
     fn apply_failed() -> Failure {
         Failure::ApplyFailed(std::io::Error::other("connection refused"))
@@ -153,11 +149,7 @@ mod tests {
     #[tokio::test]
     async fn a_cluster_scoped_object_is_logged_without_namespace() {
         let (lines, _guard) = Lines::capture("info");
-        let path = Subject {
-            kind: "GoldenPath",
-            namespace: None,
-            name: "web-service",
-        };
+        let path = Subject { kind: "GoldenPath", namespace: None, name: "web-service" };
         let _ = observe(path, &Metrics::new().unwrap(), async { Err::<(), _>(apply_failed()) }).await;
         assert_eq!(lines.parsed()[0].get("namespace"), None);
     }

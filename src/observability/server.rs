@@ -45,13 +45,8 @@ impl Health {
     ///
     /// Open all gates before [`serve`] starts: a process without gates is ready.
     pub fn gate(&self, name: impl Into<String>) -> Gate {
-        let gate = Gate {
-            name: name.into(),
-            gates: Arc::clone(&self.gates),
-        };
-        lock(&self.gates)
-            .entry(gate.name.clone())
-            .or_insert_with(|| Some(STARTING.to_owned()));
+        let gate = Gate { name: name.into(), gates: Arc::clone(&self.gates) };
+        lock(&self.gates).entry(gate.name.clone()).or_insert_with(|| Some(STARTING.to_owned()));
         gate
     }
 
@@ -192,10 +187,7 @@ mod tests {
         health.gate("watch/pods").set_not_ready("HTTP 403\nforbidden");
         health.gate("crds").set_ready();
         health.gate("lease").set_not_ready("held by operator-b");
-        assert_eq!(
-            health.not_ready(),
-            "lease: held by operator-b\nwatch/pods: HTTP 403 forbidden\n"
-        );
+        assert_eq!(health.not_ready(), "lease: held by operator-b\nwatch/pods: HTTP 403 forbidden\n");
     }
 
     #[test]
@@ -226,10 +218,7 @@ mod tests {
         let gate = health.gate("watch/deployments");
         let server = start(&health, &Metrics::new().unwrap()).await;
         let before = fetch(server.address, "/readyz").await;
-        assert_eq!(
-            status_and_body(&before),
-            ("HTTP/1.1 503 Service Unavailable", "watch/deployments: starting\n")
-        );
+        assert_eq!(status_and_body(&before), ("HTTP/1.1 503 Service Unavailable", "watch/deployments: starting\n"));
         gate.set_ready();
         let after = fetch(server.address, "/readyz").await;
         assert_eq!(status_and_body(&after), ("HTTP/1.1 200 OK", "ok"));
@@ -250,14 +239,8 @@ mod tests {
         metrics.api_request("list", "ok");
         let server = start(&Health::default(), &metrics).await;
         let answer = fetch(server.address, "/metrics").await;
-        assert_eq!(
-            status_and_body(&answer),
-            ("HTTP/1.1 200 OK", metrics.encode().unwrap().as_str())
-        );
-        assert!(
-            answer.contains("\r\ncontent-type: text/plain; version=0.0.4\r\n"),
-            "{answer}"
-        );
+        assert_eq!(status_and_body(&answer), ("HTTP/1.1 200 OK", metrics.encode().unwrap().as_str()));
+        assert!(answer.contains("\r\ncontent-type: text/plain; version=0.0.4\r\n"), "{answer}");
     }
 
     /// Ends the server while a client holds a connection on which it sent `unfinished`.

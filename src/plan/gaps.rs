@@ -78,7 +78,9 @@ impl Gap<'_> {
 #[must_use]
 pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'a>> {
     let ownership = Ownership::of(kind, object);
-    let Some(template) = kind.template_path().iter().try_fold(object, |at, name| at.get(name)) else { return Vec::new() };
+    let Some(template) = kind.template_path().iter().try_fold(object, |at, name| at.get(name)) else {
+        return Vec::new();
+    };
     let spec = template.get("spec").unwrap_or(&Value::Null);
     let mut found: Vec<Gap<'a>> = Vec::new();
     for line in &road.0 {
@@ -103,7 +105,17 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
                 _ => Vec::new(),
             };
             let current = current.cloned();
-            found.push(Gap { road: line, container, wish, current, whose, managers, yields: false, held: false, remnants });
+            found.push(Gap {
+                road: line,
+                container,
+                wish,
+                current,
+                whose,
+                managers,
+                yields: false,
+                held: false,
+                remnants,
+            });
         }
     }
     judge(template, road, &mut found);

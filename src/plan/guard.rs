@@ -47,15 +47,36 @@ pub enum Condition {
 use Condition::{Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, ListHas, Not};
 
 /// Fields of a container's securityContext that stand in the pod's too: there they are inherited.
-const INHERITED: [&str; 7] =
-    ["runAsNonRoot", "runAsUser", "runAsGroup", "seLinuxOptions", "windowsOptions", "seccompProfile", "appArmorProfile"];
+const INHERITED: [&str; 7] = [
+    "runAsNonRoot",
+    "runAsUser",
+    "runAsGroup",
+    "seLinuxOptions",
+    "windowsOptions",
+    "seccompProfile",
+    "appArmorProfile",
+];
 
 /// Fields that a Windows pod may not have.
 /// Source: `validateWindows` in the API server's pkg/apis/core/validation.
 const LINUX_ONLY: [&str; 17] = [
-    "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser",
-    "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy", "seLinuxChangePolicy", "capabilities",
-    "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount", "hostUsers",
+    "appArmorProfile",
+    "seLinuxOptions",
+    "seccompProfile",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "runAsUser",
+    "runAsGroup",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "seLinuxChangePolicy",
+    "capabilities",
+    "readOnlyRootFilesystem",
+    "privileged",
+    "allowPrivilegeEscalation",
+    "procMount",
+    "hostUsers",
 ];
 
 /// The leaf is left open while this holds, and a value of the road that stands there yields.
@@ -154,8 +175,12 @@ fn topology_key(leaf: &Leaf) -> Option<Condition> {
 
 fn container(path: &[&str], place: Place, value: &Value) -> Vec<Condition> {
     let mut when = match path {
-        ["resources", "requests", name] => text(value, |v| Below(At::Container, vec!["resources", "limits"], (*name).to_owned(), v)),
-        ["resources", "limits", name] => text(value, |v| Exceeds(At::Container, vec!["resources", "requests"], (*name).to_owned(), v)),
+        ["resources", "requests", name] => {
+            text(value, |v| Below(At::Container, vec!["resources", "limits"], (*name).to_owned(), v))
+        }
+        ["resources", "limits", name] => {
+            text(value, |v| Exceeds(At::Container, vec!["resources", "requests"], (*name).to_owned(), v))
+        }
         ["securityContext", field, ..] => security_context(field, path, value),
         ["ports"] => {
             let same_name = value.get("name").map(|name| ListHas(At::Container, "ports", "name", name.clone()));
@@ -213,7 +238,9 @@ fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition>
         || Contains(At::Container, vec!["securityContext", "capabilities", "add"], vec!["SYS_ADMIN", "CAP_SYS_ADMIN"]);
     match (field, value) {
         ("runAsNonRoot", Value::Bool(true)) => vec![own("runAsUser", json!(0)), pods("runAsUser", json!(0))],
-        ("runAsUser", user) if *user == json!(0) => vec![own("runAsNonRoot", json!(true)), pods("runAsNonRoot", json!(true))],
+        ("runAsUser", user) if *user == json!(0) => {
+            vec![own("runAsNonRoot", json!(true)), pods("runAsNonRoot", json!(true))]
+        }
         ("allowPrivilegeEscalation", Value::Bool(false)) => vec![own("privileged", json!(true)), sys_admin()],
         ("privileged", Value::Bool(true)) => vec![own("allowPrivilegeEscalation", json!(false))],
         ("capabilities", Value::Array(names)) if path.last() == Some(&"add") => {
@@ -232,7 +259,10 @@ fn without_volume(value: &Value, road: &Road) -> Option<Condition> {
     let name = value.get("name").filter(|n| n.is_string())?;
     let key = EntryKey(vec![("name".into(), name.to_string())]);
     let brought = road.0.iter().any(|l| {
-        l.leaf.place == Place::Pod && l.leaf.path == ["volumes"] && l.leaf.entry.as_ref() == Some(&key) && l.wishes.any.is_some()
+        l.leaf.place == Place::Pod
+            && l.leaf.path == ["volumes"]
+            && l.leaf.entry.as_ref() == Some(&key)
+            && l.wishes.any.is_some()
     });
     (!brought).then(|| Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))))
 }

@@ -34,13 +34,17 @@ impl<'a> Ownership<'a> {
     pub fn of(kind: WorkloadKind, object: &'a Value) -> Self {
         let entries = || {
             let all = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-            all.into_iter().flatten().filter(|m| m.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty())
+            all.into_iter()
+                .flatten()
+                .filter(|m| m.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty())
         };
         let managers = entries()
             .filter_map(|m| {
-                let pod_spec = kind.template_path().iter().chain(&["spec"]).try_fold(m.get("fieldsV1")?, |at, name| {
-                    at.get(format!("f:{name}"))
-                })?;
+                let pod_spec = kind
+                    .template_path()
+                    .iter()
+                    .chain(&["spec"])
+                    .try_fold(m.get("fieldsV1")?, |at, name| at.get(format!("f:{name}")))?;
                 let name = m.get("manager").and_then(Value::as_str).unwrap_or("unknown");
                 let declares = m.get("operation") == Some(&"Apply".into()) || name == CLIENT_SIDE_APPLY;
                 Some(Manager { name, fields: pod_spec, declares })

@@ -35,7 +35,11 @@ const NOT_FILLABLE: [(&str, &str, &str); 15] = [
     ("PodSpec", "hostNetwork", "a road gives no privileges; write a check"),
     ("PodSpec", "hostPID", "a road gives no privileges; write a check"),
     ("PodSpec", "hostnameOverride", "every pod would get the same name; remove it"),
-    ("PodSpec", "imagePullSecrets", "pods inherit them from their ServiceAccount, which a filled list would hide; put it there"),
+    (
+        "PodSpec",
+        "imagePullSecrets",
+        "pods inherit them from their ServiceAccount, which a filled list would hide; put it there",
+    ),
     ("PodSpec", "nodeName", "every pod would land on one node; use nodeSelector or affinity"),
     ("PodSpec", "os", "only the team knows what its image runs on; write a check"),
     ("PodSpec", "priority", "the API server sets it from priorityClassName; fill that"),
@@ -193,7 +197,11 @@ impl Walk<'_> {
             };
             let of = At { default: at.default, place, container: Some(name), path: Vec::new() };
             if name == "*" && place == Place::InitContainers {
-                return Err(of.problem(container, "init containers are filled only by name", "name the init container"));
+                return Err(of.problem(
+                    container,
+                    "init containers are filled only by name",
+                    "name the init container",
+                ));
             }
             if name != "*" && !is_dns_label(name) {
                 return Err(of.problem(container, "is not a container name", "use \"*\" or a DNS label"));
@@ -227,12 +235,15 @@ fn scalar_fits(scalar: Scalar, values: &[String], value: &Value, at: &At<'_>) ->
         ),
     };
     if !fits {
-        let problem = format!("is not {}", match scalar {
-            Scalar::Boolean => "a boolean",
-            Scalar::Integer => "an integer",
-            Scalar::String => "a string",
-            Scalar::Quantity => "a quantity",
-        });
+        let problem = format!(
+            "is not {}",
+            match scalar {
+                Scalar::Boolean => "a boolean",
+                Scalar::Integer => "an integer",
+                Scalar::String => "a string",
+                Scalar::Quantity => "a quantity",
+            }
+        );
         return Err(at.problem(value, &problem, fix));
     }
     if values.is_empty() || text.is_some_and(|t| values.iter().any(|v| v == t)) {

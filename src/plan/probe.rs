@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_literal_that_the_server_leaves_out_is_not_wanted() {
-        let template = json!({"spec": {"containers": [{"name": "*", "tty": false, "resources": {"requests": {"cpu": 0.1}}}]}});
+        let template =
+            json!({"spec": {"containers": [{"name": "*", "tty": false, "resources": {"requests": {"cpu": 0.1}}}]}});
         let default =
             PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
         let mut road = Road::default();

@@ -156,15 +156,15 @@ impl Rule {
 /// The older of two objects that claim the same thing keeps it: by creation, then by name.
 #[must_use]
 pub fn claims_first(a: &kube::core::ObjectMeta, b: &kube::core::ObjectMeta) -> bool {
-    let key = |m: &kube::core::ObjectMeta| {
-        (m.creation_timestamp.as_ref().map(|t| t.0), m.namespace.clone(), m.name.clone())
-    };
+    let key =
+        |m: &kube::core::ObjectMeta| (m.creation_timestamp.as_ref().map(|t| t.0), m.namespace.clone(), m.name.clone());
     key(a) < key(b)
 }
 
 /// Refuses a `defaultFor` that an older path claims.
 pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) -> Result<(), InvalidPath> {
-    for other in all.iter().filter(|o| o.metadata.uid != path.metadata.uid && claims_first(&o.metadata, &path.metadata)) {
+    for other in all.iter().filter(|o| o.metadata.uid != path.metadata.uid && claims_first(&o.metadata, &path.metadata))
+    {
         if let Some(kind) = path.spec.default_for.iter().find(|k| other.spec.default_for.contains(k)) {
             let other = other.metadata.name.clone().unwrap_or_default();
             return Err(InvalidPath::DefaultForTaken { kind: kind.to_string(), other });
@@ -175,12 +175,8 @@ pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) 
 
 /// Hash of what a revision does. A hint is not part of it: a better sentence moves nobody.
 fn content_hash(path: &GoldenPath) -> String {
-    let defaults: Vec<Value> = path
-        .spec
-        .defaults
-        .iter()
-        .map(|d| json!([d.name, d.timing, d.weight, d.pod_template, d.check]))
-        .collect();
+    let defaults: Vec<Value> =
+        path.spec.defaults.iter().map(|d| json!([d.name, d.timing, d.weight, d.pod_template, d.check])).collect();
     let content = json!([path.spec.version, defaults]);
     hex(&Sha256::digest(content.to_string().as_bytes())[..5])
 }

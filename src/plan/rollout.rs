@@ -31,8 +31,11 @@ pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
         }
         WorkloadKind::StatefulSet => {
             let revision = |field: &str| object.pointer(&format!("/status/{field}")).and_then(Value::as_str);
-            let updated =
-                if revision("currentRevision") == revision("updateRevision") { wanted } else { status("updatedReplicas") };
+            let updated = if revision("currentRevision") == revision("updateRevision") {
+                wanted
+            } else {
+                status("updatedReplicas")
+            };
             (updated, wanted, status("availableReplicas"))
         }
         _ => {

@@ -87,7 +87,9 @@ impl PodSchema {
     pub fn shape<'a>(&'a self, of: &str, field: &str) -> Option<Shape<'a>> {
         let found = self.types.get(of)?.get(field)?;
         Some(match found {
-            Field { r#struct: Some(name), .. } if found.whole || WHOLE_BY_MEANING.contains(&name.as_str()) => Shape::Whole,
+            Field { r#struct: Some(name), .. } if found.whole || WHOLE_BY_MEANING.contains(&name.as_str()) => {
+                Shape::Whole
+            }
             Field { r#struct: Some(name), .. } => Shape::Struct(name),
             Field { defaulted: Some(value), .. } => Shape::Defaulted(value),
             Field { scalar: Some(scalar), .. } => Shape::Scalar(*scalar, &found.values),

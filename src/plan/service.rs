@@ -105,7 +105,8 @@ fn blocker(facts: &ServiceFacts, workload: &WorkloadFacts) -> Option<Blocker> {
     let namespace = facts.service.metadata.namespace.as_deref().unwrap_or_default();
     let blocked = |reason, message: String| Some(Blocker { reason, message });
     if labels::EXCLUDED_NAMESPACES.contains(&namespace) || namespace == facts.operator_namespace {
-        let text = format!("namespace {namespace} is excluded, nothing in it is ever touched; delete this PlatformService");
+        let text =
+            format!("namespace {namespace} is excluded, nothing in it is ever touched; delete this PlatformService");
         return blocked(Reason::NamespaceExcluded, text);
     }
     if let Some(version) = &reference.api_version
@@ -167,7 +168,11 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
         Some(_) if workload.made_up_path => Action::Adopt(wanted_labels(facts, target)),
         // two rollouts instead of one: the old road's values leave first
         Some(path) if path != target.path => {
-            if leaving { Action::Nothing } else { Action::Release(path.to_owned()) }
+            if leaving {
+                Action::Nothing
+            } else {
+                Action::Release(path.to_owned())
+            }
         }
         Some(_) => {
             let wanted = wanted_labels(facts, target);
@@ -256,7 +261,12 @@ mod tests {
             namespace: Value::Null,
             operator_namespace: "goldenpath-system".into(),
             path: PathFacts::Ready(Arc::new(revision)),
-            workloads: vec![WorkloadFacts { workload, object: Some(object).filter(|o| !o.is_null()), claimed_by: None, made_up_path: false }],
+            workloads: vec![WorkloadFacts {
+                workload,
+                object: Some(object).filter(|o| !o.is_null()),
+                claimed_by: None,
+                made_up_path: false,
+            }],
         }
     }
 
@@ -283,7 +293,11 @@ mod tests {
     #[case::observe_after_default(observing(), labelled("web", TARGET), "Release")]
     #[case::observe_on_its_way_out(observing(), labelled("web", "web-release"), "Nothing")]
     #[case::suspended(suspended(), json!({"metadata": {}}), "Nothing")]
-    fn a_workload_moves_by_its_labels(#[case] spec: PlatformServiceSpec, #[case] object: Value, #[case] expected: &str) {
+    fn a_workload_moves_by_its_labels(
+        #[case] spec: PlatformServiceSpec,
+        #[case] object: Value,
+        #[case] expected: &str,
+    ) {
         let plan = plan(&facts(spec, "ns", object)).remove(0);
         let action = format!("{:?}", plan.action);
         assert_eq!(action.split('(').next(), Some(expected), "{action}");
@@ -294,7 +308,11 @@ mod tests {
     #[case::the_operators_own("goldenpath-system", json!({"metadata": {}}), Reason::NamespaceExcluded)]
     #[case::absent("ns", Value::Null, Reason::WorkloadNotFound)]
     #[case::managed("ns", json!({"metadata": {"ownerReferences": [{"controller": true, "kind": "Postgres", "name": "db"}]}}), Reason::WorkloadManaged)]
-    fn what_cannot_be_adopted_is_left_alone_with_a_reason(#[case] namespace: &str, #[case] object: Value, #[case] reason: Reason) {
+    fn what_cannot_be_adopted_is_left_alone_with_a_reason(
+        #[case] namespace: &str,
+        #[case] object: Value,
+        #[case] reason: Reason,
+    ) {
         let plan = plan(&facts(PlatformServiceSpec::default(), namespace, object)).remove(0);
         assert_eq!((plan.action, plan.blocker.map(|b| b.reason)), (Action::Nothing, Some(reason)));
     }

@@ -60,8 +60,7 @@ pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standin
         .rules
         .iter()
         .map(|rule| {
-            let mine: Vec<&Gap<'_>> =
-                gaps.iter().filter(|g| g.wish.is_some_and(|w| w.default == rule.name)).collect();
+            let mine: Vec<&Gap<'_>> = gaps.iter().filter(|g| g.wish.is_some_and(|w| w.default == rule.name)).collect();
             judge(workload, rule, &mine, standing, rollout.as_deref(), skipped)
         })
         .collect()
@@ -93,9 +92,9 @@ fn judge(
         message,
     };
     // the check is the author's own word for "does it", so it goes before any comparison of values
-    let check = rule.compiled_check().map(|compiled| {
-        compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps))
-    });
+    let check = rule
+        .compiled_check()
+        .map(|compiled| compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps)));
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
@@ -134,21 +133,33 @@ fn check(check: &Check, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Result<bo
     check.evaluate(&subject).map_err(|e| e.to_string())
 }
 
-fn leaf_verdict(gap: &Gap<'_>, standing: &Standing, rollout: Option<&str>, checked: bool) -> (VerdictState, Option<String>) {
+fn leaf_verdict(
+    gap: &Gap<'_>,
+    standing: &Standing,
+    rollout: Option<&str>,
+    checked: bool,
+) -> (VerdictState, Option<String>) {
     let field = gap.field();
     match (gap.whose, gap.wish) {
-        (Whose::Teams, Some(wish)) if gap.current.as_ref() == Some(&wish.value) => (VerdictState::SatisfiedByTeam, None),
+        (Whose::Teams, Some(wish)) if gap.current.as_ref() == Some(&wish.value) => {
+            (VerdictState::SatisfiedByTeam, None)
+        }
         (Whose::Teams, Some(wish)) => {
             let own = gap.current.as_ref().map(brief).unwrap_or_default();
             let failed = if checked { ", and the check does not hold" } else { "" };
-            (VerdictState::Overridden, Some(format!("{field} is {own}, the road's value is {}{failed}", brief(&wish.value))))
+            (
+                VerdictState::Overridden,
+                Some(format!("{field} is {own}, the road's value is {}{failed}", brief(&wish.value))),
+            )
         }
         _ if gap.yields && gap.whose == Whose::Nobodys => (VerdictState::SatisfiedByTeam, None),
         (_, None) => (VerdictState::SatisfiedByTeam, None),
-        (Whose::Roads, Some(_)) if gap.adds().is_none() && !gap.yields && *standing != Standing::Leaving => match rollout {
-            None => (VerdictState::Applied, None),
-            Some(wait) => (VerdictState::PendingRollout, Some(wait.to_owned())),
-        },
+        (Whose::Roads, Some(_)) if gap.adds().is_none() && !gap.yields && *standing != Standing::Leaving => {
+            match rollout {
+                None => (VerdictState::Applied, None),
+                Some(wait) => (VerdictState::PendingRollout, Some(wait.to_owned())),
+            }
+        }
         (whose, Some(_)) => absent(&field, whose, standing),
     }
 }
@@ -157,7 +168,9 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
     let what = if whose == Whose::Roads { "changes" } else { "is filled" };
     match standing {
         Standing::Observed => (VerdictState::Missing, Some(format!("{field} is open; mode: Observe fills nothing"))),
-        Standing::Adopted => (VerdictState::PendingRollout, Some(format!("{field} {what} with the team's next rollout"))),
+        Standing::Adopted => {
+            (VerdictState::PendingRollout, Some(format!("{field} {what} with the team's next rollout")))
+        }
         Standing::NotLabelled(why) => (VerdictState::Missing, Some(why.clone())),
         Standing::Leaving => (VerdictState::Missing, Some(format!("{field} leaves with the team's next rollout"))),
         Standing::NotFilled => (
@@ -224,8 +237,15 @@ mod tests {
     /// A revision with one default `d` that fills `spec.securityContext.runAsNonRoot: true` and has `check`.
     fn revision(check: Option<&str>) -> Revision {
         let pod_template = json!({"spec": {"securityContext": {"runAsNonRoot": true}}}).as_object().cloned();
-        let default = PathDefault { name: "d".into(), weight: 3, pod_template, check: check.map(Into::into), ..PathDefault::default() };
-        let mut path = GoldenPath::new("web", crate::api::GoldenPathSpec { defaults: vec![default], ..Default::default() });
+        let default = PathDefault {
+            name: "d".into(),
+            weight: 3,
+            pod_template,
+            check: check.map(Into::into),
+            ..PathDefault::default()
+        };
+        let mut path =
+            GoldenPath::new("web", crate::api::GoldenPathSpec { defaults: vec![default], ..Default::default() });
         path.metadata.name = Some("web".into());
         Revision::draft(&path).unwrap()
     }
@@ -286,7 +306,8 @@ mod tests {
 
     #[test]
     fn the_score_counts_weights_and_leaves_overrides_out() {
-        let verdict = |state, weight| Verdict { default: String::new(), state, weight, managers: vec![], message: None };
+        let verdict =
+            |state, weight| Verdict { default: String::new(), state, weight, managers: vec![], message: None };
         assert_eq!(score([verdict(Applied, 2), verdict(Missing, 1)].iter()), "0.66");
         assert_eq!(score([verdict(SatisfiedByTeam, 1), verdict(Overridden, 9)].iter()), "1.00");
         assert_eq!(score([verdict(Applied, 199), verdict(Missing, 1)].iter()), "0.99");

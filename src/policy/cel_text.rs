@@ -40,7 +40,8 @@ pub fn literal(value: &Value) -> String {
             format!("[{}]", members.join(", "))
         }
         Value::Object(fields) => {
-            let members: Vec<String> = fields.iter().map(|(k, v)| format!("{}: dyn({})", string(k), literal(v))).collect();
+            let members: Vec<String> =
+                fields.iter().map(|(k, v)| format!("{}: dyn({})", string(k), literal(v))).collect();
             format!("{{{}}}", members.join(", "))
         }
     }

@@ -41,17 +41,34 @@ impl Compiled {
 }
 
 /// Compiles `road` for the workloads whose revision label is `revision`. With `release`, values and labels leave.
-pub fn compile(path: &str, revision: &str, road: &Road, release: bool, operator: &Operator) -> Result<Compiled, serde_json::Error> {
+pub fn compile(
+    path: &str,
+    revision: &str,
+    road: &Road,
+    release: bool,
+    operator: &Operator,
+) -> Result<Compiled, serde_json::Error> {
     let spec = policy_spec(revision, road, release, operator);
     let digest = Sha256::digest(spec.to_string().as_bytes());
     let name = format!("goldenpath-{revision}-{}", hex(&digest[..4]));
     let excluded: Vec<&str> = labels::EXCLUDED_NAMESPACES.into_iter().chain([operator.namespace.as_str()]).collect();
-    build(path, revision, &name, &spec, &json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}))
+    build(
+        path,
+        revision,
+        &name,
+        &spec,
+        &json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}),
+    )
 }
 
 /// The copy that a policy is proved with: in force in the operator's namespace alone, and loud where the original would
 /// fail open without a word.
-pub fn proof(compiled: &Compiled, path: &str, revision: &str, operator: &Operator) -> Result<Compiled, serde_json::Error> {
+pub fn proof(
+    compiled: &Compiled,
+    path: &str,
+    revision: &str,
+    operator: &Operator,
+) -> Result<Compiled, serde_json::Error> {
     let mut spec = serde_json::to_value(&compiled.policy.spec)?;
     spec["failurePolicy"] = json!("Fail");
     let name = format!("{}-proof", compiled.name());
@@ -66,7 +83,13 @@ pub fn is_newer(policy: &MutatingAdmissionPolicy) -> bool {
     written_by.and_then(|v| v.parse().ok()).is_some_and(|v: u32| v > COMPILER_VERSION)
 }
 
-fn build(path: &str, revision: &str, name: &str, spec: &Value, namespaces: &Value) -> Result<Compiled, serde_json::Error> {
+fn build(
+    path: &str,
+    revision: &str,
+    name: &str,
+    spec: &Value,
+    namespaces: &Value,
+) -> Result<Compiled, serde_json::Error> {
     let metadata = json!({
         "name": name,
         "labels": {labels::PATH: path, labels::REVISION: revision},

@@ -9,7 +9,8 @@ use crate::plan::pod_template::collect;
 
 fn road(template: &Value) -> Road {
     let mut road = Road::default();
-    let default = PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
+    let default =
+        PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
     collect(&default, &mut road).unwrap();
     road
 }

@@ -20,7 +20,8 @@ pub fn print(condition: &Condition, place: Place, names: &Names<'_>) -> String {
             None => (value.clone(), format!("{value}.hasValue()")),
         }
     };
-    let with = |path: &[&'static str], name: &str| path.iter().copied().chain([name]).map(str::to_owned).collect::<Vec<_>>();
+    let with =
+        |path: &[&'static str], name: &str| path.iter().copied().chain([name]).map(str::to_owned).collect::<Vec<_>>();
     match condition {
         Condition::Any(all) => any(all.iter().map(|c| print(c, place, names))),
         Condition::Not(inner) => format!("!{}", parenthesised(&print(inner, place, names))),
@@ -47,7 +48,8 @@ pub fn print(condition: &Condition, place: Place, names: &Names<'_>) -> String {
         Condition::ListHas(of, list, field, value) => {
             let (root, place) = root(*of);
             let roads = any(names.entries_at(place, list).map(|n| {
-                let matches = names.leaves[n].leaf.entry.as_ref().map(|key| entry_matches("e", key)).unwrap_or_default();
+                let matches =
+                    names.leaves[n].leaf.entry.as_ref().map(|key| entry_matches("e", key)).unwrap_or_default();
                 format!("({} && {matches})", names.roads(n))
             }));
             let list = optional(root, [*list]);

@@ -114,18 +114,23 @@ fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
     let whole = |wish: &crate::plan::leaf::Wish| print(&yields(leaf, &wish.value, road), place, names);
     // by name first: a container that is named does not get what every container gets
     let fallback = line.wishes.any.as_ref().map_or("true".to_owned(), whole);
-    let yields = line.wishes.named.iter().rev().fold(fallback, |rest, (name, wish)| {
-        format!("(c.name == {} ? {} : {rest})", string(name), whole(wish))
-    });
+    let yields = line
+        .wishes
+        .named
+        .iter()
+        .rev()
+        .fold(fallback, |rest, (name, wish)| format!("(c.name == {} ? {} : {rest})", string(name), whole(wish)));
     let teams = format!("{}.hasValue() && !{}", value(leaf), names.roads(n));
     format!("!variables.skipped && !({teams}) && !{}", parenthesised(&yields))
 }
 
 pub fn wish(wishes: &Wishes) -> String {
     let fallback = wishes.any.as_ref().map_or("dyn(null)".to_owned(), |w| format!("dyn({})", literal(&w.value)));
-    wishes.named.iter().rev().fold(fallback, |rest, (name, w)| {
-        format!("(c.name == {} ? dyn({}) : {rest})", string(name), literal(&w.value))
-    })
+    wishes
+        .named
+        .iter()
+        .rev()
+        .fold(fallback, |rest, (name, w)| format!("(c.name == {} ? dyn({}) : {rest})", string(name), literal(&w.value)))
 }
 
 fn has_wish(n: usize, names: &Names<'_>) -> bool {
@@ -223,13 +228,27 @@ pub fn additions(names: &Names<'_>) -> Vec<String> {
             None => ("", comes(n, names)),
             Some(_) => ("'/-'", format!("{} && !{}.hasValue()", comes(n, names), value(&line.leaf))),
         };
-        operations.push(operation(line.leaf.place, &condition, "add", &line.leaf.path, suffix, Some(&wish(&line.wishes))));
+        operations.push(operation(
+            line.leaf.place,
+            &condition,
+            "add",
+            &line.leaf.path,
+            suffix,
+            Some(&wish(&line.wishes)),
+        ));
     }
     operations
 }
 
 /// One operation on a path, which goes on with `suffix`, an expression.
-pub fn operation(place: Place, condition: &str, op: &str, path: &[String], suffix: &str, value: Option<&str>) -> String {
+pub fn operation(
+    place: Place,
+    condition: &str,
+    op: &str,
+    path: &[String],
+    suffix: &str,
+    value: Option<&str>,
+) -> String {
     let path = string(&pointer(path.iter().map(String::as_str)));
     let path = if suffix.is_empty() { path } else { format!("{path} + {suffix}") };
     let value = value.map(|v| format!(", value: {v}")).unwrap_or_default();

@@ -53,7 +53,8 @@ fn replace(n: usize, names: &Names<'_>) -> Option<String> {
     let (leaf, comes) = (&line.leaf, comes(n, names));
     let condition = format!("{comes} && {}.hasValue()", value(leaf));
     let suffix = format!("'/' + string({})", index_of(leaf));
-    (comes != "false").then(|| operation(leaf.place, &condition, "replace", &leaf.path, &suffix, Some(&wish(&line.wishes))))
+    (comes != "false")
+        .then(|| operation(leaf.place, &condition, "replace", &leaf.path, &suffix, Some(&wish(&line.wishes))))
 }
 
 fn remove(n: usize, parent: &Parent<'_>, k: usize) -> String {
@@ -82,10 +83,13 @@ mod tests {
 
     #[test]
     fn entries_leave_by_index_and_each_removal_shifts_the_next() {
-        let road = road("env", &[
-            (&[("name", "\"A\"")], json!({"name": "A", "value": "1"})),
-            (&[("name", "\"B\"")], json!({"name": "B", "value": "2"})),
-        ]);
+        let road = road(
+            "env",
+            &[
+                (&[("name", "\"A\"")], json!({"name": "A", "value": "1"})),
+                (&[("name", "\"B\"")], json!({"name": "B", "value": "2"})),
+            ],
+        );
         let names = Names::of(&road);
         let removals: Vec<String> = changes(&names).into_iter().filter(|o| o.contains("'remove'")).collect();
         assert_eq!(removals.len(), 2, "as many as can leave");

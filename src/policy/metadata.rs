@@ -43,9 +43,8 @@ fn skip_is_set() -> String {
 
 /// A label that the old object has is missing: `kubectl replace` and Helm's `--force` drop labels that they do not know.
 fn label_is_missing() -> String {
-    let missing = labels::WORKLOAD_LABELS.map(|name| {
-        format!("({}.hasValue() && !{}.hasValue())", label("oldObject", name), label("object", name))
-    });
+    let missing = labels::WORKLOAD_LABELS
+        .map(|name| format!("({}.hasValue() && !{}.hasValue())", label("oldObject", name), label("object", name)));
     format!("({})", missing.join(" || "))
 }
 
@@ -70,11 +69,7 @@ pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
         },
         MatchCondition {
             name: "not-the-operator",
-            expression: format!(
-                "request.userInfo.username != {} || {CREATES} || {}",
-                string(operator),
-                fill_changes()
-            ),
+            expression: format!("request.userInfo.username != {} || {CREATES} || {}", string(operator), fill_changes()),
         },
     ]
 }
@@ -91,7 +86,10 @@ fn request() -> Vec<Named> {
     vec![
         ("cronJob", "request.kind.kind == 'CronJob'".to_owned()),
         ("base", "variables.cronJob ? '/spec/jobTemplate/spec/template/spec' : '/spec/template/spec'".to_owned()),
-        ("template", "dyn(variables.cronJob ? object.spec.jobTemplate.spec.template : object.spec.template)".to_owned()),
+        (
+            "template",
+            "dyn(variables.cronJob ? object.spec.jobTemplate.spec.template : object.spec.template)".to_owned(),
+        ),
         ("spec", "variables.template.spec".to_owned()),
         ("containers", "variables.spec.containers".to_owned()),
         ("initContainers", "variables.spec[?'initContainers'].orValue([])".to_owned()),

@@ -21,7 +21,8 @@ pub fn variables(names: &Names<'_>) -> Vec<Variable> {
         format!("variables.{}.{inner}", v.name)
     }));
     if !variables.is_empty() {
-        variables.push(Variable { name: "anyRemnants".to_owned(), expression: format!("variables.tracked && {found}") });
+        variables
+            .push(Variable { name: "anyRemnants".to_owned(), expression: format!("variables.tracked && {found}") });
     }
     variables
 }

@@ -85,7 +85,12 @@ mod tests {
 
     #[test]
     fn transition_time_changes_only_with_the_status() {
-        let ready = |good, message: &str| Finding { condition: ConditionType::Ready, good, reason: Reason::Ready, message: message.into() };
+        let ready = |good, message: &str| Finding {
+            condition: ConditionType::Ready,
+            good,
+            reason: Reason::Ready,
+            message: message.into(),
+        };
         let first = merge(&[], &[ready(true, "a")], Some(1), at(10));
         let second = merge(&first, &[ready(true, "b")], Some(2), at(20));
         assert_eq!(second[0].last_transition_time, whole_second(at(10)));

@@ -3,14 +3,14 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::plan::revision::Revision;
-use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
-use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
+use super::{Finding, merge, whole_second};
 use crate::api::{
     Adoption, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
     VerdictState, WorkloadStatus, labels,
 };
-use super::{Finding, merge, whole_second};
+use crate::plan::revision::Revision;
+use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
+use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
@@ -58,7 +58,9 @@ pub fn service_status(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp
         team: Some(team(facts)),
         // what it followed stays on show while the path is away
         golden_path: match revision {
-            Some(r) => Some(GoldenPathStatusRef { name: r.path.clone(), version: r.version.clone(), revision: r.name.clone() }),
+            Some(r) => {
+                Some(GoldenPathStatusRef { name: r.path.clone(), version: r.version.clone(), revision: r.name.clone() })
+            }
             None => before.golden_path.clone(),
         },
         adoption: Some(adoption),
@@ -69,7 +71,13 @@ pub fn service_status(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp
     }
 }
 
-fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, revision: &Revision, same: bool) -> Option<Evaluated> {
+fn evaluate(
+    facts: &ServiceFacts,
+    workload: &WorkloadFacts,
+    outcome: &Outcome,
+    revision: &Revision,
+    same: bool,
+) -> Option<Evaluated> {
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
     let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
     let before = facts.service.status.as_ref().and_then(|s| s.workloads.iter().find(|w| w.name == *name));
@@ -77,9 +85,8 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, r
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
     // after a break-glass nothing comes back before the next rollout, so that rollout is counted from there
     let anew = outcome.labelled || is_skipped(object) || !same;
-    let labelled_template = ours.then(|| {
-        before.and_then(|b| b.labelled_template.clone()).filter(|_| !anew).unwrap_or_else(|| hash.clone())
-    });
+    let labelled_template = ours
+        .then(|| before.and_then(|b| b.labelled_template.clone()).filter(|_| !anew).unwrap_or_else(|| hash.clone()));
     let standing = if let Some(message) = &outcome.refused {
         Standing::NotLabelled(message.clone())
     } else if ours {
@@ -151,7 +158,10 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     }
     match &facts.path {
         PathFacts::NotFound(name) => {
-            return bad(Reason::PathNotFound, format!("goldenPathRef.name: GoldenPath {name} does not exist; see kubectl get goldenpaths"));
+            return bad(
+                Reason::PathNotFound,
+                format!("goldenPathRef.name: GoldenPath {name} does not exist; see kubectl get goldenpaths"),
+            );
         }
         PathFacts::NoDefault(kind) => {
             let text = format!("no GoldenPath names {kind} in defaultFor; set goldenPathRef, or ask the platform team");
@@ -201,7 +211,8 @@ fn adopted(evaluated: &[Evaluated], facts: &ServiceFacts) -> Finding {
     }
     if missing > 0 {
         let first = all().find(|v| v.state == VerdictState::Missing);
-        let why = first.and_then(|v| Some(format!(", first {}: {}", v.default, v.message.as_ref()?))).unwrap_or_default();
+        let why =
+            first.and_then(|v| Some(format!(", first {}: {}", v.default, v.message.as_ref()?))).unwrap_or_default();
         parts.push(format!("{missing} of {total} are missing{why}"));
     }
     if parts.is_empty() {

@@ -31,7 +31,10 @@ async fn show(once: bool) -> Result<()> {
     let cluster = ControlPlane::start(Options::default()).await?;
     let account = cluster.install_goldenpath().await?;
     let _operator = cluster.start_operator(account).await?;
-    println!("Up in {:.0} s: the operator runs with its own ServiceAccount and nothing more.", started.elapsed().as_secs_f32());
+    println!(
+        "Up in {:.0} s: the operator runs with its own ServiceAccount and nothing more.",
+        started.elapsed().as_secs_f32()
+    );
     before(&cluster).await?;
     adopt(&cluster).await?;
     deploy(&cluster).await?;
@@ -73,7 +76,9 @@ async fn adopt(cluster: &ControlPlane) -> Result<()> {
     say("2. The platform team writes a golden path; it is compiled, proved on the API server and put in force.");
     run(cluster, &["apply", "-f", &file("2-golden-path.yaml")]).await?;
     run(cluster, &["wait", "--for=condition=Ready", "goldenpath/web-service", "--timeout=60s"]).await?;
-    say("3. The app teams name what they run. It is labelled, and nothing restarts: the generations stay as they were.");
+    say(
+        "3. The app teams name what they run. It is labelled, and nothing restarts: the generations stay as they were.",
+    );
     run(cluster, &["apply", "-f", &file("3-services.yaml")]).await?;
     for name in ["checkout", "catalog", "ledger"] {
         let object = format!("psvc/{name}");
@@ -85,7 +90,8 @@ async fn adopt(cluster: &ControlPlane) -> Result<()> {
 
 async fn deploy(cluster: &ControlPlane) -> Result<()> {
     say("4. The team of checkout deploys its next version, as ever. The defaults come with that one rollout.");
-    run(cluster, &["set", "image", "-n", "shop", "deployment/checkout", "app=registry.example.com/checkout:1.1.0"]).await?;
+    run(cluster, &["set", "image", "-n", "shop", "deployment/checkout", "app=registry.example.com/checkout:1.1.0"])
+        .await?;
     run(cluster, &["rollout", "status", "-n", "shop", "deployment/checkout", "--timeout=60s"]).await?;
     cluster.expect("shop", "psvc/checkout", "{.status.adoption.state}", "Adopted").await?;
     run(cluster, &["get", "psvc", "-n", "shop"]).await?;
@@ -117,7 +123,11 @@ fn styled(code: &str, text: &str) -> String {
 /// Shows a command as a person would type it, and its answer.
 async fn run(cluster: &ControlPlane, arguments: &[&str]) -> Result<()> {
     let root = format!("{}/", programs::repository().display());
-    let shown: Vec<String> = arguments.iter().map(|a| a.replace(&root, "")).map(|a| if a == WORKLOADS { "custom-columns=...".into() } else { a }).collect();
+    let shown: Vec<String> = arguments
+        .iter()
+        .map(|a| a.replace(&root, ""))
+        .map(|a| if a == WORKLOADS { "custom-columns=...".into() } else { a })
+        .collect();
     println!("{}", styled("2", &format!("$ kubectl {}", shown.join(" "))));
     let answer = cluster.kubectl(arguments).await?;
     println!("{}", answer.trim_end());

@@ -34,11 +34,7 @@ pub fn api_server(programs: &Programs, folder: &Path, options: &Options, etcd: u
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .arg(file("service-account-key-file", "sa.pub"))
         .arg(file("service-account-signing-key-file", "sa.key"))
-        .args([
-            "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--allow-privileged=true",
-        ])
+        .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true"])
         // The default reconciler refuses a loopback address; nobody reaches the API through the Service here.
         .arg("--endpoint-reconciler-type=none")
         .arg(file("audit-policy-file", "audit-policy.json"))
@@ -77,11 +73,7 @@ pub fn controller_manager(programs: &Programs, folder: &Path) -> Command {
         .arg(file("kubeconfig", "kube-controller-manager.kubeconfig"))
         .arg(file("service-account-private-key-file", "sa.key"))
         .arg(file("root-ca-file", "ca.crt"))
-        .args([
-            "--use-service-account-credentials",
-            "--leader-elect=false",
-            "--secure-port=0",
-        ])
+        .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
         .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
     command
 }
@@ -89,17 +81,12 @@ pub fn controller_manager(programs: &Programs, folder: &Path) -> Command {
 /// kube-scheduler.
 pub fn scheduler(programs: &Programs, folder: &Path) -> Command {
     let mut command = Command::new(programs.kubernetes.join("kube-scheduler"));
-    command
-        .arg(format!(
-            "--kubeconfig={}",
-            folder.join("kube-scheduler.kubeconfig").display()
-        ))
-        .args([
-            "--leader-elect=false",
-            "--secure-port=0",
-            "--kube-api-qps=500",
-            "--kube-api-burst=1000",
-        ]);
+    command.arg(format!("--kubeconfig={}", folder.join("kube-scheduler.kubeconfig").display())).args([
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+    ]);
     command
 }
 
@@ -110,9 +97,6 @@ pub fn kwok(programs: &Programs, folder: &Path, port: u16) -> Command {
         .arg(format!("--kubeconfig={}", folder.join("kwok.kubeconfig").display()))
         .arg(format!("--config={}", programs.kwok_stages.display()))
         // Without an address it would listen on all interfaces.
-        .args([
-            "--manage-all-nodes=true".to_owned(),
-            format!("--server-address=127.0.0.1:{port}"),
-        ]);
+        .args(["--manage-all-nodes=true".to_owned(), format!("--server-address=127.0.0.1:{port}")]);
     command
 }

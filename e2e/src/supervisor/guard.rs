@@ -50,10 +50,7 @@ pub async fn guard(log: &Path, program: &[OsString]) -> Result<u8> {
 
 /// Sends a signal to a process that the caller has started.
 pub(crate) fn send(pid: u32, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .with_context(|| format!("{pid} is no process id"))?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).with_context(|| format!("{pid} is no process id"))?;
     kill_process(pid, signal).with_context(|| format!("send {signal:?} to process {pid:?}"))
 }
 

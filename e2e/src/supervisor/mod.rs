@@ -74,11 +74,7 @@ pub async fn run(options: &Options) -> Result<()> {
 /// Private keys lie in it, and folders of the temporary directory are open to everyone by default.
 fn data_folder() -> Result<TempDir> {
     let private = Permissions::from_mode(0o700);
-    tempfile::Builder::new()
-        .prefix("goldenpath-")
-        .permissions(private)
-        .tempdir()
-        .context("create the data folder")
+    tempfile::Builder::new().prefix("goldenpath-").permissions(private).tempdir().context("create the data folder")
 }
 
 async fn live(processes: &mut Processes, parent: &mut Parent, ready: &Ready) -> Result<()> {
@@ -107,16 +103,10 @@ async fn start(processes: &mut Processes, programs: &Programs, options: &Options
     let client = kubeconfig::client(&kubeconfig).await?;
 
     processes.spawn("etcd", &mut commands::etcd(programs, folder, etcd, peer))?;
-    processes.spawn(
-        "kube-apiserver",
-        &mut commands::api_server(programs, folder, options, etcd, api),
-    )?;
+    processes.spawn("kube-apiserver", &mut commands::api_server(programs, folder, options, etcd, api))?;
     processes.while_alive(nodes::api_ready(&client)).await?;
 
-    processes.spawn(
-        "kube-controller-manager",
-        &mut commands::controller_manager(programs, folder),
-    )?;
+    processes.spawn("kube-controller-manager", &mut commands::controller_manager(programs, folder))?;
     processes.spawn("kube-scheduler", &mut commands::scheduler(programs, folder))?;
     processes.spawn("kwok", &mut commands::kwok(programs, folder, kwok))?;
     let usable = async {
@@ -126,13 +116,7 @@ async fn start(processes: &mut Processes, programs: &Programs, options: &Options
     processes.while_alive(usable).await?;
 
     let (folder, audit_log) = (folder.to_owned(), folder.join("audit.log"));
-    Ok(Ready {
-        kubeconfig,
-        folder,
-        audit_log,
-        server,
-        pids: processes.pids(),
-    })
+    Ok(Ready { kubeconfig, folder, audit_log, server, pids: processes.pids() })
 }
 
 /// Certificates, kubeconfigs and the audit policy.
@@ -143,12 +127,7 @@ fn prepare(folder: &Path, server: &str) -> Result<()> {
             "client-certificate": folder.join(format!("{name}.crt")),
             "client-key": folder.join(format!("{name}.key")),
         });
-        kubeconfig::write(
-            &folder.join(format!("{name}.kubeconfig")),
-            server,
-            &folder.join("ca.crt"),
-            &user,
-        )?;
+        kubeconfig::write(&folder.join(format!("{name}.kubeconfig")), server, &folder.join("ca.crt"), &user)?;
     }
     std::fs::write(folder.join("audit-policy.json"), commands::audit_policy().to_string())
         .context("write the audit policy")

@@ -38,10 +38,7 @@ pub async fn create(client: &Client, count: u32) -> Result<()> {
             },
             "status": {"capacity": capacity, "allocatable": capacity},
         }))?;
-        nodes
-            .create(&PostParams::default(), &node)
-            .await
-            .with_context(|| format!("create node {name}"))?;
+        nodes.create(&PostParams::default(), &node).await.with_context(|| format!("create node {name}"))?;
     }
     Ok(())
 }
@@ -56,12 +53,7 @@ pub async fn usable(client: &Client, count: u32) -> Result<()> {
     .await?;
     let nodes: Api<Node> = Api::all(client.clone());
     wait::until("the nodes to be ready", TIMEOUT, async || {
-        let ready = nodes
-            .list(&ListParams::default())
-            .await?
-            .iter()
-            .filter(|node| is_usable(node))
-            .count();
+        let ready = nodes.list(&ListParams::default()).await?.iter().filter(|node| is_usable(node)).count();
         if u32::try_from(ready)? < count {
             bail!("{ready} of {count} nodes ready and without taints");
         }
@@ -72,13 +64,7 @@ pub async fn usable(client: &Client, count: u32) -> Result<()> {
 
 fn is_usable(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let ready = conditions
-        .into_iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let tainted = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.as_ref())
-        .is_some_and(|taints| !taints.is_empty());
+    let ready = conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let tainted = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
     ready && !tainted
 }

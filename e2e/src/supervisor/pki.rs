@@ -42,9 +42,8 @@ pub fn write(folder: &Path) -> Result<()> {
         params.key_usages.push(KeyUsagePurpose::DigitalSignature);
         params.extended_key_usages.push(usage);
         let key = KeyPair::generate()?;
-        let certificate = params
-            .signed_by(&key, &issuer.signer)
-            .with_context(|| format!("sign the certificate of {name}"))?;
+        let certificate =
+            params.signed_by(&key, &issuer.signer).with_context(|| format!("sign the certificate of {name}"))?;
         file(&format!("{name}.crt"), certificate.pem())?;
         file(&format!("{name}.key"), key.serialize_pem())?;
     }
@@ -62,16 +61,9 @@ struct Authority {
 fn authority() -> Result<Authority> {
     let mut params = CertificateParams::new([])?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "goldenpath test control plane");
-    params
-        .key_usages
-        .extend([KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
+    params.distinguished_name.push(DnType::CommonName, "goldenpath test control plane");
+    params.key_usages.extend([KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.pem();
-    Ok(Authority {
-        certificate,
-        signer: Issuer::new(params, key),
-    })
+    Ok(Authority { certificate, signer: Issuer::new(params, key) })
 }

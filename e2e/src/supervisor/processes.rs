@@ -30,21 +30,14 @@ pub struct Processes {
 impl Processes {
     /// No process yet; logs go to `<folder>/<name>.log`.
     pub fn new(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            running: Vec::new(),
-        }
+        Self { folder: folder.to_owned(), running: Vec::new() }
     }
 
     /// Starts a program with its output in its log.
     pub fn spawn(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
         let log = self.folder.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).kill_on_drop(true);
         // Ctrl-C in a terminal goes to the whole process group; the supervisor alone decides about its children.
         command.process_group(0);
         let child = command.spawn().with_context(|| format!("start {name}"))?;
@@ -54,10 +47,7 @@ impl Processes {
 
     /// Process ids by program.
     pub fn pids(&self) -> BTreeMap<String, u32> {
-        self.running
-            .iter()
-            .filter_map(|process| Some((process.name.to_owned(), process.child.id()?)))
-            .collect()
+        self.running.iter().filter_map(|process| Some((process.name.to_owned(), process.child.id()?))).collect()
     }
 
     /// Does `work`, unless one of the processes ends first: its exit status and the end of its log are the error then.

@@ -91,33 +91,20 @@ async fn good_path(control_plane: &ControlPlane) -> &'static str {
 async fn ready(control_plane: &ControlPlane, namespace: &str, object: &str, reason: &str) -> Ready {
     let what = format!("Ready of {object} to say {reason}");
     let found = wait::until(&what, TIMEOUT, async || {
-        let text = control_plane
-            .kubectl(["get", "-n", namespace, object, "-o", "json"])
-            .await?;
+        let text = control_plane.kubectl(["get", "-n", namespace, object, "-o", "json"]).await?;
         let live: Value = serde_json::from_str(&text)?;
         let conditions = live["status"]["conditions"].as_array().context("no conditions")?;
-        let condition = conditions
-            .iter()
-            .find(|c| c["type"] == "Ready")
-            .context("no condition Ready")?;
+        let condition = conditions.iter().find(|c| c["type"] == "Ready").context("no condition Ready")?;
         ensure!(
             condition["observedGeneration"] == live["metadata"]["generation"],
             "of an older generation: {condition}"
         );
         ensure!(condition["reason"] == *reason, "{condition}");
         let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-        Ok(Some(Ready {
-            status: text("status"),
-            message: text("message"),
-        }))
+        Ok(Some(Ready { status: text("status"), message: text("message") }))
     });
     let found = found.await.unwrap();
-    println!(
-        "{} | {} | {reason} | {}",
-        object.split('/').next().unwrap_or_default(),
-        found.status,
-        found.message
-    );
+    println!("{} | {} | {reason} | {}", object.split('/').next().unwrap_or_default(), found.status, found.message);
     found
 }
 
@@ -125,10 +112,7 @@ async fn ready(control_plane: &ControlPlane, namespace: &str, object: &str, reas
 async fn refused(control_plane: &ControlPlane, namespace: &str, object: &str, reason: &str, parts: &[&str]) -> String {
     let found = ready(control_plane, namespace, object, reason).await;
     assert_eq!(found.status, "False", "{found:?}");
-    assert!(
-        parts.iter().all(|part| found.message.contains(part)),
-        "{parts:?} are not all in {found:?}"
-    );
+    assert!(parts.iter().all(|part| found.message.contains(part)), "{parts:?} are not all in {found:?}");
     found.message
 }
 
@@ -139,33 +123,19 @@ async fn others_go_on(control_plane: &ControlPlane, namespace: &str) {
     control_plane.apply(&yaml).await.unwrap();
     let found = ready(control_plane, namespace, "platformservice/good", "Ready").await;
     assert_eq!(found.status, "True", "{found:?}");
-    assert!(
-        field(control_plane, namespace, "deployment/good", REVISION)
-            .await
-            .starts_with(path)
-    );
+    assert!(field(control_plane, namespace, "deployment/good", REVISION).await.starts_with(path));
 }
 
 /// Waits until a policy fills what a new object with its label leaves open: a policy takes about a second to act.
 async fn in_force(control_plane: &ControlPlane, labelled: &str, jsonpath: &str, value: &str) {
-    let tried = [
-        "apply",
-        "--dry-run=server",
-        "-f",
-        "-",
-        "-o",
-        &format!("jsonpath={jsonpath}"),
-    ];
+    let tried = ["apply", "--dry-run=server", "-f", "-", "-o", &format!("jsonpath={jsonpath}")];
     let acts = async || Ok((control_plane.kubectl_stdin(tried, labelled).await? == value).then_some(()));
     wait::until("the policy to be in force", TIMEOUT, acts).await.unwrap();
 }
 
 /// What a JSONPath finds in an object.
 async fn field(control_plane: &ControlPlane, namespace: &str, object: &str, jsonpath: &str) -> String {
-    control_plane
-        .kubectl(["get", "-n", namespace, object, "-o", &format!("jsonpath={jsonpath}")])
-        .await
-        .unwrap()
+    control_plane.kubectl(["get", "-n", namespace, object, "-o", &format!("jsonpath={jsonpath}")]).await.unwrap()
 }
 
 /// Writes of the operator to one workload since a mark, refused ones included.
@@ -175,9 +145,5 @@ fn writes_to(control_plane: &ControlPlane, mark: Mark, namespace: &str, name: &s
     let to_it = |e: &&audit::AuditEvent| {
         matches!(e.group.as_str(), "apps" | "batch") && e.namespace == namespace && e.name == name
     };
-    events
-        .iter()
-        .filter(|e| e.user == operator && e.is_write())
-        .filter(to_it)
-        .count()
+    events.iter().filter(|e| e.user == operator && e.is_write()).filter(to_it).count()
 }

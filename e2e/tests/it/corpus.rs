@@ -65,11 +65,7 @@ impl Subject {
         let kind = serde_json::from_value(document["kind"].clone()).ok()?;
         let text = |field: &str| document["metadata"][field].as_str().map(ToOwned::to_owned);
         let namespace = text("namespace").unwrap_or_else(|| "default".to_owned());
-        Some(Self {
-            kind,
-            namespace,
-            name: text("name")?,
-        })
+        Some(Self { kind, namespace, name: text("name")? })
     }
 
     /// Names of workloads are longer than those of services may be, so services are counted.
@@ -104,11 +100,7 @@ fn documents() -> (Vec<Value>, BTreeSet<Subject>) {
             subjects.extend(subject);
         }
     }
-    println!(
-        "corpus: {} files, {} workloads to adopt, {jobs} Jobs that nobody adopts",
-        files.len(),
-        subjects.len()
-    );
+    println!("corpus: {} files, {} workloads to adopt, {jobs} Jobs that nobody adopts", files.len(), subjects.len());
     (kept, subjects)
 }
 
@@ -133,18 +125,11 @@ async fn footprint(client: &Client) -> Result<BTreeMap<String, Value>> {
             object["kind"] = json!(kind);
             found.insert(
                 key(&object),
-                json!([
-                    object["metadata"]["generation"],
-                    object["spec"],
-                    object["metadata"]["annotations"]
-                ]),
+                json!([object["metadata"]["generation"], object["spec"], object["metadata"]["annotations"]]),
             );
         }
     }
-    for (kind, plural) in [
-        ("ReplicaSet", "replicasets"),
-        ("ControllerRevision", "controllerrevisions"),
-    ] {
+    for (kind, plural) in [("ReplicaSet", "replicasets"), ("ControllerRevision", "controllerrevisions")] {
         for mut object in all(client, &resource("apps/v1", kind, plural)).await? {
             object["kind"] = json!(kind);
             found.insert(key(&object), object["metadata"]["uid"].clone());
@@ -156,32 +141,15 @@ async fn footprint(client: &Client) -> Result<BTreeMap<String, Value>> {
 /// Waits until the controllers have done all they do to new workloads.
 async fn settled(client: &Client) -> BTreeMap<String, Value> {
     let rolled_out = async || {
-        for kind in [
-            WorkloadKind::Deployment,
-            WorkloadKind::StatefulSet,
-            WorkloadKind::DaemonSet,
-        ] {
+        for kind in [WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet] {
             for object in all(client, &resource("apps/v1", &kind.to_string(), kind.plural())).await? {
-                let (wanted, seen) = (
-                    &object["metadata"]["generation"],
-                    &object["status"]["observedGeneration"],
-                );
-                ensure!(
-                    wanted == seen,
-                    "{} is at {seen} of {wanted}",
-                    object["metadata"]["name"]
-                );
+                let (wanted, seen) = (&object["metadata"]["generation"], &object["status"]["observedGeneration"]);
+                ensure!(wanted == seen, "{} is at {seen} of {wanted}", object["metadata"]["name"]);
             }
         }
         Ok(Some(footprint(client).await?))
     };
-    wait::until(
-        "controllers to have seen every workload",
-        Duration::from_secs(90),
-        rolled_out,
-    )
-    .await
-    .unwrap()
+    wait::until("controllers to have seen every workload", Duration::from_secs(90), rolled_out).await.unwrap()
 }
 
 /// Waits until every service has an answer, and gives reason and message by workload.
@@ -195,9 +163,7 @@ async fn answers(client: &Client, count: usize) -> BTreeMap<Subject, (String, St
             name: reference["name"].as_str().unwrap_or_default().to_owned(),
         };
         let conditions = service["status"]["conditions"].as_array();
-        let ready = conditions
-            .and_then(|c| c.iter().find(|c| c["type"] == "Ready"))
-            .context("no condition Ready")?;
+        let ready = conditions.and_then(|c| c.iter().find(|c| c["type"] == "Ready")).context("no condition Ready")?;
         let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
         Ok::<_, anyhow::Error>((subject, (text("reason"), text("message"))))
     };
@@ -229,11 +195,7 @@ async fn deploy(client: &Client, subject: &Subject, revision: &Revision) -> Resu
     for name in subject.kind.template_path().iter().rev() {
         patch = json!({*name: patch});
     }
-    let params = PatchParams {
-        field_manager: Some("team".to_owned()),
-        ..PatchParams::default()
-    }
-    .dry_run();
+    let params = PatchParams { field_manager: Some("team".to_owned()), ..PatchParams::default() }.dry_run();
     let acted = api.patch(&subject.name, &params, &Patch::Merge(&patch)).await;
     patch["metadata"] = json!({"labels": {labels::REVISION: "nobody"}});
     let seen = match api.patch(&subject.name, &params, &Patch::Merge(&patch)).await {
@@ -249,14 +211,8 @@ async fn deploy(client: &Client, subject: &Subject, revision: &Revision) -> Resu
         template
     };
     let made = normal(&acted);
-    ensure!(
-        made == expected,
-        "{subject:?}: {}",
-        json!(json_patch::diff(&expected, &made))
-    );
-    Ok(Deployed::AsExpected {
-        filled: made != normal(&seen),
-    })
+    ensure!(made == expected, "{subject:?}: {}", json!(json_patch::diff(&expected, &made)));
+    Ok(Deployed::AsExpected { filled: made != normal(&seen) })
 }
 
 /// The revision as the operator keeps it.
@@ -285,12 +241,7 @@ async fn workloads_of_others_are_adopted_or_say_why_not_and_none_restarts() {
     }
     let started = Instant::now();
     let at = |what: &str| println!("corpus: {what} after {} s", started.elapsed().as_secs());
-    let control_plane = ControlPlane::start(Options {
-        nodes: 3,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let control_plane = ControlPlane::start(Options { nodes: 3, ..Options::default() }).await.unwrap();
     let client = control_plane.client().await.unwrap();
     let kubeconfig = control_plane.install_goldenpath().await.unwrap();
     let list = |items: &[Value]| json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
@@ -300,11 +251,7 @@ async fn workloads_of_others_are_adopted_or_say_why_not_and_none_restarts() {
 
     let _operator = control_plane.start_operator(kubeconfig).await.unwrap();
     let revision = kept(&client, &control_plane.golden_path(PATH).await.unwrap()).await;
-    let services: Vec<Value> = subjects
-        .iter()
-        .enumerate()
-        .map(|(n, subject)| subject.service(n))
-        .collect();
+    let services: Vec<Value> = subjects.iter().enumerate().map(|(n, subject)| subject.service(n)).collect();
     control_plane.apply(&list(&services)).await.unwrap();
     let answers = answers(&client, subjects.len()).await;
     at("every service has an answer");
@@ -319,18 +266,10 @@ async fn workloads_of_others_are_adopted_or_say_why_not_and_none_restarts() {
 
     let labelled = labelled(&client, &revision.name).await;
     for (subject, (reason, message)) in &answers {
-        assert_eq!(
-            labelled.contains(subject),
-            reason == "Ready",
-            "{subject:?}: {reason}: {message}"
-        );
+        assert_eq!(labelled.contains(subject), reason == "Ready", "{subject:?}: {reason}: {message}");
         let known = ["Ready", "ApiServerRefused", "NamespaceExcluded"].contains(&reason.as_str());
         assert!(known && !message.is_empty(), "{subject:?}: {reason}: {message}");
-        assert_eq!(
-            reason == "NamespaceExcluded",
-            subject.namespace == "kube-system",
-            "{subject:?}"
-        );
+        assert_eq!(reason == "NamespaceExcluded", subject.namespace == "kube-system", "{subject:?}");
     }
     deploy_all(&client, labelled, &revision).await;
     at("every adopted workload was deployed");
@@ -340,10 +279,7 @@ async fn workloads_of_others_are_adopted_or_say_why_not_and_none_restarts() {
 async fn labelled(client: &Client, revision: &str) -> Vec<Subject> {
     let mut found = Vec::new();
     for kind in WorkloadKind::ALL {
-        for mut object in all(client, &resource(kind.api_version(), &kind.to_string(), kind.plural()))
-            .await
-            .unwrap()
-        {
+        for mut object in all(client, &resource(kind.api_version(), &kind.to_string(), kind.plural())).await.unwrap() {
             object["kind"] = json!(kind);
             found.extend(Subject::of(&object).filter(|_| label(&object, labels::REVISION) == Some(revision)));
         }
@@ -363,16 +299,6 @@ async fn deploy_all(client: &Client, labelled: Vec<Subject>, revision: &Revision
         }
     }
     println!("corpus: deploys {counts:?}, wrong {}", wrong.len());
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        labelled.len(),
-        wrong.join("\n")
-    );
-    assert_eq!(
-        counts.get(&Deployed::AsExpected { filled: true }).copied().unwrap_or(0),
-        labelled.len(),
-        "{counts:?}"
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), labelled.len(), wrong.join("\n"));
+    assert_eq!(counts.get(&Deployed::AsExpected { filled: true }).copied().unwrap_or(0), labelled.len(), "{counts:?}");
 }

@@ -148,11 +148,16 @@ where
     for_styles(control_plane, &Style::ALL, story).await
 }
 
-async fn for_styles<'a, F>(control_plane: &'a ControlPlane, styles: &[Style], story: impl Fn(Team<'a>) -> F) -> Result<()>
+async fn for_styles<'a, F>(
+    control_plane: &'a ControlPlane,
+    styles: &[Style],
+    story: impl Fn(Team<'a>) -> F,
+) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
-    let teams = try_join_all(styles.iter().map(|style| Team::new(control_plane, *style, WorkloadKind::Deployment))).await?;
+    let teams =
+        try_join_all(styles.iter().map(|style| Team::new(control_plane, *style, WorkloadKind::Deployment))).await?;
     tell(teams.into_iter().map(|team| (team.to_string(), story(team)))).await
 }
 

@@ -56,18 +56,13 @@ fn number(variable: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
-    let clock = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = number("GOLDENPATH_SEED").unwrap_or(clock.as_secs());
     let cases = usize::try_from(number("GOLDENPATH_CASES").unwrap_or(192)).unwrap();
     println!("differential: GOLDENPATH_SEED={seed} GOLDENPATH_CASES={cases}");
     let control_plane = ControlPlane::shared().await.unwrap();
     let client = control_plane.client().await.unwrap();
-    let spaces = (
-        control_plane.namespace("road").await.unwrap(),
-        control_plane.namespace("twin").await.unwrap(),
-    );
+    let spaces = (control_plane.namespace("road").await.unwrap(), control_plane.namespace("twin").await.unwrap());
     let (counts, started) = (Counts::default(), Instant::now());
     let paths = futures::stream::iter(0..cases.div_ceil(STORIES)).map(|n| {
         let (client, spaces, counts) = (&client, (spaces.0.as_str(), spaces.1.as_str()), &counts);
@@ -91,11 +86,7 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
     for failure in failures.iter().take(number("GOLDENPATH_SHOW").map_or(5, |n| n.try_into().unwrap())) {
         println!("{failure}\n");
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {cases} cases fail; GOLDENPATH_SEED={seed}",
-        failures.len()
-    );
+    assert!(failures.is_empty(), "{} of {cases} cases fail; GOLDENPATH_SEED={seed}", failures.len());
 }
 
 /// One path with its policies, and the workloads on it.
@@ -151,10 +142,7 @@ async fn revisions(client: &Client, namespace: &str, seed: u64, random: &mut Ran
         let theme = Theme::random(random);
         let first = theme.revision(random);
         let second = theme.revision(random);
-        let (first, second) = (
-            canonical(client, namespace, &first).await,
-            canonical(client, namespace, &second).await,
-        );
+        let (first, second) = (canonical(client, namespace, &first).await, canonical(client, namespace, &second).await);
         // a path that starts nothing is not worth following
         let starts = |road: &Road| roots_that_cannot_start(&probe::written_out(road)["spec"]["template"]).is_empty();
         if let (Ok(first), Ok(mut second)) = (first, second) {
@@ -162,11 +150,7 @@ async fn revisions(client: &Client, namespace: &str, seed: u64, random: &mut Ran
                 continue;
             }
             second.remember(&first);
-            return Path {
-                name: format!("differential-{seed:x}"),
-                first,
-                second,
-            };
+            return Path { name: format!("differential-{seed:x}"), first, second };
         }
     }
     panic!("no valid path in 200");

@@ -26,10 +26,7 @@ spec:
 
 async fn deployment(control_plane: &ControlPlane, prefix: &str) -> String {
     let namespace = control_plane.namespace(prefix).await.unwrap();
-    control_plane
-        .kubectl_stdin(["apply", "-n", &namespace, "-f", "-"], DEPLOYMENT)
-        .await
-        .unwrap();
+    control_plane.kubectl_stdin(["apply", "-n", &namespace, "-f", "-"], DEPLOYMENT).await.unwrap();
     namespace
 }
 
@@ -44,11 +41,7 @@ async fn deployment_becomes_available_on_simulated_nodes() {
     let namespace = deployment(control_plane, "available").await;
     let deployments: Api<Deployment> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
     let available = wait::until("3 available replicas", Duration::from_secs(30), async || {
-        let available = deployments
-            .get_status("web")
-            .await?
-            .status
-            .and_then(|status| status.available_replicas);
+        let available = deployments.get_status("web").await?.status.and_then(|status| status.available_replicas);
         anyhow::ensure!(available == Some(3), "{available:?}");
         Ok(available)
     });
@@ -78,10 +71,7 @@ async fn audit_counts_a_write_of_a_service_account_and_no_dry_run() {
 
     let mark = control_plane.audit_mark().unwrap();
     let patch = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
-    deployments
-        .patch("web", &PatchParams::default().dry_run(), &patch)
-        .await
-        .unwrap();
+    deployments.patch("web", &PatchParams::default().dry_run(), &patch).await.unwrap();
     deployments.patch("web", &PatchParams::default(), &patch).await.unwrap();
     deployments.get("web").await.unwrap();
     let events = control_plane.audit_since(mark).unwrap();
@@ -89,18 +79,9 @@ async fn audit_counts_a_write_of_a_service_account_and_no_dry_run() {
     let counts = audit::writes(&events, &user);
     assert_eq!((counts.of("patch", "deployments"), counts.total()), (1, 1), "{counts}");
     let own: Vec<_> = events.iter().filter(|event| event.user == user).collect();
-    let seen: Vec<_> = own
-        .iter()
-        .map(|event| (event.verb.as_str(), event.dry_run, event.code, event.name.as_str()))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("patch", true, 200, "web"),
-            ("patch", false, 200, "web"),
-            ("get", false, 200, "web")
-        ]
-    );
+    let seen: Vec<_> =
+        own.iter().map(|event| (event.verb.as_str(), event.dry_run, event.code, event.name.as_str())).collect();
+    assert_eq!(seen, [("patch", true, 200, "web"), ("patch", false, 200, "web"), ("get", false, 200, "web")]);
 }
 
 #[tokio::test]
@@ -121,31 +102,16 @@ async fn helm_installs_a_chart() {
     let namespace = control_plane.namespace("chart").await.unwrap();
     let chart = control_plane.folder().join("chart");
     std::fs::create_dir_all(chart.join("templates")).unwrap();
-    std::fs::write(
-        chart.join("Chart.yaml"),
-        "apiVersion: v2\nname: chart\nversion: 0.1.0\n",
-    )
-    .unwrap();
+    std::fs::write(chart.join("Chart.yaml"), "apiVersion: v2\nname: chart\nversion: 0.1.0\n").unwrap();
     std::fs::write(chart.join("templates/deployment.yaml"), DEPLOYMENT).unwrap();
-    control_plane
-        .helm(["install", "one", chart.to_str().unwrap(), "-n", &namespace])
-        .await
-        .unwrap();
-    let found = control_plane
-        .kubectl(["get", "deployment", "-n", &namespace, "-o", "name"])
-        .await
-        .unwrap();
+    control_plane.helm(["install", "one", chart.to_str().unwrap(), "-n", &namespace]).await.unwrap();
+    let found = control_plane.kubectl(["get", "deployment", "-n", &namespace, "-o", "name"]).await.unwrap();
     assert_eq!(found.trim(), "deployment.apps/web");
 }
 
 #[tokio::test]
 async fn own_control_plane_leaves_no_process_and_no_folder() {
-    let control_plane = ControlPlane::start(Options {
-        nodes: 2,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let control_plane = ControlPlane::start(Options { nodes: 2, ..Options::default() }).await.unwrap();
     let nodes = control_plane.kubectl(["get", "nodes", "-o", "name"]).await.unwrap();
     assert_eq!(nodes, "node/node-0\nnode/node-1\n");
     let ready = control_plane.ready().clone();
@@ -169,13 +135,7 @@ async fn guarded_program_gets_sigterm_and_its_exit_code_is_passed_on() {
     let (mut guard, pid) = guard("trap 'exit 7' TERM").await;
     // `wait` would close it, which kills.
     let _open = guard.stdin.take();
-    assert!(
-        Command::new("kill")
-            .arg(guard.id().to_string())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").arg(guard.id().to_string()).status().unwrap().success());
     assert_eq!(guard.wait().unwrap().code(), Some(7));
     assert!(gone(pid));
 }
@@ -192,13 +152,9 @@ async fn guard(first: &str) -> (Child, u32) {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(guard.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(guard.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let started = async || Ok(std::fs::read_to_string(&log)?.contains("started").then_some(()));
-    wait::until("the shell to start", Duration::from_secs(10), started)
-        .await
-        .unwrap();
+    wait::until("the shell to start", Duration::from_secs(10), started).await.unwrap();
     (guard, line.trim().parse().unwrap())
 }
 
@@ -207,9 +163,5 @@ fn corpus_is_read() {
     let files = corpus().unwrap();
     let documents: usize = files.iter().map(|file| file.documents.len()).sum();
     println!("{documents} documents in {} files", files.len());
-    assert!(
-        files
-            .iter()
-            .all(|file| file.documents.iter().all(|document| document["kind"].is_string()))
-    );
+    assert!(files.iter().all(|file| file.documents.iter().all(|document| document["kind"].is_string())));
 }

@@ -7,9 +7,7 @@ use goldenpath_e2e::{ControlPlane, pod_schema};
 #[tokio::test]
 async fn the_pod_schema_is_what_the_api_server_says() {
     let path = repository().join("src/plan/pod_schema.json");
-    let said = pod_schema::generate(ControlPlane::shared().await.unwrap())
-        .await
-        .unwrap();
+    let said = pod_schema::generate(ControlPlane::shared().await.unwrap()).await.unwrap();
     if std::env::var_os("GOLDENPATH_UPDATE").is_some() {
         std::fs::write(&path, &said).unwrap();
     }

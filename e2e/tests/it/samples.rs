@@ -32,11 +32,7 @@ fn samples(folder: &str) -> Vec<Sample> {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         assert_eq!(objects.len(), 1, "{name} holds not one object");
-        Sample {
-            name,
-            text,
-            object: objects.remove(0),
-        }
+        Sample { name, text, object: objects.remove(0) }
     };
     paths.into_iter().map(read).collect()
 }
@@ -44,10 +40,7 @@ fn samples(folder: &str) -> Vec<Sample> {
 async fn prepared(prefix: &str) -> (Client, String) {
     let control_plane = ControlPlane::shared().await.unwrap();
     install::crds(control_plane).await.unwrap();
-    (
-        control_plane.client().await.unwrap(),
-        control_plane.namespace(prefix).await.unwrap(),
-    )
+    (control_plane.client().await.unwrap(), control_plane.namespace(prefix).await.unwrap())
 }
 
 /// What `kubectl create --dry-run=server --validate=strict` sends: the file as it is, so that no reader of YAML but the
@@ -60,10 +53,7 @@ async fn create(client: &Client, namespace: &str, sample: &Sample) -> Result<Val
     };
     let uri = format!("/apis/goldenpath.dev/v1alpha1/{collection}?dryRun=All&fieldValidation=Strict");
     let request = http::Request::post(uri).header("Content-Type", "application/yaml");
-    match client
-        .request(request.body(sample.text.clone().into_bytes()).unwrap())
-        .await
-    {
+    match client.request(request.body(sample.text.clone().into_bytes()).unwrap()).await {
         Ok(stored) => Ok(stored),
         Err(kube::Error::Api(status)) => Err(status),
         Err(error) => panic!("{}: {error}", sample.name),
@@ -76,10 +66,7 @@ fn causes(status: &Status) -> &[StatusCause] {
 
 /// A field path without positions: `spec.defaults[1].name` is `spec.defaults.name`.
 fn without_positions(field: &str) -> String {
-    field
-        .split('[')
-        .map(|part| part.split_once(']').map_or(part, |(_, rest)| rest))
-        .collect()
+    field.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
 #[tokio::test]
@@ -94,9 +81,7 @@ async fn valid_samples_are_stored_as_our_types_write_them() {
             }
             _ => serde_json::from_value(stored.clone()).map(|service: PlatformService| serde_json::to_value(service)),
         };
-        let written = written
-            .unwrap_or_else(|error| panic!("{} cannot be read: {error}", sample.name))
-            .unwrap();
+        let written = written.unwrap_or_else(|error| panic!("{} cannot be read: {error}", sample.name)).unwrap();
         for part in ["apiVersion", "kind", "spec"] {
             assert_eq!(written[part], stored[part], "{part} of {}", sample.name);
         }
@@ -107,10 +92,7 @@ async fn valid_samples_are_stored_as_our_types_write_them() {
 async fn values_of_valid_paths_are_accepted_by_the_api_server() {
     let (client, namespace) = prepared("paths").await;
     let mut tried = 0;
-    for sample in samples("valid")
-        .iter()
-        .filter(|sample| sample.object["kind"] == "GoldenPath")
-    {
+    for sample in samples("valid").iter().filter(|sample| sample.object["kind"] == "GoldenPath") {
         let stored = create(&client, &namespace, sample).await.unwrap();
         let path: GoldenPath = serde_json::from_value(stored).unwrap();
         if path.spec.stage.adoptable() {
@@ -128,11 +110,7 @@ async fn invalid_samples_are_refused_with_the_words_of_their_first_line() {
     let (client, namespace) = prepared("invalid").await;
     let mut findings = Vec::new();
     for sample in samples("invalid") {
-        let expected = sample
-            .text
-            .lines()
-            .next()
-            .and_then(|line| line.strip_prefix("# refused: "));
+        let expected = sample.text.lines().next().and_then(|line| line.strip_prefix("# refused: "));
         let expected = expected.unwrap_or_else(|| panic!("{} does not begin with `# refused: `", sample.name));
         match create(&client, &namespace, &sample).await {
             Ok(_) => findings.push(format!("{} is accepted", sample.name)),
@@ -164,38 +142,19 @@ fn limits(schema: &JSONSchemaProps, path: &str, found: &mut Vec<(String, String)
         (schema.min_properties.is_some(), "should have at least"),
         (schema.maximum.is_some(), "less than or equal to"),
         (schema.minimum.is_some(), "greater than or equal to"),
-        (
-            schema.x_kubernetes_list_type.as_ref().is_some_and(|of| of != "atomic"),
-            "Duplicate value",
-        ),
+        (schema.x_kubernetes_list_type.as_ref().is_some_and(|of| of != "atomic"), "Duplicate value"),
     ];
     let broken = words.into_iter().filter(|(limited, _)| *limited);
     found.extend(broken.map(|(_, words)| (path.to_owned(), words.to_owned())));
     for rule in schema.x_kubernetes_validations.iter().flatten() {
-        let expression = rule
-            .message_expression
-            .as_deref()
-            .and_then(|text| text.split('\'').nth(1));
+        let expression = rule.message_expression.as_deref().and_then(|text| text.split('\'').nth(1));
         let words = rule.message.as_deref().or(expression).unwrap_or(&rule.rule).trim();
-        found.push((
-            if path.is_empty() { "<nil>" } else { path }.to_owned(),
-            words.to_owned(),
-        ));
+        found.push((if path.is_empty() { "<nil>" } else { path }.to_owned(), words.to_owned()));
     }
     let below = |name: &str| {
-        if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        }
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     };
-    found.extend(
-        schema
-            .required
-            .iter()
-            .flatten()
-            .map(|name| (below(name), "Required value".to_owned())),
-    );
+    found.extend(schema.required.iter().flatten().map(|name| (below(name), "Required value".to_owned())));
     for (name, property) in schema.properties.iter().flatten().filter(|(name, _)| *name != "status") {
         limits(property, &below(name), found);
     }
@@ -214,25 +173,18 @@ async fn every_limit_of_a_spec_is_broken_by_a_sample() {
             continue;
         };
         seen.extend(
-            causes(&status)
-                .iter()
-                .map(|cause| (kind.clone(), without_positions(&cause.field), cause.message.clone())),
+            causes(&status).iter().map(|cause| (kind.clone(), without_positions(&cause.field), cause.message.clone())),
         );
     }
     let mut missing = Vec::new();
     for crd in all() {
         let mut found = Vec::new();
         let version = crd.spec.versions.first().unwrap();
-        limits(
-            version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap(),
-            "",
-            &mut found,
-        );
+        limits(version.schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap(), "", &mut found);
         assert!(found.len() > 10, "{found:?}");
         let kind = crd.spec.names.kind;
         let broken = |path: &str, words: &str| {
-            seen.iter()
-                .any(|(k, field, message)| *k == kind && field == path && message.contains(words))
+            seen.iter().any(|(k, field, message)| *k == kind && field == path && message.contains(words))
         };
         missing.extend(
             found
@@ -241,9 +193,5 @@ async fn every_limit_of_a_spec_is_broken_by_a_sample() {
                 .map(|(path, words)| format!("{kind} {path}: {words}")),
         );
     }
-    assert!(
-        missing.is_empty(),
-        "no file in manifests/samples/invalid is refused for:\n{}",
-        missing.join("\n")
-    );
+    assert!(missing.is_empty(), "no file in manifests/samples/invalid is refused for:\n{}", missing.join("\n"));
 }

@@ -28,9 +28,7 @@ pub(super) fn text_to_bool<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
 
 pub(super) fn text_to_int<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     arguments!(call, Value::Text(text));
-    text.parse()
-        .map(Value::Int)
-        .map_err(|_| Fault::new(format!("{:?} is no int", &**text)))
+    text.parse().map(Value::Int).map_err(|_| Fault::new(format!("{:?} is no int", &**text)))
 }
 
 /// Cuts the fraction off. Like cel-go it leaves out the two limits themselves, which doubles cannot tell from beyond.

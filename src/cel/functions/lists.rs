@@ -15,14 +15,9 @@ pub(super) fn sum_ints<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     let mut sum = 0_i64;
     for item in list.iter() {
         let Value::Int(item) = item else {
-            return Err(Fault::new(format!(
-                "sum needs a list of ints and found a {}",
-                item.type_name()
-            )));
+            return Err(Fault::new(format!("sum needs a list of ints and found a {}", item.type_name())));
         };
-        sum = sum
-            .checked_add(item)
-            .ok_or_else(|| Fault::new("the sum does not fit into an int"))?;
+        sum = sum.checked_add(item).ok_or_else(|| Fault::new("the sum does not fit into an int"))?;
     }
     Ok(Value::Int(sum))
 }
@@ -33,10 +28,7 @@ pub(super) fn sum_doubles<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     let mut sum = 0.0;
     for item in list.iter() {
         let Value::Double(item) = item else {
-            return Err(Fault::new(format!(
-                "sum needs a list of doubles and found a {}",
-                item.type_name()
-            )));
+            return Err(Fault::new(format!("sum needs a list of doubles and found a {}", item.type_name())));
         };
         sum += item;
     }

@@ -23,11 +23,7 @@ pub(super) fn of_non_zero<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
         Value::Map(map) => map.len() == 0,
         _ => false,
     };
-    Ok(if zero {
-        Value::Optional(None)
-    } else {
-        value.clone().some()
-    })
+    Ok(if zero { Value::Optional(None) } else { value.clone().some() })
 }
 
 #[expect(clippy::unnecessary_wraps)] // has the shape of an implementation

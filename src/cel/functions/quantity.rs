@@ -14,20 +14,14 @@ type Answer<'a> = Result<Value<'a>, Fault>;
 pub(super) fn is_quantity<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     arguments!(call, Value::Text(text));
     call.meter.charge_text(text.len())?;
-    Ok(Value::Bool(!matches!(
-        Quantity::parse(text),
-        Err(Unreadable::NoQuantity)
-    )))
+    Ok(Value::Bool(!matches!(Quantity::parse(text), Err(Unreadable::NoQuantity))))
 }
 
 pub(super) fn quantity<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     arguments!(call, Value::Text(text));
     call.meter.charge_text(text.len())?;
     let amount = Quantity::parse(text).map_err(|why| Fault::new(format!("the text {:?} is {why}", &**text)))?;
-    Ok(Value::Quantity {
-        amount: Rc::new(amount),
-        computed: false,
-    })
+    Ok(Value::Quantity { amount: Rc::new(amount), computed: false })
 }
 
 pub(super) fn sign<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
@@ -36,11 +30,7 @@ pub(super) fn sign<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
 }
 
 fn order<'a>(call: &Call<'_, 'a>, answer: fn(Ordering) -> Value<'a>) -> Answer<'a> {
-    arguments!(
-        call,
-        Value::Quantity { amount: a, .. },
-        Value::Quantity { amount: b, .. }
-    );
+    arguments!(call, Value::Quantity { amount: a, .. }, Value::Quantity { amount: b, .. });
     Ok(answer(a.cmp(b)))
 }
 
@@ -80,10 +70,7 @@ fn sum<'a>(call: &Call<'_, 'a>, sign: i64) -> Answer<'a> {
         _ => return Err(Fault::new("no such overload")),
     };
     let amount = sum.ok_or_else(|| Fault::new("the sum of two quantities is too large to compute with"))?;
-    Ok(Value::Quantity {
-        amount: Rc::new(amount),
-        computed: true,
-    })
+    Ok(Value::Quantity { amount: Rc::new(amount), computed: true })
 }
 
 pub(super) fn add<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {

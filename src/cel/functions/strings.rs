@@ -18,12 +18,7 @@ fn offset(text: &str, index: i64) -> Result<usize, Fault> {
     usize::try_from(index)
         .ok()
         .and_then(|index| text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(index))
-        .ok_or_else(|| {
-            Fault::new(format!(
-                "index {index} is outside of a string of {}",
-                text.chars().count()
-            ))
-        })
+        .ok_or_else(|| Fault::new(format!("index {index} is outside of a string of {}", text.chars().count())))
 }
 
 /// A part of a text, without a copy where the whole is borrowed.
@@ -56,10 +51,7 @@ pub(super) fn char_at<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     arguments!(call, Value::Text(text), Value::Int(index));
     call.meter.charge_text(text.len())?;
     let from = offset(text, *index)?;
-    let width = text
-        .get(from..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
+    let width = text.get(from..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     Ok(part(text, from, from + width))
 }
 
@@ -120,8 +112,7 @@ pub(super) fn replace<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     };
     call.meter.charge_text(text.len() + old.len())?;
     let times = text.matches(&**old).count().min(limit.unwrap_or(usize::MAX));
-    call.meter
-        .charge_text(text.len().saturating_add(times.saturating_mul(new.len())))?;
+    call.meter.charge_text(text.len().saturating_add(times.saturating_mul(new.len())))?;
     Ok(Value::text(text.replacen(&**old, new, times)))
 }
 
@@ -132,21 +123,14 @@ pub(super) fn split<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     };
     let most = limit(call.args.get(2)).unwrap_or(usize::MAX);
     call.meter.charge_text(text.len())?;
-    let pieces = if by.is_empty() {
-        text.chars().count()
-    } else {
-        text.matches(&**by).count() + 1
-    };
+    let pieces = if by.is_empty() { text.chars().count() } else { text.matches(&**by).count() + 1 };
     call.meter.charge(pieces.min(most))?;
     let mut parts = Vec::with_capacity(pieces.min(most));
     let mut from = 0;
     while parts.len() + 1 < pieces.min(most) {
         let rest = text.get(from..).unwrap_or_default();
-        let to = if by.is_empty() {
-            rest.chars().next().map_or(0, char::len_utf8)
-        } else {
-            rest.find(&**by).unwrap_or(0)
-        };
+        let to =
+            if by.is_empty() { rest.chars().next().map_or(0, char::len_utf8) } else { rest.find(&**by).unwrap_or(0) };
         parts.push(part(text, from, from + to));
         from += to + by.len();
     }
@@ -166,9 +150,7 @@ pub(super) fn substring<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     let start = offset(text, from)?;
     let end = to.map_or(Ok(text.len()), |to| offset(text, to))?;
     if end < start {
-        return Err(Fault::new(format!(
-            "a substring cannot start at {from} and end before it"
-        )));
+        return Err(Fault::new(format!("a substring cannot start at {from} and end before it")));
     }
     Ok(part(text, start, end))
 }
@@ -182,10 +164,7 @@ pub(super) fn join<'a>(call: &mut Call<'_, 'a>) -> Answer<'a> {
     let mut joined = String::new();
     for (i, item) in list.in_order()?.iter().enumerate() {
         let Value::Text(item) = item else {
-            return Err(Fault::new(format!(
-                "join needs a list of strings and found a {}",
-                item.type_name()
-            )));
+            return Err(Fault::new(format!("join needs a list of strings and found a {}", item.type_name())));
         };
         call.meter.charge_text(by.len() + item.len() + 1)?;
         if i > 0 {

@@ -21,10 +21,7 @@ async fn labels_that_name_a_service_that_does_not_exist_are_removed() {
         "own: stays, goldenpath.dev/service: ghost, goldenpath.dev/path: {path}, goldenpath.dev/revision: {path}-0"
     );
     control_plane.apply(&labelled(&namespace, &ours)).await.unwrap();
-    control_plane
-        .expect(&namespace, "deployment/web", LABELS, r#"{"own":"stays"}"#)
-        .await
-        .unwrap();
+    control_plane.expect(&namespace, "deployment/web", LABELS, r#"{"own":"stays"}"#).await.unwrap();
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -54,27 +51,10 @@ async fn a_claimed_workload_with_made_up_labels_is_adopted(#[case] labels: &str)
     control_plane.apply(&yaml).await.unwrap();
     ready(control_plane, &namespace, "platformservice/web", "Ready").await;
     // a path that might have filled something is left with the team's next rollout, the new one is taken after it
-    control_plane
-        .kubectl([
-            "set",
-            "image",
-            "-n",
-            &namespace,
-            "deployment/web",
-            "app=example.com/app:2",
-        ])
-        .await
-        .unwrap();
+    control_plane.kubectl(["set", "image", "-n", &namespace, "deployment/web", "app=example.com/app:2"]).await.unwrap();
     let ours = r"{.metadata.labels.goldenpath\.dev/service} {.metadata.labels.goldenpath\.dev/path}";
-    control_plane
-        .expect(&namespace, "deployment/web", ours, &format!("web {path}"))
-        .await
-        .unwrap();
-    assert!(
-        field(control_plane, &namespace, "deployment/web", REVISION)
-            .await
-            .starts_with(path)
-    );
+    control_plane.expect(&namespace, "deployment/web", ours, &format!("web {path}")).await.unwrap();
+    assert!(field(control_plane, &namespace, "deployment/web", REVISION).await.starts_with(path));
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -84,51 +64,18 @@ async fn a_workload_that_a_tenant_labelled_with_another_path_comes_to_the_path_o
     let namespace = control_plane.namespace("hijack").await.unwrap();
     let path = good_path(control_plane).await;
     let links = "{name: links, podTemplate: {spec: {enableServiceLinks: false, shareProcessNamespace: true}}}";
-    let other = control_plane
-        .golden_path(&golden_path(&namespace, links, ""))
-        .await
-        .unwrap();
+    let other = control_plane.golden_path(&golden_path(&namespace, links, "")).await.unwrap();
     let ours = format!("goldenpath.dev/path: {namespace}, goldenpath.dev/revision: {other}");
     // a label is all it takes to be on a road, once its policy is in force
     let shared = "{.spec.template.spec.shareProcessNamespace}";
     in_force(control_plane, &labelled(&namespace, &ours), shared, "true").await;
     control_plane.apply(&labelled(&namespace, &ours)).await.unwrap();
-    control_plane
-        .expect(&namespace, "deployment/web", shared, "true")
-        .await
-        .unwrap();
-    control_plane
-        .apply(&service(&namespace, "web", path, ""))
-        .await
-        .unwrap();
-    control_plane
-        .expect(&namespace, "deployment/web", REVISION, &format!("{namespace}-release"))
-        .await
-        .unwrap();
-    control_plane
-        .kubectl([
-            "set",
-            "image",
-            "-n",
-            &namespace,
-            "deployment/web",
-            "app=example.com/app:2",
-        ])
-        .await
-        .unwrap();
-    control_plane
-        .expect(
-            &namespace,
-            "deployment/web",
-            r"{.metadata.labels.goldenpath\.dev/path}",
-            path,
-        )
-        .await
-        .unwrap();
-    control_plane
-        .expect(&namespace, "deployment/web", shared, "")
-        .await
-        .unwrap();
+    control_plane.expect(&namespace, "deployment/web", shared, "true").await.unwrap();
+    control_plane.apply(&service(&namespace, "web", path, "")).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", REVISION, &format!("{namespace}-release")).await.unwrap();
+    control_plane.kubectl(["set", "image", "-n", &namespace, "deployment/web", "app=example.com/app:2"]).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", r"{.metadata.labels.goldenpath\.dev/path}", path).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", shared, "").await.unwrap();
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -137,24 +84,12 @@ async fn a_revision_that_a_tenant_changed_is_put_right() {
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("moved").await.unwrap();
     let path = good_path(control_plane).await;
-    let own = control_plane
-        .golden_path(&golden_path(&namespace, TOKEN, ""))
-        .await
-        .unwrap();
-    control_plane
-        .apply(&(labelled(&namespace, "") + &service(&namespace, "web", path, "")))
-        .await
-        .unwrap();
+    let own = control_plane.golden_path(&golden_path(&namespace, TOKEN, "")).await.unwrap();
+    control_plane.apply(&(labelled(&namespace, "") + &service(&namespace, "web", path, ""))).await.unwrap();
     ready(control_plane, &namespace, "platformservice/web", "Ready").await;
     let revision = field(control_plane, &namespace, "deployment/web", REVISION).await;
     let foreign = format!("goldenpath.dev/revision={own}");
-    control_plane
-        .kubectl(["label", "-n", &namespace, "deployment/web", &foreign, "--overwrite"])
-        .await
-        .unwrap();
-    control_plane
-        .expect(&namespace, "deployment/web", REVISION, &revision)
-        .await
-        .unwrap();
+    control_plane.kubectl(["label", "-n", &namespace, "deployment/web", &foreign, "--overwrite"]).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", REVISION, &revision).await.unwrap();
     others_go_on(control_plane, &namespace).await;
 }

@@ -15,10 +15,7 @@ fn older_definitions() -> String {
         schema["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         crd
     };
-    let items = [
-        read("goldenpath.dev_goldenpaths.yaml"),
-        read("goldenpath.dev_platformservices.yaml"),
-    ];
+    let items = [read("goldenpath.dev_goldenpaths.yaml"), read("goldenpath.dev_platformservices.yaml")];
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
@@ -37,32 +34,14 @@ spec: {spec}
 #[tokio::test]
 async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
-    control_plane
-        .kubectl_stdin(["apply", "--server-side", "-f", "-"], &older_definitions())
-        .await
-        .unwrap();
+    control_plane.kubectl_stdin(["apply", "--server-side", "-f", "-"], &older_definitions()).await.unwrap();
     let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
-    control_plane
-        .kubectl(["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]])
-        .await
-        .unwrap();
+    control_plane.kubectl(["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await.unwrap();
     let cases = [
-        (
-            "no-name",
-            "{workloads: [{ref: {kind: Deployment, name: web}}]}",
-            "issing field",
-        ),
+        ("no-name", "{workloads: [{ref: {kind: Deployment, name: web}}]}", "issing field"),
         ("no-workloads", "{goldenPathRef: {name: good}}", "issing field"),
-        (
-            "other-type",
-            "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}",
-            "\"often\"",
-        ),
-        (
-            "other-kind",
-            "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}",
-            "nknown variant",
-        ),
+        ("other-type", "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "\"often\""),
+        ("other-kind", "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}", "nknown variant"),
         (
             "other-mode",
             "{mode: Enforce, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}",
@@ -73,58 +52,25 @@ async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
         control_plane.apply(&stored(name, spec)).await.unwrap();
     }
     let path = golden_path("unreadable", "", "").replace("defaults: []", "defaults: all");
-    control_plane
-        .apply(&(path + &deployment("default", "web", "")))
-        .await
-        .unwrap();
+    control_plane.apply(&(path + &deployment("default", "web", ""))).await.unwrap();
 
     let kubeconfig = control_plane.install_goldenpath().await.unwrap();
     let operator = control_plane.start_operator(kubeconfig).await.unwrap();
     for (name, _, why) in cases {
         let object = format!("platformservice/{name}");
-        refused(
-            &control_plane,
-            "default",
-            &object,
-            "Undecodable",
-            &["cannot be read", why, "apply it anew"],
-        )
-        .await;
+        refused(&control_plane, "default", &object, "Undecodable", &["cannot be read", why, "apply it anew"]).await;
     }
     let parts = ["cannot be read", "\"all\"", "apply it anew"];
-    refused(
-        &control_plane,
-        "default",
-        "goldenpath/unreadable",
-        "Undecodable",
-        &parts,
-    )
-    .await;
-    let revision = control_plane
-        .golden_path(&golden_path("good", TOKEN, ""))
-        .await
-        .unwrap();
-    control_plane
-        .apply(&service("default", "web", "good", ""))
-        .await
-        .unwrap();
+    refused(&control_plane, "default", "goldenpath/unreadable", "Undecodable", &parts).await;
+    let revision = control_plane.golden_path(&golden_path("good", TOKEN, "")).await.unwrap();
+    control_plane.apply(&service("default", "web", "good", "")).await.unwrap();
     ready(&control_plane, "default", "platformservice/web", "Ready").await;
-    control_plane
-        .expect("default", "deployment/web", REVISION, &revision)
-        .await
-        .unwrap();
+    control_plane.expect("default", "deployment/web", REVISION, &revision).await.unwrap();
     control_plane
         .apply(&(deployment("default", "stuck", "") + &service("default", "stuck", "unreadable", "")))
         .await
         .unwrap();
-    refused(
-        &control_plane,
-        "default",
-        "platformservice/stuck",
-        "PathNotReady",
-        &["cannot be read"],
-    )
-    .await;
+    refused(&control_plane, "default", "platformservice/stuck", "PathNotReady", &["cannot be read"]).await;
 
     // what could not be read comes right when it is written anew
     control_plane
@@ -134,13 +80,6 @@ async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
         ))
         .await
         .unwrap();
-    refused(
-        &control_plane,
-        "default",
-        "platformservice/no-name",
-        "WorkloadNotFound",
-        &[],
-    )
-    .await;
+    refused(&control_plane, "default", "platformservice/no-name", "WorkloadNotFound", &[]).await;
     assert!(operator.is_alive());
 }

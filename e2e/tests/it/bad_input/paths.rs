@@ -35,18 +35,8 @@ use super::{REVISION, TOKEN, deployment, golden_path, others_go_on, ready, refus
 async fn a_default_that_cannot_be_filled_is_answered(#[case] defaults: &str, #[case] parts: &[&str]) {
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("default").await.unwrap();
-    control_plane
-        .apply(&golden_path(&namespace, defaults, ""))
-        .await
-        .unwrap();
-    refused(
-        control_plane,
-        &namespace,
-        &format!("goldenpath/{namespace}"),
-        "InvalidDefault",
-        parts,
-    )
-    .await;
+    control_plane.apply(&golden_path(&namespace, defaults, "")).await.unwrap();
+    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidDefault", parts).await;
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -63,18 +53,8 @@ async fn a_check_that_cannot_be_evaluated_is_answered(#[case] check: &str, #[cas
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("check").await.unwrap();
     let default = format!("{{name: d, check: '{check}'}}");
-    control_plane
-        .apply(&golden_path(&namespace, &default, ""))
-        .await
-        .unwrap();
-    refused(
-        control_plane,
-        &namespace,
-        &format!("goldenpath/{namespace}"),
-        "InvalidCheck",
-        parts,
-    )
-    .await;
+    control_plane.apply(&golden_path(&namespace, &default, "")).await.unwrap();
+    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidCheck", parts).await;
     others_go_on(control_plane, &namespace).await;
 }
 
@@ -82,32 +62,16 @@ async fn a_check_that_cannot_be_evaluated_is_answered(#[case] check: &str, #[cas
 async fn a_typo_in_a_path_in_use_leaves_its_services_on_the_last_good_revision() {
     let control_plane = ControlPlane::with_goldenpath().await.unwrap();
     let namespace = control_plane.namespace("typo").await.unwrap();
-    let revision = control_plane
-        .golden_path(&golden_path(&namespace, TOKEN, ""))
-        .await
-        .unwrap();
+    let revision = control_plane.golden_path(&golden_path(&namespace, TOKEN, "")).await.unwrap();
     let typo = TOKEN.replace("Account", "Acount");
     control_plane.apply(&golden_path(&namespace, &typo, "")).await.unwrap();
-    let parts = [
-        "defaults[token].podTemplate.spec.automountServiceAcountToken",
-        "services stay on revision",
-        &revision,
-    ];
-    refused(
-        control_plane,
-        &namespace,
-        &format!("goldenpath/{namespace}"),
-        "InvalidDefault",
-        &parts,
-    )
-    .await;
+    let parts =
+        ["defaults[token].podTemplate.spec.automountServiceAcountToken", "services stay on revision", &revision];
+    refused(control_plane, &namespace, &format!("goldenpath/{namespace}"), "InvalidDefault", &parts).await;
     let yaml = deployment(&namespace, "web", "") + &service(&namespace, "web", &namespace, "");
     control_plane.apply(&yaml).await.unwrap();
     ready(control_plane, &namespace, "platformservice/web", "Ready").await;
-    control_plane
-        .expect(&namespace, "deployment/web", REVISION, &revision)
-        .await
-        .unwrap();
+    control_plane.expect(&namespace, "deployment/web", REVISION, &revision).await.unwrap();
 }
 
 /// No other story claims CronJobs.
@@ -117,21 +81,10 @@ async fn the_younger_of_two_paths_for_a_kind_waits_until_the_older_goes() {
     let namespace = control_plane.namespace("default-for").await.unwrap();
     let (older, younger) = (format!("{namespace}-a"), format!("{namespace}-b"));
     let claims = ", defaultFor: [CronJob]";
-    control_plane
-        .golden_path(&golden_path(&older, TOKEN, claims))
-        .await
-        .unwrap();
-    control_plane
-        .apply(&golden_path(&younger, TOKEN, claims))
-        .await
-        .unwrap();
+    control_plane.golden_path(&golden_path(&older, TOKEN, claims)).await.unwrap();
+    control_plane.apply(&golden_path(&younger, TOKEN, claims)).await.unwrap();
     let object = format!("goldenpath/{younger}");
-    let parts = [
-        "defaultFor: CronJob",
-        older.as_str(),
-        "is older and claims it",
-        "remove it here or there",
-    ];
+    let parts = ["defaultFor: CronJob", older.as_str(), "is older and claims it", "remove it here or there"];
     refused(control_plane, &namespace, &object, "DefaultForTaken", &parts).await;
     others_go_on(control_plane, &namespace).await;
 

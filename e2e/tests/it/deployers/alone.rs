@@ -64,7 +64,8 @@ impl Alone {
         let user = audit::account(NAMESPACE, ACCOUNT);
         wait::until("each watch to end by its timeout", PATIENCE, async || {
             let events = self.control_plane.audit_since(mark)?;
-            let ended = |kind: &&str| !events.iter().any(|e| e.user == user && e.verb == "watch" && e.resource == **kind);
+            let ended =
+                |kind: &&str| !events.iter().any(|e| e.user == user && e.verb == "watch" && e.resource == **kind);
             let left: Vec<&str> = kinds.iter().copied().filter(|kind| ended(kind)).collect();
             ensure!(left.is_empty(), "{left:?}");
             Ok(Some(()))

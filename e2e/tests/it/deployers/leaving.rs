@@ -56,7 +56,11 @@ async fn leaves(mut team: Team<'_>, path: &str, way: Way) -> Result<()> {
         strip(&mut left);
     }
     let (left, never) = (essence(&team, &left)?, essence(&control, &never)?);
-    ensure!(left == never, "differs from a workload that was never adopted: {}", json!(json_patch::diff(&never, &left)));
+    ensure!(
+        left == never,
+        "differs from a workload that was never adopted: {}",
+        json!(json_patch::diff(&never, &left))
+    );
     ensure!(team.replica_sets().await?.len() == 3, "{:?}", team.replica_sets().await?);
     Ok(())
 }

@@ -55,7 +55,8 @@ async fn kubectl_tells_the_whole_story_of_a_service() -> Result<()> {
 
     team.asks_for(&name, &json!({"team": "payments", "mode": "Observe"})).await?;
     team.is_labelled("goldenpath.dev/revision", Some(&format!("{name}-release"))).await?;
-    let observing = |service: &PlatformService| Some(service.status.as_ref()?.adoption.as_ref()?.state == State::Observing);
+    let observing =
+        |service: &PlatformService| Some(service.status.as_ref()?.adoption.as_ref()?.state == State::Observing);
     team.service_is("observing", |service| observing(service).filter(|yes| *yes)).await?;
     show(&team, &name, "leaving").await?;
     team.rolls_out(&image(&first, "3")).await?;

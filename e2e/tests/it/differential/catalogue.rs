@@ -15,15 +15,8 @@ pub struct Field {
 }
 
 fn field(place: Place, path: &'static str, keys: &'static [&'static str], values: Value) -> Field {
-    let Value::Array(values) = values else {
-        unreachable!("a list is written below")
-    };
-    Field {
-        place,
-        path: path.split('.').collect(),
-        keys,
-        values,
-    }
+    let Value::Array(values) = values else { unreachable!("a list is written below") };
+    Field { place, path: path.split('.').collect(), keys, values }
 }
 
 /// What a road may fill. Fields of containers stand for both kinds of containers.
@@ -55,25 +48,59 @@ fn pod_fields() -> Vec<Field> {
         of("preemptionPolicy", json!(["Never", "PreemptLowerPriority"])),
         of("runtimeClassName", json!(["gvisor", "kata"])),
         of("nodeSelector", json!([{"disk": "ssd"}, {"disk": "hdd", "cpu": "fast"}])),
-        of("tolerations", json!([[{"key": "a", "operator": "Exists"}], [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}]])),
+        of(
+            "tolerations",
+            json!([[{"key": "a", "operator": "Exists"}], [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30}]]),
+        ),
         of("readinessGates", json!([[{"conditionType": "example.com/a"}], [{"conditionType": "example.com/b"}]])),
         of("overhead.cpu", json!(["10m", "20m"])),
-        of("affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution", json!([selector("amd64"), selector("arm64")])),
-        of("affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", json!([prefer("amd64"), prefer("arm64")])),
+        of(
+            "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+            json!([selector("amd64"), selector("arm64")]),
+        ),
+        of(
+            "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+            json!([prefer("amd64"), prefer("arm64")]),
+        ),
         of("affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution", json!([away("zone"), away("rack")])),
-        of("affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", json!([together("zone"), together("rack")])),
-        of("affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution", json!([away("zone"), away("rack")])),
-        of("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution", json!([together("zone"), together("rack")])),
+        of(
+            "affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+            json!([together("zone"), together("rack")]),
+        ),
+        of(
+            "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+            json!([away("zone"), away("rack")]),
+        ),
+        of(
+            "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+            json!([together("zone"), together("rack")]),
+        ),
         of("dnsConfig.nameservers", json!([["10.0.0.1"], ["10.0.0.2"]])),
         of("dnsConfig.searches", json!([["a.example"], ["b.example"]])),
         of("dnsConfig.options", json!([[{"name": "ndots", "value": "2"}], [{"name": "edns0"}]])),
-        entry("hostAliases", &["ip"], json!([{"ip": "10.1.1.1", "hostnames": ["a"]}, {"ip": "10.1.1.1", "hostnames": ["b"]}, {"ip": "10.1.1.2", "hostnames": ["c"]}])),
-        entry("topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"], json!([zone(1, "ScheduleAnyway"), zone(2, "ScheduleAnyway"), zone(1, "DoNotSchedule")])),
-        entry("resourceClaims", &["name"], json!([{"name": "gpu", "resourceClaimName": "a"}, {"name": "gpu", "resourceClaimTemplateName": "b"}])),
-        entry("volumes", &["name"], json!([
-            {"name": "tmp", "emptyDir": {}}, {"name": "tmp", "hostPath": {"path": "/tmp"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
-            {"name": "cache", "emptyDir": {"medium": "Memory"}}, {"name": "cache", "configMap": {"name": "c"}},
-        ])),
+        entry(
+            "hostAliases",
+            &["ip"],
+            json!([{"ip": "10.1.1.1", "hostnames": ["a"]}, {"ip": "10.1.1.1", "hostnames": ["b"]}, {"ip": "10.1.1.2", "hostnames": ["c"]}]),
+        ),
+        entry(
+            "topologySpreadConstraints",
+            &["topologyKey", "whenUnsatisfiable"],
+            json!([zone(1, "ScheduleAnyway"), zone(2, "ScheduleAnyway"), zone(1, "DoNotSchedule")]),
+        ),
+        entry(
+            "resourceClaims",
+            &["name"],
+            json!([{"name": "gpu", "resourceClaimName": "a"}, {"name": "gpu", "resourceClaimTemplateName": "b"}]),
+        ),
+        entry(
+            "volumes",
+            &["name"],
+            json!([
+                {"name": "tmp", "emptyDir": {}}, {"name": "tmp", "hostPath": {"path": "/tmp"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+                {"name": "cache", "emptyDir": {"medium": "Memory"}}, {"name": "cache", "configMap": {"name": "c"}},
+            ]),
+        ),
     ]
 }
 
@@ -85,7 +112,10 @@ fn pod_security() -> Vec<Field> {
         of("securityContext.seLinuxChangePolicy", json!(["Recursive", "MountOption"])),
         of("securityContext.supplementalGroups", json!([[1], [2, 3]])),
         of("securityContext.supplementalGroupsPolicy", json!(["Strict", "Merge"])),
-        of("securityContext.sysctls", json!([[{"name": "kernel.shm_rmid_forced", "value": "1"}], [{"name": "net.core.somaxconn", "value": "9"}]])),
+        of(
+            "securityContext.sysctls",
+            json!([[{"name": "kernel.shm_rmid_forced", "value": "1"}], [{"name": "net.core.somaxconn", "value": "9"}]]),
+        ),
     ];
     all.extend(shared_security(Pod));
     all
@@ -98,10 +128,22 @@ fn shared_security(place: Place) -> Vec<Field> {
         of("securityContext.runAsNonRoot", json!([true, false])),
         of("securityContext.runAsUser", json!([1000, 0, 65532])),
         of("securityContext.runAsGroup", json!([1000, 0])),
-        of("securityContext.seccompProfile", json!([{"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}, {"type": "Unconfined"}])),
-        of("securityContext.appArmorProfile", json!([{"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}])),
-        of("securityContext.seLinuxOptions", json!([{"level": "s0:c1"}, {"level": "s0:c2", "type": "t"}, {"user": "u"}])),
-        of("securityContext.windowsOptions", json!([{"runAsUserName": "a"}, {"runAsUserName": "b", "gmsaCredentialSpecName": "g"}])),
+        of(
+            "securityContext.seccompProfile",
+            json!([{"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}, {"type": "Unconfined"}]),
+        ),
+        of(
+            "securityContext.appArmorProfile",
+            json!([{"type": "RuntimeDefault"}, {"type": "Localhost", "localhostProfile": "a"}]),
+        ),
+        of(
+            "securityContext.seLinuxOptions",
+            json!([{"level": "s0:c1"}, {"level": "s0:c2", "type": "t"}, {"user": "u"}]),
+        ),
+        of(
+            "securityContext.windowsOptions",
+            json!([{"runAsUserName": "a"}, {"runAsUserName": "b", "gmsaCredentialSpecName": "g"}]),
+        ),
     ]
 }
 
@@ -110,8 +152,10 @@ fn container_fields() -> Vec<Field> {
     let entry = |path, keys, values| field(Containers, path, keys, values);
     let http = |port: i64| json!({"httpGet": {"path": "/", "port": port}});
     let probes = || json!([http(80), http(81), {"tcpSocket": {"port": 80}, "periodSeconds": 5}, {"exec": {"command": ["true"]}, "timeoutSeconds": 3}, {"grpc": {"port": 9}}]);
-    let startup = || json!([http(80), {"tcpSocket": {"port": 80}, "failureThreshold": 30}, {"exec": {"command": ["true"]}}]);
-    let hooks = || json!([{"exec": {"command": ["a"]}}, {"sleep": {"seconds": 5}}, {"httpGet": {"path": "/", "port": 80}}]);
+    let startup =
+        || json!([http(80), {"tcpSocket": {"port": 80}, "failureThreshold": 30}, {"exec": {"command": ["true"]}}]);
+    let hooks =
+        || json!([{"exec": {"command": ["a"]}}, {"sleep": {"seconds": 5}}, {"httpGet": {"path": "/", "port": 80}}]);
     vec![
         of("resources.requests.cpu", json!(["100m", "250m", "2"])),
         of("resources.requests.memory", json!(["128Mi", "64Mi", "1Gi"])),
@@ -119,18 +163,30 @@ fn container_fields() -> Vec<Field> {
         of("resources.limits.cpu", json!(["200m", "1", "4"])),
         of("resources.limits.memory", json!(["256Mi", "100Mi", "2Gi"])),
         of("resources.limits.ephemeral-storage", json!(["4Gi", "1Gi"])),
-        entry("env", &["name"], json!([
-            {"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "B", "value": "x"}, {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k", "optional": true}}}, {"name": "C"},
-        ])),
-        entry("ports", &["containerPort", "protocol"], json!([
-            {"name": "http", "containerPort": 8080, "protocol": "TCP"}, {"name": "web", "containerPort": 8080, "protocol": "TCP"},
-            {"name": "http", "containerPort": 8081, "protocol": "TCP"}, {"containerPort": 9090, "protocol": "TCP"}, {"containerPort": 8080, "protocol": "TCP"},
-        ])),
-        entry("volumeMounts", &["mountPath"], json!([
-            {"name": "tmp", "mountPath": "/tmp"}, {"name": "tmp", "mountPath": "/tmp", "readOnly": true}, {"name": "cache", "mountPath": "/cache"},
-            {"name": "cache", "mountPath": "/tmp"}, {"name": "tmp", "mountPath": "/tmp", "subPath": "s"},
-        ])),
+        entry(
+            "env",
+            &["name"],
+            json!([
+                {"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "B", "value": "x"}, {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k", "optional": true}}}, {"name": "C"},
+            ]),
+        ),
+        entry(
+            "ports",
+            &["containerPort", "protocol"],
+            json!([
+                {"name": "http", "containerPort": 8080, "protocol": "TCP"}, {"name": "web", "containerPort": 8080, "protocol": "TCP"},
+                {"name": "http", "containerPort": 8081, "protocol": "TCP"}, {"containerPort": 9090, "protocol": "TCP"}, {"containerPort": 8080, "protocol": "TCP"},
+            ]),
+        ),
+        entry(
+            "volumeMounts",
+            &["mountPath"],
+            json!([
+                {"name": "tmp", "mountPath": "/tmp"}, {"name": "tmp", "mountPath": "/tmp", "readOnly": true}, {"name": "cache", "mountPath": "/cache"},
+                {"name": "cache", "mountPath": "/tmp"}, {"name": "tmp", "mountPath": "/tmp", "subPath": "s"},
+            ]),
+        ),
         of("livenessProbe", probes()),
         of("readinessProbe", probes()),
         of("startupProbe", startup()),
@@ -143,8 +199,14 @@ fn container_fields() -> Vec<Field> {
         of("stdinOnce", json!([true, false])),
         of("args", json!([["a"], ["b", "c"]])),
         of("command", json!([["a"], ["b", "c"]])),
-        of("envFrom", json!([[{"configMapRef": {"name": "c", "optional": true}}], [{"prefix": "P", "secretRef": {"name": "s"}}]])),
-        of("resizePolicy", json!([[{"resourceName": "cpu", "restartPolicy": "NotRequired"}], [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]])),
+        of(
+            "envFrom",
+            json!([[{"configMapRef": {"name": "c", "optional": true}}], [{"prefix": "P", "secretRef": {"name": "s"}}]]),
+        ),
+        of(
+            "resizePolicy",
+            json!([[{"resourceName": "cpu", "restartPolicy": "NotRequired"}], [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]]),
+        ),
     ]
 }
 
@@ -184,17 +246,28 @@ pub fn teams_only() -> Vec<Field> {
         of("securityContext.procMount", json!(["Unmasked"])),
         of("securityContext.capabilities.add", json!([["SYS_ADMIN"]])),
         of("envFrom", json!([[{"configMapRef": {"name": "mine"}}]])),
-        field(Containers, "volumeMounts", &["mountPath"], json!([{"name": "tmp", "mountPath": "/scratch"}, {"name": "cache", "mountPath": "/var"}])),
-        field(Containers, "volumeDevices", &["devicePath"], json!([{"name": "cache", "devicePath": "/tmp"}, {"name": "tmp", "devicePath": "/dev/x"}])),
-        field(Pod, "volumes", &["name"], json!([{"name": "tmp", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "own", "emptyDir": {}}])),
+        field(
+            Containers,
+            "volumeMounts",
+            &["mountPath"],
+            json!([{"name": "tmp", "mountPath": "/scratch"}, {"name": "cache", "mountPath": "/var"}]),
+        ),
+        field(
+            Containers,
+            "volumeDevices",
+            &["devicePath"],
+            json!([{"name": "cache", "devicePath": "/tmp"}, {"name": "tmp", "devicePath": "/dev/x"}]),
+        ),
+        field(
+            Pod,
+            "volumes",
+            &["name"],
+            json!([{"name": "tmp", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "own", "emptyDir": {}}]),
+        ),
     ]
 }
 
 /// The list of pods or containers that a place is about, for a container of that name.
 pub fn place_of(container: &str) -> Place {
-    if matches!(container, "init" | "side") {
-        InitContainers
-    } else {
-        Containers
-    }
+    if matches!(container, "init" | "side") { InitContainers } else { Containers }
 }

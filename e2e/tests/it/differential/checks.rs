@@ -16,10 +16,7 @@ pub fn expected(kind: WorkloadKind, seen: &Value, old: Option<&Value>, road: Opt
     normalise(&mut own);
     let Some(road) = road else { return own };
     let changes = old.is_none_or(|old| template(kind, old) != template(kind, seen));
-    let (skip, was) = (
-        annotation(seen, labels::SKIP),
-        old.and_then(|o| annotation(o, labels::SKIP)),
-    );
+    let (skip, was) = (annotation(seen, labels::SKIP), old.and_then(|o| annotation(o, labels::SKIP)));
     let fill = annotation(seen, labels::FILL);
     let fills = fill.is_some() && fill != old.and_then(|o| annotation(o, labels::FILL));
     let skips = skip == Some(labels::SKIP_ALL) && was != skip;
@@ -27,11 +24,7 @@ pub fn expected(kind: WorkloadKind, seen: &Value, old: Option<&Value>, road: Opt
         return own;
     }
     let lost = old.is_some() && changes && was == Some(labels::SKIP_ALL) && skip.is_none();
-    let road = if skip == Some(labels::SKIP_ALL) || lost {
-        road.release()
-    } else {
-        road.clone()
-    };
+    let road = if skip == Some(labels::SKIP_ALL) || lost { road.release() } else { road.clone() };
     filled(kind, seen, &gaps(kind, seen, &road))
 }
 
@@ -45,9 +38,7 @@ pub fn distinguishable(kind: WorkloadKind, object: &Value, twin: &Value, road: &
     let ownership = Ownership::of(kind, object);
     let theirs = gaps(kind, twin, road);
     gaps(kind, object, road).iter().all(|gap| {
-        let twins = theirs
-            .iter()
-            .find(|t| t.road.leaf == gap.road.leaf && t.container == gap.container);
+        let twins = theirs.iter().find(|t| t.road.leaf == gap.road.leaf && t.container == gap.container);
         let same = twins.is_some_and(|t| t.current.is_some() && t.current == gap.current);
         let unclear = same && gap.managers.is_empty();
         !unclear && !(gap.current.is_some() && ownership.applied(&gap.road.leaf))
@@ -61,9 +52,7 @@ pub fn team_view(kind: WorkloadKind, object: &Value, road: &Road) -> Value {
 
 /// Whether a value of the road is only there because the team leans on it.
 pub fn is_leaned_on(kind: WorkloadKind, object: &Value, road: &Road) -> bool {
-    gaps(kind, object, &road.release())
-        .iter()
-        .any(|gap| gap.whose == Whose::Roads && !gap.removes())
+    gaps(kind, object, &road.release()).iter().any(|gap| gap.whose == Whose::Roads && !gap.removes())
 }
 
 /// What differs, field by field. Entries of lists with identity are compared by key.
@@ -116,10 +105,7 @@ fn key_of(list: &str, entry: &Value, n: usize) -> String {
         "topologySpreadConstraints" => &["topologyKey", "whenUnsatisfiable"],
         _ => return n.to_string(),
     };
-    let parts: Vec<String> = keys
-        .iter()
-        .map(|k| entry.get(k).unwrap_or(&Value::Null).to_string())
-        .collect();
+    let parts: Vec<String> = keys.iter().map(|k| entry.get(k).unwrap_or(&Value::Null).to_string()).collect();
     parts.join(",")
 }
 
@@ -133,11 +119,7 @@ pub fn changed_effects(kind: WorkloadKind, without: &Value, with: &Value) -> Vec
         .filter(|(name, value)| after.get(*name) != Some(value))
         .map(|(name, value)| format!("{name}: {value} -> {:?}", after.get(name)))
         .collect();
-    changed.extend(
-        roots_that_cannot_start(with)
-            .into_iter()
-            .filter(|c| !roots_that_cannot_start(without).contains(c)),
-    );
+    changed.extend(roots_that_cannot_start(with).into_iter().filter(|c| !roots_that_cannot_start(without).contains(c)));
     changed
 }
 
@@ -154,9 +136,7 @@ fn effects(template: &Value) -> BTreeMap<String, Value> {
     for c in containers(template) {
         for name in ["cpu", "memory", "ephemeral-storage"] {
             let resources = &c["resources"];
-            let request = resources["requests"]
-                .get(name)
-                .or_else(|| resources["limits"].get(name));
+            let request = resources["requests"].get(name).or_else(|| resources["limits"].get(name));
             if let Some(request) = request {
                 out.insert(format!("{}.requests.{name}", c["name"]), request.clone());
             }
@@ -177,10 +157,7 @@ fn effects(template: &Value) -> BTreeMap<String, Value> {
 fn guaranteed(template: &Value) -> Option<Value> {
     let all = containers(template).all(|c| {
         ["cpu", "memory"].iter().all(|name| {
-            let (limit, request) = (
-                c["resources"]["limits"].get(name),
-                c["resources"]["requests"].get(name),
-            );
+            let (limit, request) = (c["resources"]["limits"].get(name), c["resources"]["requests"].get(name));
             limit.is_some() && (request.is_none() || request == limit)
         })
     });

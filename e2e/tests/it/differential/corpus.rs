@@ -36,9 +36,7 @@ async fn differential_over_real_manifests() {
         let (client, namespace, road) = (&client, &namespace, &road);
         async move {
             let name = format!("{file}: {} {}", workload["kind"], workload["metadata"]["name"]);
-            check(client, namespace, road, workload)
-                .await
-                .map_err(|why| format!("{name}: {why}"))
+            check(client, namespace, road, workload).await.map_err(|why| format!("{name}: {why}"))
         }
     });
     let results: Vec<Result<&str, String>> = checks.buffer_unordered(8).collect().await;
@@ -60,25 +58,15 @@ fn kind_of(document: &Value) -> Option<WorkloadKind> {
 async fn check(client: &Client, namespace: &str, road: &Road, workload: &Value) -> Result<&'static str, String> {
     let kind = kind_of(workload).unwrap();
     let name = workload["metadata"]["name"].as_str().unwrap_or_default();
-    let target = Target {
-        kind,
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
+    let target = Target { kind, namespace: namespace.to_owned(), name: name.to_owned() };
     let create = async |revision: Option<&str>| {
         let mut body = workload.clone();
         body["metadata"]["namespace"] = json!(namespace);
         if let Some(revision) = revision {
             body["metadata"]["labels"]["goldenpath.dev/revision"] = json!(revision);
         }
-        let call = Call {
-            verb: Verb::Create,
-            manager: "kubectl-create",
-            body,
-        };
-        send(client, &target, &call, Who::Team, true)
-            .await
-            .map_err(|e| e.to_string())
+        let call = Call { verb: Verb::Create, manager: "kubectl-create", body };
+        send(client, &target, &call, Who::Team, true).await.map_err(|e| e.to_string())
     };
     let (without, made) = (create(None).await?, create(Some(REVISION)).await?);
     let (without, made) = match (without, made) {
@@ -100,11 +88,9 @@ async fn check(client: &Client, namespace: &str, road: &Road, workload: &Value) 
     if !changed.is_empty() {
         return Err(format!("EFFECT: {changed:#?}"));
     }
-    Ok(
-        if differences(template(kind, &without), template(kind, &made)).is_empty() {
-            "equal, nothing filled"
-        } else {
-            "equal, filled"
-        },
-    )
+    Ok(if differences(template(kind, &without), template(kind, &made)).is_empty() {
+        "equal, nothing filled"
+    } else {
+        "equal, filled"
+    })
 }

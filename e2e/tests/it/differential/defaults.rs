@@ -61,11 +61,7 @@ fn add(spec: &mut Value, field: &Field, container: &str, random: &mut Random) {
     let value = random.pick(&field.values).clone();
     let root = match container {
         "" => spec,
-        name => in_list(
-            spec,
-            super::catalogue::place_of(name).list().unwrap(),
-            &[("name", json!(name))],
-        ),
+        name => in_list(spec, super::catalogue::place_of(name).list().unwrap(), &[("name", json!(name))]),
     };
     put(root, &field.path, field.keys, value);
 }
@@ -94,9 +90,7 @@ fn in_list<'a>(parent: &'a mut Value, list: &str, key: &[(&str, Value)]) -> &'a 
         parent[list] = json!([]);
     }
     let entries = parent[list].as_array_mut().unwrap();
-    let found = entries
-        .iter()
-        .position(|entry| key.iter().all(|(k, v)| entry[*k] == *v));
+    let found = entries.iter().position(|entry| key.iter().all(|(k, v)| entry[*k] == *v));
     let at = found.unwrap_or_else(|| {
         let entry: Map<String, Value> = key.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         entries.push(Value::Object(entry));

@@ -70,17 +70,9 @@ async fn timed(client: &Client, namespace: &str, verb: Verb, n: usize, adopted: 
     if adopted {
         body["metadata"]["labels"] = json!({labels::REVISION: REVISION});
     }
-    let target = Target {
-        kind: WorkloadKind::Deployment,
-        namespace: namespace.to_owned(),
-        name,
-    };
+    let target = Target { kind: WorkloadKind::Deployment, namespace: namespace.to_owned(), name };
     // server-side apply for both: the same manager creates and updates
-    let call = Call {
-        verb: Verb::Apply,
-        manager: "team",
-        body,
-    };
+    let call = Call { verb: Verb::Apply, manager: "team", body };
     let start = Instant::now();
     let answer = send(client, &target, &call, Who::Team, false).await.unwrap();
     let took = start.elapsed();

@@ -67,11 +67,7 @@ pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: 
         Verb::Strategic => (Method::PATCH, "application/strategic-merge-patch+json"),
         Verb::Merge => (Method::PATCH, "application/merge-patch+json"),
     };
-    let name = if call.verb == Verb::Create {
-        String::new()
-    } else {
-        format!("/{}", target.name)
-    };
+    let name = if call.verb == Verb::Create { String::new() } else { format!("/{}", target.name) };
     let dry = if dry { "&dryRun=All" } else { "" };
     let uri = format!(
         "/apis/{}/namespaces/{}/{}{name}?fieldManager={}{dry}",
@@ -80,20 +76,13 @@ pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: 
         target.kind.plural(),
         call.manager
     );
-    let mut request = Request::builder()
-        .method(method)
-        .uri(uri)
-        .header("content-type", content);
+    let mut request = Request::builder().method(method).uri(uri).header("content-type", content);
     if who == Who::Operator {
-        request = request
-            .header("impersonate-user", road::operator().username)
-            .header("impersonate-group", "system:masters");
+        request =
+            request.header("impersonate-user", road::operator().username).header("impersonate-group", "system:masters");
     }
     SENT.fetch_add(1, Ordering::Relaxed);
-    match client
-        .request::<Value>(request.body(serde_json::to_vec(&call.body)?)?)
-        .await
-    {
+    match client.request::<Value>(request.body(serde_json::to_vec(&call.body)?)?).await {
         Ok(object) => Ok(Answer::Accepted(object)),
         Err(kube::Error::Api(status)) => Ok(Answer::Refused(format!("{} {}", status.code, status.message))),
         Err(error) => Err(error.into()),

@@ -99,11 +99,7 @@ impl<'a> Story<'a> {
             WorkloadKind::CronJob,
         ]);
         let style = *random.pick(&[Style::Apply, Style::Apply, Style::ClientSide, Style::Replace, Style::Update]);
-        let target = |namespace: &str| Target {
-            kind,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        };
+        let target = |namespace: &str| Target { kind, namespace: namespace.to_owned(), name: name.to_owned() };
         Self {
             client,
             path,
@@ -135,35 +131,18 @@ impl<'a> Story<'a> {
             };
             edit.apply(self.kind, &mut next);
             let call = self.creation(&next, None);
-            if send(self.client, &self.twin, &call, Who::Team, true)
-                .await?
-                .accepted()
-                .is_some()
-            {
+            if send(self.client, &self.twin, &call, Who::Team, true).await?.accepted().is_some() {
                 manifest = next;
             }
         }
         let revision = self.path.revision(1);
-        let (inert, labelled) = (
-            self.creation(&manifest, Some("inert")),
-            self.creation(&manifest, Some(&revision)),
-        );
+        let (inert, labelled) = (self.creation(&manifest, Some("inert")), self.creation(&manifest, Some(&revision)));
         let pair = Pair {
             seen: send(self.client, &self.target, &inert, Who::Team, true).await?,
             made: send(self.client, &self.target, &labelled, Who::Team, true).await?,
-            without: Some(
-                send(
-                    self.client,
-                    &self.twin,
-                    &self.creation(&manifest, None),
-                    Who::Team,
-                    true,
-                )
-                .await?,
-            ),
+            without: Some(send(self.client, &self.twin, &self.creation(&manifest, None), Who::Team, true).await?),
         };
-        self.log
-            .push(format!("create {}", template(self.kind, &manifest)["spec"]));
+        self.log.push(format!("create {}", template(self.kind, &manifest)["spec"]));
         self.check(&pair, true)?;
         let Some(Answer::Accepted(_)) = pair.without else {
             return Ok(false);
@@ -171,10 +150,7 @@ impl<'a> Story<'a> {
         let born_labelled = random.chance(40);
         let call = self.creation(&manifest, born_labelled.then_some(revision.as_str()));
         self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
-        self.twin_live = Some(
-            self.really(&self.twin.clone(), &self.creation(&manifest, None), Who::Team)
-                .await?,
-        );
+        self.twin_live = Some(self.really(&self.twin.clone(), &self.creation(&manifest, None), Who::Team).await?);
         self.manifest = manifest;
         self.log.push(format!("created, labelled: {born_labelled}"));
         if !born_labelled {
@@ -189,24 +165,12 @@ impl<'a> Story<'a> {
             body["metadata"]["labels"] = json!({labels::REVISION: revision, labels::PATH: self.path.name});
         }
         match self.style {
-            Style::Apply => Call {
-                verb: Verb::Apply,
-                manager: "team",
-                body,
-            },
+            Style::Apply => Call { verb: Verb::Apply, manager: "team", body },
             Style::ClientSide => {
                 body["metadata"]["annotations"] = json!({LAST_APPLIED: manifest.to_string()});
-                Call {
-                    verb: Verb::Create,
-                    manager: "kubectl-client-side-apply",
-                    body,
-                }
+                Call { verb: Verb::Create, manager: "kubectl-client-side-apply", body }
             }
-            _ => Call {
-                verb: Verb::Create,
-                manager: "team",
-                body,
-            },
+            _ => Call { verb: Verb::Create, manager: "team", body },
         }
     }
 
@@ -221,11 +185,7 @@ impl<'a> Story<'a> {
     async fn relabel(&mut self, revision: &str) -> Result<()> {
         self.log.push(format!("relabel {revision}"));
         let body = json!({"metadata": {"labels": {labels::REVISION: revision, labels::PATH: self.path.name}}});
-        let call = Call {
-            verb: Verb::Merge,
-            manager: labels::FIELD_MANAGER,
-            body,
-        };
+        let call = Call { verb: Verb::Merge, manager: labels::FIELD_MANAGER, body };
         let before = template(self.kind, &self.live).clone();
         self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
         let differing = differences(&before, template(self.kind, &self.live));
@@ -235,11 +195,7 @@ impl<'a> Story<'a> {
 
     fn revision(&self) -> String {
         let labels = &self.live["metadata"]["labels"];
-        labels
-            .get(labels::REVISION)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        labels.get(labels::REVISION).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// One thing that happens.
@@ -274,12 +230,8 @@ impl<'a> Story<'a> {
         if edits.iter().any(|edit| edit.is_unclear(live_based, self.style == Style::ClientSide || by_hand)) {
             return Ok(());
         }
-        let done = |object: &mut Value| {
-            edits
-                .iter()
-                .map(|e| e.apply(self.kind, object))
-                .fold(true, |all, one| all && one)
-        };
+        let done =
+            |object: &mut Value| edits.iter().map(|e| e.apply(self.kind, object)).fold(true, |all, one| all && one);
         let on_manifest = done(&mut next);
         let calls = |live: &Value| {
             let mut changed = live.clone();
@@ -298,23 +250,15 @@ impl<'a> Story<'a> {
         if matches!(twin, Some(None)) {
             return Ok(());
         }
-        self.log.push(format!(
-            "{:?} by {} undo: {undo} {edits:?}\n      body {}",
-            call.verb, call.manager, call.body
-        ));
+        self.log.push(format!("{:?} by {} undo: {undo} {edits:?}\n      body {}", call.verb, call.manager, call.body));
         let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
         let made = send(self.client, &self.target, &call, Who::Team, true).await?;
         let without = match twin.flatten() {
-            Some(twin) => Some((
-                send(self.client, &self.twin, &twin, Who::Team, true).await?,
-                twin,
-            )),
+            Some(twin) => Some((send(self.client, &self.twin, &twin, Who::Team, true).await?, twin)),
             None => None,
         };
         let (without, twin) = without.unzip();
-        let done = self
-            .settle(&Pair { seen, made, without }, &call, twin.as_ref(), random)
-            .await?;
+        let done = self.settle(&Pair { seen, made, without }, &call, twin.as_ref(), random).await?;
         if done && !by_hand && self.style != Style::Update {
             self.manifest = next;
         }
@@ -324,26 +268,14 @@ impl<'a> Story<'a> {
     fn deploy(&self, manifest: &Value, live: &Value) -> Call {
         let body = manifest.clone();
         match self.style {
-            Style::Apply => Call {
-                verb: Verb::Apply,
-                manager: "team",
-                body,
-            },
+            Style::Apply => Call { verb: Verb::Apply, manager: "team", body },
             Style::ClientSide => {
                 let mut modified = body;
                 modified["metadata"]["annotations"] = json!({LAST_APPLIED: manifest.to_string()});
                 let body = strategic::patch(&self.manifest, &modified, live);
-                Call {
-                    verb: Verb::Strategic,
-                    manager: "kubectl-client-side-apply",
-                    body,
-                }
+                Call { verb: Verb::Strategic, manager: "kubectl-client-side-apply", body }
             }
-            _ => Call {
-                verb: Verb::Put,
-                manager: "team",
-                body,
-            },
+            _ => Call { verb: Verb::Put, manager: "team", body },
         }
     }
 
@@ -352,20 +284,12 @@ impl<'a> Story<'a> {
         let patch = json!({"metadata": {"annotations": {labels::FILL: random.next().to_string()}}});
         let mut inert = patch.clone();
         inert["metadata"]["labels"] = json!({labels::REVISION: "inert"});
-        let of = |body: Value| Call {
-            verb: Verb::Merge,
-            manager: labels::FIELD_MANAGER,
-            body,
-        };
+        let of = |body: Value| Call { verb: Verb::Merge, manager: labels::FIELD_MANAGER, body };
         let call = of(patch);
         self.log.push("fill".to_owned());
         let seen = send(self.client, &self.target, &of(inert), Who::Operator, true).await?;
         let made = send(self.client, &self.target, &call, Who::Operator, true).await?;
-        let pair = Pair {
-            seen,
-            made,
-            without: None,
-        };
+        let pair = Pair { seen, made, without: None };
         self.check(&pair, false)?;
         if pair.made.accepted().is_some() {
             self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
@@ -375,25 +299,13 @@ impl<'a> Story<'a> {
 
     /// A person breaks the glass, or mends it.
     async fn skip(&mut self) -> Result<()> {
-        let value = if annotation(&self.live, labels::SKIP).is_some() {
-            Value::Null
-        } else {
-            json!(labels::SKIP_ALL)
-        };
+        let value = if annotation(&self.live, labels::SKIP).is_some() { Value::Null } else { json!(labels::SKIP_ALL) };
         self.log.push(format!("skip {value}"));
         let body = json!({"metadata": {"annotations": {labels::SKIP: value}}});
-        let call = Call {
-            verb: Verb::Merge,
-            manager: "kubectl-annotate",
-            body,
-        };
+        let call = Call { verb: Verb::Merge, manager: "kubectl-annotate", body };
         let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
         let made = send(self.client, &self.target, &call, Who::Team, true).await?;
-        let pair = Pair {
-            seen,
-            made,
-            without: None,
-        };
+        let pair = Pair { seen, made, without: None };
         self.check(&pair, false)?;
         self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
         Ok(())
@@ -416,10 +328,7 @@ impl<'a> Story<'a> {
         };
         self.live = self.really(&self.target.clone(), call, Who::Team).await?;
         let differing = differences(template(self.kind, made), template(self.kind, &self.live));
-        ensure!(
-            differing.is_empty(),
-            "the request made another template than its dry run: {differing:?}"
-        );
+        ensure!(differing.is_empty(), "the request made another template than its dry run: {differing:?}");
         if let (Some(twin), true) = (twin, self.twin_live.is_some()) {
             self.twin_live = Some(self.really(&self.twin.clone(), twin, Who::Team).await?);
         }
@@ -445,10 +354,7 @@ impl<'a> Story<'a> {
         if let Answer::Accepted(seen) = &pair.seen {
             let expected = expected(kind, seen, old, road.as_ref());
             let differing = differences(&expected, template(kind, made));
-            ensure!(
-                differing.is_empty(),
-                "UNEQUAL: pure function | API server: {differing:#?}\nseen: {seen}"
-            );
+            ensure!(differing.is_empty(), "UNEQUAL: pure function | API server: {differing:#?}\nseen: {seen}");
         } else {
             Counts::add(&self.counts.rescued);
         }
@@ -468,10 +374,7 @@ impl<'a> Story<'a> {
         let mut differing = differences(&view, template(kind, without));
         // an empty struct says what no struct says
         differing.retain(|d| !["{} | -", "[] | -", "- | {}", "- | []"].iter().any(|empty| d.ends_with(empty)));
-        ensure!(
-            differing.is_empty(),
-            "TWIN: without the road's values | never adopted: {differing:#?}\nmade: {made}"
-        );
+        ensure!(differing.is_empty(), "TWIN: without the road's values | never adopted: {differing:#?}\nmade: {made}");
         let changed = changed_effects(kind, without, made);
         ensure!(changed.is_empty(), "EFFECT: {changed:#?}");
         Ok(())
@@ -481,18 +384,10 @@ impl<'a> Story<'a> {
 fn by_hand_or_update(by_hand: bool, live: &Value, mut changed: Value) -> Call {
     if by_hand {
         let body = strategic::patch(live, &changed, live);
-        return Call {
-            verb: Verb::Strategic,
-            manager: "kubectl-edit",
-            body,
-        };
+        return Call { verb: Verb::Strategic, manager: "kubectl-edit", body };
     }
     let metadata = changed["metadata"].as_object_mut().unwrap();
     metadata.remove("resourceVersion");
     metadata.remove("managedFields");
-    Call {
-        verb: Verb::Put,
-        manager: "team",
-        body: changed,
-    }
+    Call { verb: Verb::Put, manager: "team", body: changed }
 }

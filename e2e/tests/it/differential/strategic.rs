@@ -20,11 +20,7 @@ fn merge_key(list: &str) -> Option<&'static str> {
 pub fn patch(original: &Value, modified: &Value, live: &Value) -> Value {
     let empty = Map::new();
     let fields = |v: &Value| v.as_object().cloned().unwrap_or_default();
-    object(
-        original.as_object().unwrap_or(&empty),
-        &fields(modified),
-        live.as_object().unwrap_or(&empty),
-    )
+    object(original.as_object().unwrap_or(&empty), &fields(modified), live.as_object().unwrap_or(&empty))
 }
 
 fn object(original: &Map<String, Value>, modified: &Map<String, Value>, live: &Map<String, Value>) -> Value {

@@ -100,12 +100,7 @@ impl Edit {
         let template = template_mut(kind, object);
         if let Self::AppArmorAnnotation(name) = self {
             let key = format!("container.apparmor.security.beta.kubernetes.io/{name}");
-            put(
-                template,
-                &["metadata", "annotations", &key],
-                &[],
-                json!("runtime/default"),
-            );
+            put(template, &["metadata", "annotations", &key], &[], json!("runtime/default"));
             return true;
         }
         let spec = &mut template["spec"];
@@ -116,22 +111,12 @@ impl Edit {
                 }
                 true
             }
-            Self::Set {
-                container,
-                path,
-                keys,
-                value,
-            } => {
+            Self::Set { container, path, keys, value } => {
                 let Some(root) = root_mut(spec, container) else {
                     return false;
                 };
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                put(
-                    root,
-                    &path.iter().map(String::as_str).collect::<Vec<_>>(),
-                    &keys,
-                    value.clone(),
-                );
+                put(root, &path.iter().map(String::as_str).collect::<Vec<_>>(), &keys, value.clone());
                 true
             }
             Self::Unset { container, path } => root_mut(spec, container).is_some_and(|root| unset(root, path)),
@@ -217,20 +202,14 @@ pub fn edit(manifest: &Value, kind: WorkloadKind, road: &Road, random: &mut Rand
 
 pub fn containers_of(template: &Value) -> Vec<String> {
     let lists = ["containers", "initContainers"];
-    let all = lists
-        .iter()
-        .flat_map(|list| template["spec"][*list].as_array().into_iter().flatten());
+    let all = lists.iter().flat_map(|list| template["spec"][*list].as_array().into_iter().flatten());
     all.filter_map(|c| c["name"].as_str().map(ToOwned::to_owned)).collect()
 }
 
 /// A field of the road, with one of its literals or with another value.
 fn on_the_road(road: &Road, names: &[String], random: &mut Random) -> Edit {
     let line = random.pick(&road.0);
-    let container = if line.leaf.place == Place::Pod {
-        String::new()
-    } else {
-        random.pick(names).clone()
-    };
+    let container = if line.leaf.place == Place::Pod { String::new() } else { random.pick(names).clone() };
     let others = fillable();
     let same = |f: &&Field| f.path == line.leaf.path && (f.place == Place::Pod) == (line.leaf.place == Place::Pod);
     let other = others.iter().find(same).filter(|_| random.chance(60));
@@ -239,22 +218,13 @@ fn on_the_road(road: &Road, names: &[String], random: &mut Random) -> Edit {
         None => random.pick(&line.formerly).clone(),
     };
     let keys = line.leaf.entry.iter().flat_map(|key| key.0.iter().map(|(k, _)| k.clone()));
-    Edit::Set {
-        container,
-        path: line.leaf.path.clone(),
-        keys: keys.collect(),
-        value,
-    }
+    Edit::Set { container, path: line.leaf.path.clone(), keys: keys.collect(), value }
 }
 
 /// A field with one of its values.
 pub fn set(fields: &[Field], names: &[String], random: &mut Random) -> Edit {
     let field = random.pick(fields);
-    let container = if field.place == Place::Pod {
-        String::new()
-    } else {
-        random.pick(names).clone()
-    };
+    let container = if field.place == Place::Pod { String::new() } else { random.pick(names).clone() };
     Edit::Set {
         container,
         path: field.path.iter().map(|s| (*s).to_owned()).collect(),
@@ -266,11 +236,7 @@ pub fn set(fields: &[Field], names: &[String], random: &mut Random) -> Edit {
 /// Drops something that stands in the manifest: a field, the struct around it, or an entry.
 fn drop_own(manifest: &Value, kind: WorkloadKind, random: &mut Random) -> Edit {
     let names = containers_of(template(kind, manifest));
-    let container = if random.chance(40) {
-        String::new()
-    } else {
-        random.pick(&names).clone()
-    };
+    let container = if random.chance(40) { String::new() } else { random.pick(&names).clone() };
     let mut object = manifest.clone();
     let spec = &mut template_mut(kind, &mut object)["spec"];
     let root = root_mut(spec, &container).unwrap();
@@ -303,11 +269,7 @@ fn drop_own(manifest: &Value, kind: WorkloadKind, random: &mut Random) -> Edit {
         if !keys.is_empty() {
             let entry = random.pick(list);
             let key = keys.iter().map(|k| ((*k).to_owned(), entry[*k].clone())).collect();
-            return Edit::DropEntry {
-                container,
-                list: path[0].clone(),
-                key,
-            };
+            return Edit::DropEntry { container, list: path[0].clone(), key };
         }
     }
     if path.is_empty() {
