@@ -20,7 +20,7 @@ use crate::{ControlPlane, wait};
 /// Name of the workload, its service and its Helm release.
 pub const NAME: &str = "web";
 /// How long a controller or a simulated node may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The API of workloads of one kind in one namespace.
 #[must_use]

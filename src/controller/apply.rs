@@ -12,8 +12,8 @@ use super::requests::Write;
 use crate::api::{WorkloadKind, brief, labels};
 use crate::plan::gaps::normalise;
 use crate::plan::revision::Revision;
-use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadPlan, template};
-use crate::plan::verdict::{expected_template, has_gaps};
+use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadPlan, label, template};
+use crate::plan::verdict::{expected_template, has_gaps, is_skipped};
 use crate::status::service::Outcome;
 
 /// A policy that was just made is in force after about a second, later on other replicas of the API server.
@@ -86,7 +86,12 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
             }
             Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
         }
-        (Action::Move(wanted), _) => {
+        (Action::Move(wanted), PathFacts::Ready(revision)) => {
+            let moves = label(target.object, labels::REVISION) != wanted.get(labels::REVISION).map(String::as_str);
+            // a policy that was just made may not be in force yet: a rollout in between would get neither road
+            if moves && let Some(message) = dry_run(target, wanted, revision).await? {
+                return Ok(Some(Done { object: None, refused: Some(message) }));
+            }
             let mut moved = json!(wanted);
             if !wanted.contains_key(labels::ON_DELETE) {
                 moved[labels::ON_DELETE] = Value::Null;
@@ -103,7 +108,7 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
             let release = json!({"labels": {labels::REVISION: labels::release_revision(path)}});
             Ok(written(target.patch(release, Write::Real).await?))
         }
-        (Action::Nothing | Action::Adopt(_) | Action::Fill(_), _) => Ok(None),
+        (Action::Nothing | Action::Adopt(_) | Action::Move(_) | Action::Fill(_), _) => Ok(None),
     }
 }
 
@@ -113,10 +118,14 @@ async fn dry_run(
     wanted: &BTreeMap<String, String>,
     revision: &Revision,
 ) -> Result<Option<String>, Error> {
+    if is_skipped(target.object) {
+        return Ok(None); // nothing would be filled
+    }
     let expected = expected_template(target.kind, target.object, revision);
     let mut unchanged = template(target.kind, target.object).clone();
     normalise(&mut unchanged);
-    let patch = json!({"labels": wanted, "annotations": {labels::FILL: revision.name}});
+    // another value than any revision's, which may stand there from before: only a change of it makes the policy act
+    let patch = json!({"labels": wanted, "annotations": {labels::FILL: "dry-run"}});
     let started = tokio::time::Instant::now();
     loop {
         let answer = match target.patch(patch.clone(), Write::DryRun).await {

@@ -128,7 +128,7 @@ async fn controllers(
         watch_over(suspects, context.clone()),
         async {
             if context.services.wait_until_ready().await.is_ok() {
-                services_gate.set_ready()
+                services_gate.set_ready();
             }
         },
         async {

@@ -78,6 +78,14 @@ impl Leaf {
         }
     }
 
+    /// The map of quantities that the leaf is in, `requests` or `limits`. Both have the same names, so a name alone does
+    /// not tell them apart in a manifest; but nothing in them has braces, so each ends at the first one that closes.
+    #[must_use]
+    pub fn quantities(&self) -> Option<&str> {
+        let [resources, map, _] = &self.path[..] else { return None };
+        (resources == "resources" && matches!(map.as_str(), "requests" | "limits")).then_some(map.as_str())
+    }
+
     /// The field as people write it: `spec.containers[app].resources.requests.cpu`.
     #[must_use]
     pub fn field(&self, container: Option<&str>) -> String {

@@ -103,11 +103,14 @@ impl<'a> Ownership<'a> {
         self.last_applied.contains(token)
     }
 
-    /// Whether the last `kubectl apply` wrote the leaf's name anywhere. Over-cautious on purpose: CEL has no JSON
-    /// parser, and where the two differ the value counts as the team's.
+    /// Whether the last `kubectl apply` wrote the leaf's name anywhere, in any container. Over-cautious on purpose: CEL
+    /// has no JSON parser, and where the two differ the value counts as the team's.
     #[must_use]
     pub fn applied(&self, leaf: &Leaf) -> bool {
-        self.wrote(&leaf.token())
+        let Some(map) = leaf.quantities() else { return self.wrote(&leaf.token()) };
+        let opening = format!("\"{map}\":{{");
+        let mut maps = self.last_applied.split(&opening).skip(1).filter_map(|text| text.split('}').next());
+        maps.any(|map| map.contains(&leaf.token()))
     }
 }
 

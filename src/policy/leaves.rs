@@ -94,12 +94,17 @@ fn is_roads(n: usize, names: &Names<'_>) -> String {
     let line = &names.leaves[n];
     let value = value(&line.leaf);
     let token = string(&line.leaf.token());
+    let applied = match line.leaf.quantities() {
+        Some("requests") => "appliedRequests",
+        Some(_) => "appliedLimits",
+        None => "lastApplied",
+    };
     // values as they stand: a decision on the team's view would ask for itself
     let nothing = Road::default();
     let as_they_stand = Names::of(&nothing);
     let literals = any(line.formerly.iter().map(|l| {
         let refused = print(&refused(&line.leaf, l), line.leaf.place, &as_they_stand);
-        let unclear = any([format!("!variables.lastApplied.contains({token})"), refused]);
+        let unclear = any([format!("!variables.{applied}.contains({token})"), refused]);
         format!("({value}.value() == {} && {unclear})", literal(l))
     }));
     format!("variables.tracked && {value}.hasValue() && {literals} && !{}", is_owned(&line.leaf))

@@ -139,7 +139,15 @@ fn ownership() -> Vec<Named> {
             "lastApplied",
             format!("{}.orValue('')", annotation("object", "kubectl.kubernetes.io/last-applied-configuration")),
         ),
+        ("appliedRequests", applied_quantities("requests")),
+        ("appliedLimits", applied_quantities("limits")),
     ]
+}
+
+/// What stands in all maps of that name: quantities have no braces.
+fn applied_quantities(map: &str) -> String {
+    let opening = string(&format!("\"{map}\":{{"));
+    format!("variables.lastApplied.split({opening}).transformList(i, text, i > 0, text.split('}}')[0]).join(',')")
 }
 
 fn acting() -> Vec<Named> {

@@ -97,6 +97,8 @@ pub fn kwok(programs: &Programs, folder: &Path, port: u16) -> Command {
         .arg(format!("--kubeconfig={}", folder.join("kwok.kubeconfig").display()))
         .arg(format!("--config={}", programs.kwok_stages.display()))
         // Without an address it would listen on all interfaces.
-        .args(["--manage-all-nodes=true".to_owned(), format!("--server-address=127.0.0.1:{port}")]);
+        .args(["--manage-all-nodes=true".to_owned(), format!("--server-address=127.0.0.1:{port}")])
+        // Without leases kube-controller-manager takes each node for dead after 50 s, and its pods for not ready for ever.
+        .arg("--node-lease-duration-seconds=40");
     command
 }

@@ -93,7 +93,7 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
 async fn path(client: &Client, spaces: (&str, &str), counts: &Counts, seed: u64, n: usize) -> Result<Vec<String>> {
     let mut random = Random::new(seed);
     // loud policies show a wrong expression as a refused request; the original would only leave the gap open
-    let loud = n % 4 != 0;
+    let loud = !n.is_multiple_of(4);
     let path = revisions(client, spaces.0, seed, &mut random).await;
     let mut policies = InForce::new(client);
     let roads = [

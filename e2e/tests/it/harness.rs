@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use goldenpath_e2e::{ControlPlane, Options, audit, corpus, programs, wait};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -46,6 +47,17 @@ async fn deployment_becomes_available_on_simulated_nodes() {
         Ok(available)
     });
     available.await.unwrap();
+}
+
+#[tokio::test]
+async fn simulated_node_renews_its_lease_and_so_stays_ready() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let leases: Api<Lease> = Api::namespaced(control_plane.client().await.unwrap(), "kube-node-lease");
+    let renewed = async || Ok(leases.get("node-0").await?.spec.and_then(|spec| spec.renew_time));
+    let patience = Duration::from_secs(30);
+    let first = wait::until("a lease of the node", patience, renewed).await.unwrap();
+    let later = async || Ok(renewed().await?.filter(|time| *time != first));
+    wait::until("the lease to be renewed", patience, later).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Stories on a real control plane: one test binary, so that all of them share one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+// pedantry that makes tests longer and not clearer
+#![allow(clippy::similar_names, clippy::format_collect, clippy::case_sensitive_file_extension_comparisons)]
 
 mod bad_input;
 mod corpus;

@@ -31,55 +31,53 @@ spec: {spec}
     )
 }
 
-#[tokio::test]
-async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
+/// Name, spec and a part of the parser's answer.
+const UNREADABLE: [(&str, &str, &str); 5] = [
+    ("no-name", "{workloads: [{ref: {kind: Deployment, name: web}}]}", "issing field"),
+    ("no-workloads", "{goldenPathRef: {name: good}}", "issing field"),
+    ("other-type", "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "\"often\""),
+    ("other-kind", "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}", "nknown variant"),
+    ("other-mode", "{mode: Enforce, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "nknown variant"),
+];
+
+/// A control plane with the older definitions, and with objects that only they let in.
+async fn from_older_times() -> ControlPlane {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
     control_plane.kubectl_stdin(["apply", "--server-side", "-f", "-"], &older_definitions()).await.unwrap();
     let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
-    control_plane.kubectl(["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]]).await.unwrap();
-    let cases = [
-        ("no-name", "{workloads: [{ref: {kind: Deployment, name: web}}]}", "issing field"),
-        ("no-workloads", "{goldenPathRef: {name: good}}", "issing field"),
-        ("other-type", "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "\"often\""),
-        ("other-kind", "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}", "nknown variant"),
-        (
-            "other-mode",
-            "{mode: Enforce, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}",
-            "nknown variant",
-        ),
-    ];
-    for (name, spec, _) in cases {
+    let established = ["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]];
+    control_plane.kubectl(established).await.unwrap();
+    for (name, spec, _) in UNREADABLE {
         control_plane.apply(&stored(name, spec)).await.unwrap();
     }
     let path = golden_path("unreadable", "", "").replace("defaults: []", "defaults: all");
     control_plane.apply(&(path + &deployment("default", "web", ""))).await.unwrap();
+    control_plane
+}
 
+#[tokio::test]
+async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
+    let control_plane = from_older_times().await;
     let kubeconfig = control_plane.install_goldenpath().await.unwrap();
     let operator = control_plane.start_operator(kubeconfig).await.unwrap();
-    for (name, _, why) in cases {
+    for (name, _, why) in UNREADABLE {
         let object = format!("platformservice/{name}");
         refused(&control_plane, "default", &object, "Undecodable", &["cannot be read", why, "apply it anew"]).await;
     }
     let parts = ["cannot be read", "\"all\"", "apply it anew"];
     refused(&control_plane, "default", "goldenpath/unreadable", "Undecodable", &parts).await;
+    let follower = deployment("default", "stuck", "") + &service("default", "stuck", "unreadable", "");
+    control_plane.apply(&follower).await.unwrap();
+    refused(&control_plane, "default", "platformservice/stuck", "PathNotReady", &["cannot be read"]).await;
+
     let revision = control_plane.golden_path(&golden_path("good", TOKEN, "")).await.unwrap();
     control_plane.apply(&service("default", "web", "good", "")).await.unwrap();
     ready(&control_plane, "default", "platformservice/web", "Ready").await;
     control_plane.expect("default", "deployment/web", REVISION, &revision).await.unwrap();
-    control_plane
-        .apply(&(deployment("default", "stuck", "") + &service("default", "stuck", "unreadable", "")))
-        .await
-        .unwrap();
-    refused(&control_plane, "default", "platformservice/stuck", "PathNotReady", &["cannot be read"]).await;
 
     // what could not be read comes right when it is written anew
-    control_plane
-        .apply(&stored(
-            "no-name",
-            "{suspend: true, goldenPathRef: {name: good}, workloads: [{name: app, ref: {kind: DaemonSet, name: web}}]}",
-        ))
-        .await
-        .unwrap();
+    let anew = "{goldenPathRef: {name: good}, workloads: [{name: app, ref: {kind: DaemonSet, name: web}}]}";
+    control_plane.apply(&stored("no-name", anew)).await.unwrap();
     refused(&control_plane, "default", "platformservice/no-name", "WorkloadNotFound", &[]).await;
     assert!(operator.is_alive());
 }

@@ -28,6 +28,7 @@ pub fn fillable() -> Vec<Field> {
     all
 }
 
+#[allow(clippy::too_many_lines)] // a table
 fn pod_fields() -> Vec<Field> {
     let of = |path, values| field(Pod, path, &[], values);
     let entry = |path, keys, values| field(Pod, path, keys, values);

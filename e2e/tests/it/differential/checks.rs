@@ -41,7 +41,7 @@ pub fn distinguishable(kind: WorkloadKind, object: &Value, twin: &Value, road: &
         let twins = theirs.iter().find(|t| t.road.leaf == gap.road.leaf && t.container == gap.container);
         let same = twins.is_some_and(|t| t.current.is_some() && t.current == gap.current);
         let unclear = same && gap.managers.is_empty();
-        !unclear && !(gap.current.is_some() && ownership.applied(&gap.road.leaf))
+        !(unclear || gap.current.is_some() && ownership.applied(&gap.road.leaf))
     })
 }
 

@@ -230,8 +230,7 @@ impl<'a> Story<'a> {
         if edits.iter().any(|edit| edit.is_unclear(live_based, self.style == Style::ClientSide || by_hand)) {
             return Ok(());
         }
-        let done =
-            |object: &mut Value| edits.iter().map(|e| e.apply(self.kind, object)).fold(true, |all, one| all && one);
+        let done = |object: &mut Value| edits.iter().filter(|e| !e.apply(self.kind, object)).count() == 0;
         let on_manifest = done(&mut next);
         let calls = |live: &Value| {
             let mut changed = live.clone();
@@ -359,10 +358,8 @@ impl<'a> Story<'a> {
             Counts::add(&self.counts.rescued);
         }
         let current = self.twin_live.clone();
-        let without = match (&pair.without, &current) {
-            (Some(Answer::Accepted(without)), _) => without,
-            (None, Some(without)) => without,
-            _ => return Ok(()),
+        let ((Some(Answer::Accepted(without)), _) | (None, Some(without))) = (&pair.without, &current) else {
+            return Ok(());
         };
         let seen = pair.seen.accepted().unwrap_or(made);
         self.blurred |= [seen, made].iter().any(|object| !distinguishable(kind, object, without, &self.path.second));
