@@ -1,7 +1,7 @@
 //! What every pass shares.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::core::DeserializeGuard;
@@ -58,6 +58,8 @@ pub struct Context {
     pub roads: Roads,
     /// Which services name which workloads.
     pub claims: Claims,
+    /// Done when `claims` knows every service that was there at the start.
+    pub claims_seeded: Once,
     /// Statuses that were written and may not have come back through the watch yet.
     pub written: Written,
     /// Tries of services.
@@ -113,6 +115,18 @@ struct ClaimIndex {
 }
 
 impl Context {
+    /// Registers every service before the first pass over any: otherwise a younger one that passes first after a start
+    /// would take a workload, and lose it again.
+    pub fn seed_claims(&self) {
+        self.claims_seeded.call_once(|| {
+            for service in self.services.state().iter().filter_map(|s| s.0.as_ref().ok()) {
+                let namespace = service.metadata.namespace.clone().unwrap_or_default();
+                let name = service.metadata.name.clone().unwrap_or_default();
+                self.claims.replace(&namespace, &name, super::observe::workload_keys(service));
+            }
+        });
+    }
+
     /// Registers the claims of a service: none when it is gone. Workloads that it named before and not any more may be
     /// orphans now, and another service that waits for one of them may have it.
     pub fn claim(&self, namespace: &str, service: &str, workloads: Vec<WorkloadKey>) {

@@ -112,6 +112,7 @@ async fn controllers(
         recorder: Recorder::new(client.clone(), reporter),
         roads: Roads::default(),
         claims: Claims::default(),
+        claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),

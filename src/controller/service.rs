@@ -38,6 +38,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error
         Ok(service) => current(service, context),
         Err(invalid) => return say_undecodable::<PlatformService>(invalid, context).await.map(|()| false),
     };
+    context.seed_claims();
     claim(&service, context);
     let facts = match observe(service.clone(), context).await {
         // after a start the path's own pass comes first, and wakes every service

@@ -51,7 +51,9 @@ where
     let metadata = &invalid.metadata;
     let text = format!("the stored object cannot be read: {}; apply it anew", invalid.error);
     let finding = Finding::bad(ConditionType::Ready, Reason::Undecodable, text);
-    let conditions = merge(&[], &[finding], metadata.generation, Timestamp::UNIX_EPOCH);
+    // a fixed time, so that the same answer is the same status
+    let since = metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |created| created.0);
+    let conditions = merge(&[], &[finding], metadata.generation, since);
     let kind = ApiResource::erase::<K>(&());
     let api: Api<DynamicObject> = match &metadata.namespace {
         Some(namespace) => Api::namespaced_with(context.requests.client(), namespace, &kind),
