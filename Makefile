@@ -23,7 +23,6 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 	set -m; bash e2e/build-control-plane.sh & control_plane=$$!; set +m; \
 	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
 	echo "test: building the tests, and the control plane beside them"; \
-	cargo build --workspace --bins; \
 	cargo test --workspace --no-run; \
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \

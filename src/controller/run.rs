@@ -9,8 +9,9 @@ use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::{Controller, controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt, controller, reflector, watcher};
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -95,8 +96,8 @@ async fn controllers(
     stopping: CancellationToken,
 ) {
     let config = watcher::Config::default().timeout(25);
-    let services = Controller::new(Api::<GuardedService>::all(client.clone()), config.clone());
-    let paths = Controller::new(Api::<GuardedPath>::all(client.clone()), config);
+    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
+    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
@@ -140,6 +141,16 @@ async fn controllers(
         },
         stopping.cancelled(),
     );
+}
+
+/// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
+/// its workload, and a deleted path never.
+fn controller_of<K>(api: Api<K>, config: watcher::Config) -> Controller<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    Controller::for_stream(watcher(api, config).reflect(writer).touched_objects(), store)
 }
 
 /// The services of each touched workload; a label that names no service is a suspect.

@@ -289,11 +289,15 @@ mod tests {
 
     use super::*;
 
-    /// The road had filled a request. `kubectl apply` then wrote `limits`, and with them the name `memory`.
-    fn applied(limit: &str) -> Value {
+    const LIMITS: &str = r#"{"name":"app","resources":{"limits":{"memory":"?"}}}"#;
+    const REQUESTS: &str =
+        r#"{"name":"app","resources":{"limits":{"memory":"?"}}},{"resources":{"requests":{"memory":"?"}}}"#;
+
+    /// The road had filled a request. `kubectl apply` then wrote limits, and maybe a request of another container.
+    fn applied(last: &str, limit: &str) -> Value {
         json!({
             "metadata": {
-                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": r#"{"limits":{"memory":"?"}}"#},
+                "annotations": {"kubectl.kubernetes.io/last-applied-configuration": last},
                 "managedFields": [{"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {"f:spec": {
                     "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {
                         "f:resources": {"f:limits": {"f:memory": {}}},
@@ -307,9 +311,11 @@ mod tests {
     }
 
     #[rstest]
-    #[case::refused("64Mi", Whose::Roads, None)]
-    #[case::allowed("256Mi", Whose::Teams, Some("128Mi"))]
+    #[case::only_the_limit_was_applied(LIMITS, "256Mi", Whose::Roads, None)]
+    #[case::refused(REQUESTS, "64Mi", Whose::Roads, None)]
+    #[case::allowed(REQUESTS, "256Mi", Whose::Teams, Some("128Mi"))]
     fn a_value_that_kubectl_may_have_applied_is_the_teams_unless_the_server_would_refuse_it(
+        #[case] last: &str,
         #[case] limit: &str,
         #[case] whose: Whose,
         #[case] request: Option<&str>,
@@ -318,7 +324,7 @@ mod tests {
         let path = ["resources", "requests", "memory"].map(str::to_owned).to_vec();
         let leaf = Leaf { place: Place::Containers, path, entry: None };
         road.wish(leaf, None, Wish { default: "d".into(), value: json!("128Mi") }).unwrap();
-        let (kind, object) = (WorkloadKind::Deployment, applied(limit));
+        let (kind, object) = (WorkloadKind::Deployment, applied(last, limit));
         let gaps = gaps(kind, &object, &road);
         assert_eq!(gaps[0].whose, whose);
         let after = filled(kind, &object, &gaps);

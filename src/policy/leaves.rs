@@ -17,12 +17,12 @@ pub struct Variable {
 ///
 /// Few variables and long lists, because the API server pays for each variable: one each a leaf took twice the time.
 pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
-    let each = |prefix: &str, decide: &dyn Fn(usize) -> String| {
-        each_place(prefix, &|place| names.in_place(place).map(decide).collect())
+    let each = |prefix: &str, only_if: &str, decide: &dyn Fn(usize) -> String| {
+        each_place(prefix, only_if, &|place| names.in_place(place).map(decide).collect())
     };
-    let mut variables = each("roads", &|n| is_roads(n, names));
-    variables.extend(each("wanted", &|n| is_wanted(n, road, names)));
-    variables.extend(each("coming", &|n| is_coming(n, names)));
+    let mut variables = each("roads", "variables.tracked", &|n| is_roads(n, names));
+    variables.extend(each("wanted", "!variables.skipped", &|n| is_wanted(n, road, names)));
+    variables.extend(each("coming", "!variables.skipped", &|n| is_coming(n, names)));
     let gates = [
         ("anyComing", any_leaf(names, |place, i| format!("variables.coming{place:?}{i}[n]"))),
         ("anyChanges", any_leaf(names, changes_value)),
@@ -32,11 +32,12 @@ pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
     variables
 }
 
-/// A variable a place: its decisions, and for containers one list of them each.
-pub fn each_place(prefix: &str, decide: &dyn Fn(Place) -> Vec<String>) -> Vec<Variable> {
+/// A variable a place: its decisions, and for containers one list of them each. All are `false` unless `only_if`.
+pub fn each_place(prefix: &str, only_if: &str, decide: &dyn Fn(Place) -> Vec<String>) -> Vec<Variable> {
     let of_place = |place: Place| {
         let decisions = decide(place);
-        let list = format!("[{}]", decisions.join(", "));
+        let none = vec!["false"; decisions.len()].join(", ");
+        let list = format!("{only_if} ? [{}] : [{none}]", decisions.join(", "));
         let expression = match place.list() {
             _ if decisions.is_empty() => return None,
             None => list,
@@ -105,9 +106,9 @@ fn is_roads(n: usize, names: &Names<'_>) -> String {
     let literals = any(line.formerly.iter().map(|l| {
         let refused = print(&refused(&line.leaf, l), line.leaf.place, &as_they_stand);
         let unclear = any([format!("!variables.{applied}.contains({token})"), refused]);
-        format!("({value}.value() == {} && {unclear})", literal(l))
+        format!("({value} == optional.of(dyn({})) && {unclear})", literal(l))
     }));
-    format!("variables.tracked && {value}.hasValue() && {literals} && !{}", is_owned(&line.leaf))
+    format!("{literals} && !{}", is_owned(&line.leaf))
 }
 
 fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
@@ -125,8 +126,8 @@ fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
         .iter()
         .rev()
         .fold(fallback, |rest, (name, wish)| format!("(c.name == {} ? {} : {rest})", string(name), whole(wish)));
-    let teams = format!("{}.hasValue() && !{}", value(leaf), names.roads(n));
-    format!("!variables.skipped && !({teams}) && !{}", parenthesised(&yields))
+    // in this order, since most requests find the road's values where they were
+    format!("({} || !{}.hasValue()) && !{}", names.roads(n), value(leaf), parenthesised(&yields))
 }
 
 pub fn wish(wishes: &Wishes) -> String {
@@ -159,7 +160,12 @@ fn is_coming(n: usize, names: &Names<'_>) -> String {
         return "false".to_owned();
     }
     let line = &names.leaves[n];
-    format!("{} && {} != optional.of({})", names.wanted(n), value(&line.leaf), wish(&line.wishes))
+    let (wanted, roads) = (names.wanted(n), names.roads(n));
+    if line.formerly.len() == 1 {
+        // there was never another literal: what stands there already is this one
+        return format!("{wanted} && !{roads}");
+    }
+    format!("{wanted} && (!{roads} || {} != optional.of({}))", value(&line.leaf), wish(&line.wishes))
 }
 
 /// The decision about leaf `n`, `false` where the road wants nothing.

@@ -160,7 +160,7 @@ fn acting() -> Vec<Named> {
         (
             "skipIsLost",
             format!(
-                "variables.templateChanges && {} == optional.of({all}) && !{}.hasValue()",
+                "{} == optional.of({all}) && !{}.hasValue() && variables.templateChanges",
                 skip("oldObject"),
                 skip("object")
             ),
@@ -181,15 +181,15 @@ pub fn restore() -> Vec<String> {
              ? [JSONPatch{{op: 'add', path: '/metadata/{map}', value: dyn({{}})}}] : [])"
         )
     };
-    let mut operations = vec![parent("labels", &format!("!({CREATES}) && {}", label_is_missing()))];
+    let mut lost = vec![parent("labels", "true")];
     for name in labels::WORKLOAD_LABELS {
         let (new, old) = (label("object", name), label("oldObject", name));
-        operations.push(format!(
-            "(!({CREATES}) && {old}.hasValue() && !{new}.hasValue() \
-             ? [JSONPatch{{op: 'add', path: {}, value: {old}.value()}}] : [])",
+        lost.push(format!(
+            "({old}.hasValue() && !{new}.hasValue() ? [JSONPatch{{op: 'add', path: {}, value: {old}.value()}}] : [])",
             pointer_to("labels", name)
         ));
     }
+    let mut operations = vec![format!("(!({CREATES}) && {} ? {} : [])", label_is_missing(), lost.join("\n + "))];
     operations.push(parent("annotations", "variables.skipIsLost"));
     operations.push(format!(
         "(variables.skipIsLost ? [JSONPatch{{op: 'add', path: {}, value: {}}}] : [])",

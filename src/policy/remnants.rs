@@ -7,27 +7,28 @@ use super::names::Names;
 use crate::plan::leaf::{Leaf, Place};
 use crate::plan::remnant::{Part, Union};
 
-/// Every part of every literal of a place, with its leaf.
-fn parts<'a>(place: Place, names: &'a Names<'_>) -> impl Iterator<Item = (&'a Leaf, &'a Part)> {
-    names.in_place(place).flat_map(move |n| names.leaves[n].parts.iter().map(move |part| (&names.leaves[n].leaf, part)))
+/// Every part of every literal of a place, with the number of its leaf.
+fn parts<'a>(place: Place, names: &'a Names<'_>) -> impl Iterator<Item = (usize, &'a Part)> {
+    names.in_place(place).flat_map(move |n| names.leaves[n].parts.iter().map(move |part| (n, part)))
 }
 
 /// Variables that say of each part whether it is a remnant.
 pub fn variables(names: &Names<'_>) -> Vec<Variable> {
-    let mut variables =
-        each_place("remnants", &|place| parts(place, names).map(|(leaf, part)| is_remnant(leaf, part)).collect());
+    let mut variables = each_place("remnants", "variables.tracked", &|place| {
+        parts(place, names).map(|(n, part)| is_remnant(n, part, names)).collect()
+    });
     let found = any(variables.iter().map(|v| {
         let inner = if v.name.ends_with("Pod") { "exists(x, x)" } else { "exists(c, c.exists(x, x))" };
         format!("variables.{}.{inner}", v.name)
     }));
     if !variables.is_empty() {
-        variables
-            .push(Variable { name: "anyRemnants".to_owned(), expression: format!("variables.tracked && {found}") });
+        variables.push(Variable { name: "anyRemnants".to_owned(), expression: found });
     }
     variables
 }
 
-fn is_remnant(leaf: &Leaf, part: &Part) -> String {
+fn is_remnant(n: usize, part: &Part, names: &Names<'_>) -> String {
+    let leaf = &names.leaves[n].leaf;
     let here = optional(&value(leaf), part.path.iter().map(String::as_str));
     let (owners, at) = managers("owners", leaf);
     let fields: Vec<String> = part.path.iter().map(|name| format!("f:{name}")).collect();
@@ -44,7 +45,8 @@ fn is_remnant(leaf: &Leaf, part: &Part) -> String {
         ),
     };
     format!(
-        "({here}.hasValue() && {here}.value() == {} && !{owners}.exists(o, {owned}) && {leaves})",
+        "(!{} && {here} == optional.of(dyn({})) && !{owners}.exists(o, {owned}) && {leaves})",
+        names.roads(n),
         literal(&part.value)
     )
 }
@@ -67,7 +69,7 @@ fn owns_rival(at: &str, union: Union, member: &str) -> String {
 pub fn changes(names: &Names<'_>) -> Vec<String> {
     let mut operations = Vec::new();
     for place in Place::ALL {
-        let all: Vec<(&Leaf, &Part)> = parts(place, names).collect();
+        let all: Vec<(&Leaf, &Part)> = parts(place, names).map(|(n, part)| (&names.leaves[n].leaf, part)).collect();
         let variable = |n: usize| {
             let container = if place == Place::Pod { "" } else { "[i]" };
             format!("variables.remnants{place:?}{container}[{n}]")

@@ -6,7 +6,7 @@ use goldenpath_e2e::ControlPlane;
 use goldenpath_e2e::story::{Style, Team};
 use serde_json::json;
 
-use super::{assert_filled, for_every_style, image, manifest, path, unique, with};
+use super::{assert_bare, assert_filled, for_every_style, image, manifest, path, unique, with};
 
 #[tokio::test]
 async fn new_revision_replaces_the_roads_value_and_leaves_an_identical_one_of_the_team() -> Result<()> {
@@ -86,4 +86,26 @@ async fn revision_without_a_default_takes_its_value_out_with_the_next_rollout() 
         ensure!(container.get("lifecycle").is_none() && container.get("securityContext").is_none(), "{container}");
     }
     team.is_adopted().await
+}
+
+#[tokio::test]
+async fn deleted_path_lets_its_workloads_go_with_their_next_rollout() -> Result<()> {
+    let control_plane = ControlPlane::with_goldenpath().await?;
+    let name = unique(control_plane).await?;
+    control_plane.golden_path(&path(&name, "100m", "128Mi")).await?;
+    let mut team = Team::new(control_plane, Style::Apply, WorkloadKind::Deployment).await?;
+    let first = manifest(WorkloadKind::Deployment);
+    team.rolls_out(&first).await?;
+    team.takes(&name, &json!({})).await?;
+    team.rolls_out(&image(&first, "2")).await?;
+    team.is_adopted().await?;
+
+    // nothing else happens from here on: the deletion alone must be enough
+    control_plane.kubectl(["delete", "gp", &name]).await?;
+    let object = team.is_labelled(labels::REVISION, Some(&labels::release_revision(&name))).await?;
+    assert_filled(&team, &object)?;
+    let object = team.rolls_out(&image(&first, "3")).await?;
+    assert_bare(&team, &object)?;
+    team.is_labelled(labels::PATH, None).await?;
+    Ok(())
 }
