@@ -27,7 +27,7 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
 	echo "test: the control plane is there after $$SECONDS s, running the tests"; \
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-6} cargo test --workspace --no-fail-fast | tee target/test.log; \
+	cargo test --workspace --no-fail-fast | tee target/test.log; \
 	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
 	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
 	echo "test: done after $$SECONDS s"
