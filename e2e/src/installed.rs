@@ -13,7 +13,7 @@ pub const NAMESPACE: &str = "goldenpath-system";
 /// Name of its ServiceAccount.
 pub const ACCOUNT: &str = "goldenpath";
 /// How long a path may take to be proved and in force on a busy machine.
-pub const PATH_TIMEOUT: Duration = Duration::from_mins(1);
+pub const PATH_TIMEOUT: Duration = Duration::from_mins(3);
 
 impl ControlPlane {
     /// The shared control plane with Goldenpath installed and one operator running.

@@ -83,7 +83,7 @@ impl InForce {
         let probe = probe::written_out(&Road::default());
         let labelled = probe::labelled(&probe, revision);
         let what = format!("{revision} to be in force");
-        wait::until(&what, Duration::from_secs(30), async || {
+        wait::until(&what, Duration::from_mins(2), async || {
             let seen = dry_run(&self.client, namespace, &labelled).await?;
             let bare = dry_run(&self.client, namespace, &probe).await?;
             let unlabelled = seen["metadata"]["labels"].get(labels::REVISION).is_none();

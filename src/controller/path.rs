@@ -67,7 +67,8 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
     }
-    if finding.reason != Reason::DefaultForTaken {
+    let finding_reason = finding.reason;
+    if finding_reason != Reason::DefaultForTaken {
         wake_waiting(context);
     }
     let status = GoldenPathStatus {
@@ -78,7 +79,9 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
     }
-    Ok(Action::requeue(if waiting { PRUNE_AGAIN } else { LOOK_AGAIN }))
+    // a proof that fails on a busy API server succeeds later
+    let again = waiting || finding_reason == Reason::ProofFailed;
+    Ok(Action::requeue(if again { PRUNE_AGAIN } else { LOOK_AGAIN }))
 }
 
 /// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.

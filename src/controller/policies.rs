@@ -17,8 +17,9 @@ use crate::plan::probe::{labelled, proofs};
 use crate::plan::service::template;
 use crate::policy::{Compiled, is_newer, proof};
 
-/// A policy takes about a second to be in force, longer on other replicas of the API server.
-const IN_FORCE: Duration = Duration::from_secs(20);
+/// A policy takes about a second to be in force; on other replicas, or on an API server that is short of processors and
+/// holds many policies, it was seen to take half a minute.
+const IN_FORCE: Duration = Duration::from_mins(1);
 /// A label that came before its policy is in force would miss a deploy in between. The copy of the proof says how long
 /// that took; nobody can ask for the original, which spares our namespace.
 const SETTLES: Duration = Duration::from_secs(2);
