@@ -87,9 +87,9 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
             Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
         }
         (Action::Move(wanted), PathFacts::Ready(revision)) => {
-            let moves = label(target.object, labels::REVISION) != wanted.get(labels::REVISION).map(String::as_str);
+            let differs = label(target.object, labels::REVISION) != wanted.get(labels::REVISION).map(String::as_str);
             // a policy that was just made may not be in force yet: a rollout in between would get neither road
-            if moves && let Some(message) = dry_run(target, wanted, revision).await? {
+            if differs && let Some(message) = dry_run(target, wanted, revision).await? {
                 return Ok(Some(Done { object: None, refused: Some(message) }));
             }
             let mut moved = json!(wanted);
