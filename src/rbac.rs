@@ -36,7 +36,7 @@ pub const CLUSTER_RULES: &[Rule] = &[
     Rule {
         group: "",
         resources: &["namespaces"],
-        verbs: &["get"],
+        verbs: &["list", "watch"],
         reason: "a team can be a label of its namespace, and checks may look at namespaceObject",
     },
     Rule {

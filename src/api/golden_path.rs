@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{WorkloadKind, conditions};
+use super::{PathAdoption, WorkloadKind, conditions};
 
 /// spec says what the path gives to the workloads that take it.
 ///
@@ -27,7 +27,11 @@ use super::{WorkloadKind, conditions};
         "metadata.name is too long: choose at most 52 characters, because it is part of the revision label of each workload"),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
-    printcolumn(name = "Revision", type_ = "string", json_path = ".status.currentRevision"),
+    printcolumn(name = "Services", type_ = "integer", json_path = ".status.adoption.services.total"),
+    printcolumn(name = "Adopted", type_ = "integer", json_path = ".status.adoption.workloads.adopted"),
+    printcolumn(name = "Eligible", type_ = "integer", json_path = ".status.adoption.workloads.eligible"),
+    printcolumn(name = "Percent", type_ = "string", json_path = ".status.adoption.workloads.percent"),
+    printcolumn(name = "Revision", type_ = "string", priority = 1, json_path = ".status.currentRevision"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -163,6 +167,9 @@ pub struct GoldenPathStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub current_revision: Option<String>,
+    /// adoption says how far everyone has come on the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<PathAdoption>,
     /// conditions has one entry of type Ready, which says whether the path can be taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]

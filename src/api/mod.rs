@@ -1,15 +1,17 @@
 //! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
 
+pub mod adoption;
 pub mod conditions;
 pub mod crds;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
 
+pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
 pub use golden_path::{GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, Stage, Timing};
 pub use platform_service::{
-    Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, PlatformService, PlatformServiceSpec,
+    Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, Origin, PlatformService, PlatformServiceSpec,
     PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,
 };
 

@@ -82,7 +82,7 @@ pub struct GoldenPathRef {
 }
 
 /// How far the operator may go for a service.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mode {
     /// Report only.
     Observe,
@@ -174,6 +174,12 @@ impl WorkloadKind {
     }
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
 impl std::fmt::Display for WorkloadKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(self, f)
@@ -238,6 +244,9 @@ pub struct GoldenPathStatusRef {
 pub struct Adoption {
     /// state is the state of the workload that has the farthest to go.
     pub state: State,
+    /// origin is what brought the service to the path: Voluntary when its team took it by itself.
+    #[serde(default)]
+    pub origin: Origin,
     /// score is the weight of the defaults in place over the weight of all that apply, such as "0.92".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
@@ -247,8 +256,16 @@ pub struct Adoption {
     pub adopted_at: Option<Time>,
 }
 
+/// What brought a service to its path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Its team took it by itself.
+    #[default]
+    Voluntary,
+}
+
 /// State of a service or of one of its workloads.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// No verdict yet.
     #[default]

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::errors::Error;
 use super::requests::Write;
 use crate::api::{WorkloadKind, brief, labels};
+use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
 use crate::plan::revision::Revision;
 use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadPlan, label, template};
@@ -73,7 +74,12 @@ impl<'a> Target<'a> {
             target.extend(fields.clone());
         }
         let requests = &self.context.requests;
-        requests.patch_workload(self.kind, self.namespace, self.name, &Patch::Merge(patch), write).await
+        let answer = requests.patch_workload(self.kind, self.namespace, self.name, &Patch::Merge(patch), write).await?;
+        if write == Write::Real {
+            let (namespace, name) = (self.namespace.to_owned(), self.name.to_owned());
+            self.context.fleet.learn(&WorkloadKey { kind: self.kind, namespace, name }, &answer);
+        }
+        Ok(answer)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every pass shares.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 
 use futures::channel::mpsc::UnboundedSender;
@@ -10,7 +10,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::backoff::Backoff;
 use super::requests::Requests;
-use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus, WorkloadKind};
+use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
+use crate::fleet::{Fleet, WorkloadKey};
 use crate::observability::Metrics;
 use crate::plan::revision::Revision;
 use crate::policy::Operator;
@@ -19,17 +20,6 @@ use crate::policy::Operator;
 pub type GuardedService = DeserializeGuard<PlatformService>;
 /// A GoldenPath as it is watched.
 pub type GuardedPath = DeserializeGuard<GoldenPath>;
-
-/// Identity of a workload: kind, namespace, name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkloadKey {
-    /// Its kind.
-    pub kind: WorkloadKind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// What is known about a path beyond its spec.
 #[derive(Clone, Debug)]
@@ -56,9 +46,9 @@ pub struct Context {
     pub recorder: Recorder,
     /// Paths whose policies are in force.
     pub roads: Roads,
-    /// Which services name which workloads.
-    pub claims: Claims,
-    /// Done when `claims` knows every service that was there at the start.
+    /// Every workload of the cluster.
+    pub fleet: Fleet,
+    /// Done when the fleet knows the claims of every service that was there at the start.
     pub claims_seeded: Once,
     /// Statuses that were written and may not have come back through the watch yet.
     pub written: Written,
@@ -104,16 +94,6 @@ impl Roads {
     }
 }
 
-/// Services by the workloads that they name, so that a workload's event finds them in one step.
-#[derive(Default)]
-pub struct Claims(Mutex<ClaimIndex>);
-
-#[derive(Default)]
-struct ClaimIndex {
-    by_workload: HashMap<WorkloadKey, BTreeSet<String>>,
-    by_service: HashMap<(String, String), Vec<WorkloadKey>>,
-}
-
 impl Context {
     /// Registers every service before the first pass over any: otherwise a younger one that passes first after a start
     /// would take a workload, and lose it again.
@@ -122,52 +102,22 @@ impl Context {
             for service in self.services.state().iter().filter_map(|s| s.0.as_ref().ok()) {
                 let namespace = service.metadata.namespace.clone().unwrap_or_default();
                 let name = service.metadata.name.clone().unwrap_or_default();
-                self.claims.replace(&namespace, &name, super::observe::workload_keys(service));
+                let _ = self.fleet.claim(&(namespace, name), &super::observe::workload_keys(service));
             }
         });
     }
 
     /// Registers the claims of a service: none when it is gone. Workloads that it named before and not any more may be
     /// orphans now, and another service that waits for one of them may have it.
-    pub fn claim(&self, namespace: &str, service: &str, workloads: Vec<WorkloadKey>) {
-        for workload in self.claims.replace(namespace, service, workloads) {
-            for other in self.claims.of(&workload) {
+    pub fn claim(&self, namespace: &str, service: &str, workloads: &[WorkloadKey]) {
+        for workload in self.fleet.claim(&(namespace.to_owned(), service.to_owned()), workloads) {
+            let others = self.fleet.table().claiming(&workload);
+            for other in others {
                 // the receivers live as long as the process
                 let _ = self.wake.unbounded_send(ObjectRef::new(&other).within(namespace));
             }
             let _ = self.orphans.unbounded_send(super::orphans::Suspect { workload, service: service.to_owned() });
         }
-    }
-}
-
-impl Claims {
-    /// Names of the services that claim a workload, in its namespace.
-    pub fn of(&self, workload: &WorkloadKey) -> Vec<String> {
-        let index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        index.by_workload.get(workload).into_iter().flatten().cloned().collect()
-    }
-
-    /// Replaces the claims of a service; the workloads that it named before and not any more are returned.
-    pub fn replace(&self, namespace: &str, service: &str, workloads: Vec<WorkloadKey>) -> Vec<WorkloadKey> {
-        let mut index = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (namespace.to_owned(), service.to_owned());
-        let before = index.by_service.remove(&key).unwrap_or_default();
-        for workload in &before {
-            if let Some(services) = index.by_workload.get_mut(workload) {
-                services.remove(service);
-                if services.is_empty() {
-                    index.by_workload.remove(workload);
-                }
-            }
-        }
-        for workload in &workloads {
-            index.by_workload.entry(workload.clone()).or_default().insert(service.to_owned());
-        }
-        let dropped = before.into_iter().filter(|w| !workloads.contains(w)).collect();
-        if !workloads.is_empty() {
-            index.by_service.insert(key, workloads);
-        }
-        dropped
     }
 }
 
@@ -201,22 +151,6 @@ impl Written {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn workload(name: &str) -> WorkloadKey {
-        WorkloadKey { kind: WorkloadKind::Deployment, namespace: "ns".into(), name: name.into() }
-    }
-
-    #[test]
-    fn claims_follow_the_spec_and_tell_what_was_dropped() {
-        let claims = Claims::default();
-        assert_eq!(claims.replace("ns", "a", vec![workload("x"), workload("y")]), []);
-        claims.replace("ns", "b", vec![workload("x")]);
-        assert_eq!(claims.of(&workload("x")), ["a", "b"]);
-        assert_eq!(claims.replace("ns", "a", vec![workload("y")]), [workload("x")]);
-        assert_eq!(claims.of(&workload("x")), ["b"]);
-        assert_eq!(claims.replace("ns", "b", Vec::new()), [workload("x")]);
-        assert_eq!(claims.of(&workload("x")), Vec::<String>::new());
-    }
 
     #[test]
     fn a_written_status_counts_until_the_watch_has_caught_up() {

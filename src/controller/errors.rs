@@ -38,6 +38,9 @@ pub enum Error {
     /// The path that this service follows is still being read; its own pass triggers this one again.
     #[error("GoldenPath {0} has not been read yet")]
     PathNotRead(String),
+    /// The namespace has not been seen yet; it triggers the pass again when it is.
+    #[error("namespace {0} has not been seen yet")]
+    NamespaceNotSeen(String),
 }
 
 impl Error {
@@ -73,6 +76,7 @@ impl Reason for Error {
             Self::Timeout { .. } => "Timeout",
             Self::Serialisation { .. } => "Serialisation",
             Self::PathNotRead(_) => "PathNotRead",
+            Self::NamespaceNotSeen(_) => "NamespaceNotSeen",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Effects: the drivers of both kinds and everything that talks to the API server.
 
+mod adoption;
 mod apply;
 mod backoff;
 mod context;
@@ -13,5 +14,4 @@ mod requests;
 mod revisions;
 pub mod run;
 mod service;
-mod watches;
 mod write_status;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde_json::Value;
 
-use super::context::{Context, Published, WorkloadKey};
+use super::context::{Context, Published};
 use super::errors::Error;
 use super::policies::installed;
 use crate::api::{PlatformService, Workload, labels};
+use crate::fleet::WorkloadKey;
 use crate::plan::revision::claims_first;
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
 
@@ -24,17 +24,14 @@ pub fn workload_keys(service: &PlatformService) -> Vec<WorkloadKey> {
     service.spec.workloads.iter().map(key).collect()
 }
 
-/// Reads what a pass over `service` needs.
+/// Reads what a pass over `service` needs: from the fleet, where it has been seen.
 pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result<ServiceFacts, Error> {
     let namespace = service.namespace().unwrap_or_default();
-    let api: Api<Namespace> = Api::all(context.requests.client());
-    let object = context.requests.get(&api, &namespace).await?;
-    let object =
-        serde_json::to_value(object).map_err(|source| Error::Serialisation { what: "namespace".into(), source })?;
+    let object = context.fleet.table().namespace(&namespace).ok_or(Error::NamespaceNotSeen(namespace))?;
     let path = path_of(&service, context)?;
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
     for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
-        let object = context.requests.workload(key.kind, &key.namespace, &key.name).await?.map(trimmed);
+        let object = workload_of(&key, context).await?.map(trimmed);
         workloads.push(WorkloadFacts {
             made_up_path: match &object {
                 Some(object) => has_made_up_path(object, &path, context).await?,
@@ -52,6 +49,22 @@ pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result
         path,
         workloads,
     })
+}
+
+/// A workload as the fleet has seen it last. One that nobody named before is not kept: it is read once.
+async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Value>, Error> {
+    let (seen, known) = {
+        let table = context.fleet.table();
+        (table.object(key), table.knows(key))
+    };
+    if seen.is_some() || (!known && context.fleet.has_listed(key.kind)) {
+        return Ok(seen);
+    }
+    let read = context.requests.workload(key.kind, &key.namespace, &key.name).await?;
+    if let Some(object) = &read {
+        context.fleet.learn(key, object);
+    }
+    Ok(read)
 }
 
 /// Whether a workload's label names a path, other than the service's, that has no policies on the API server: its
@@ -107,7 +120,7 @@ impl<K: kube::Resource> MetaName for kube::core::DeserializeGuard<K> {
 
 fn older_claim(service: &PlatformService, key: &WorkloadKey, context: &Context) -> Option<String> {
     let mine = service.name_any();
-    context.claims.of(key).into_iter().filter(|name| *name != mine).find(|name| {
+    context.fleet.table().claiming(key).into_iter().filter(|name| *name != mine).find(|name| {
         let reference = kube::runtime::reflector::ObjectRef::new(name).within(&key.namespace);
         let other = context.services.get(&reference);
         let other = other.as_ref().and_then(|o| o.0.as_ref().ok());

@@ -10,11 +10,12 @@ use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use super::context::{Context, WorkloadKey};
+use super::context::Context;
 use super::errors::Error;
 use super::observe::workload_keys;
 use super::requests::Write;
 use crate::api::{PlatformService, WorkloadKind, labels};
+use crate::fleet::WorkloadKey;
 use crate::observability;
 use crate::plan::service::{controller_of, label};
 
@@ -108,7 +109,7 @@ async fn release(
     context: &Context,
 ) -> Result<(), Error> {
     // another service that names it takes it over as it is
-    if label(object, labels::SERVICE) != Some(service) || named.contains(key) || !context.claims.of(key).is_empty() {
+    if label(object, labels::SERVICE) != Some(service) || named.contains(key) || context.fleet.table().is_claimed(key) {
         return Ok(());
     }
     if controller_of(object).is_some() {

@@ -74,6 +74,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     let status = GoldenPathStatus {
         observed_generation: path.metadata.generation,
         current_revision,
+        adoption: before.adoption.clone(),
         conditions: merge(&before.conditions, &[finding], path.metadata.generation, Timestamp::now()),
     };
     if write_path(path, &status, context).await? {

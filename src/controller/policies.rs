@@ -20,9 +20,6 @@ use crate::policy::{Compiled, is_newer, proof};
 /// A policy takes about a second to be in force; on other replicas, or on an API server that is short of processors and
 /// holds many policies, it was seen to take half a minute.
 const IN_FORCE: Duration = Duration::from_mins(1);
-/// A label that came before its policy is in force would miss a deploy in between. The copy of the proof says how long
-/// that took; nobody can ask for the original, which spares our namespace.
-const SETTLES: Duration = Duration::from_secs(2);
 /// How long the old output of a revision stays beside the new one.
 const OVERLAP_SECONDS: i64 = 10;
 
@@ -116,7 +113,6 @@ pub async fn ensure(
                 policy.annotations_mut().insert(labels::RESUME.to_owned(), resume.clone());
             }
             context.requests.create(&policies(context), &policy).await?;
-            tokio::time::sleep(SETTLES).await;
             Ok(None)
         }
     }

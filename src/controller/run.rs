@@ -1,6 +1,7 @@
 //! `goldenpath run`: everything wired together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::select;
@@ -15,12 +16,13 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Claims, Context, GuardedPath, GuardedService, Roads, WorkloadKey, Written};
+use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
 use super::orphans::{Suspect, watch_over};
 use super::requests::Requests;
-use super::watches::{PATH_DEBOUNCE, Touched, watch_workloads};
-use super::{path, service};
+use super::{adoption, path, service};
 use crate::api::labels;
+use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
+use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::{Gate, Health, Metrics, serve};
 use crate::policy::Operator;
 
@@ -28,6 +30,11 @@ use crate::policy::Operator;
 const SERVICE_CONCURRENCY: u16 = 16;
 /// Passes over paths at a time: each may wait for a proof.
 const PATH_CONCURRENCY: u16 = 4;
+/// Services change in bursts when a path does: one look at all of them is enough.
+const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
+/// The fleet waits so long for the services, to know from the start which workloads they name. Where their kind is not
+/// served it counts without them.
+const SERVICES_FIRST: Duration = Duration::from_secs(5);
 
 /// Why the operator could not start or stopped.
 #[derive(thiserror::Error, Debug)]
@@ -59,18 +66,26 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
-    let client = Client::try_from(config).map_err(RunError::WhoAmI)?;
+    let client = Client::try_from(config.clone()).map_err(RunError::WhoAmI)?;
+    // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
+    let mut watching = config;
+    watching.default_retry = false;
+    let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
     let gates = [health.gate("watch/platformservices"), health.gate("watch/goldenpaths")];
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
+    let (touched_out, touched) = mpsc::unbounded();
+    let contacts = Fleet::contacts(&health);
+    let fleet = Fleet::new(&operator.namespace, touched_out, WatchMetrics::new(&metrics)?);
+    let watching = Watching { client: watching, fleet, contacts, touched };
     let address = || listen.to_owned();
     let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
     let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
-    let controllers = controllers(client, operator, metrics, health, gates, stopping.clone());
+    let controllers = controllers(client, operator, metrics.clone(), watching, gates, stopping.clone());
     tokio::select! {
         () = stop => tracing::info!("asked to stop"),
         () = controllers => tracing::error!("the controllers ended by themselves"),
@@ -87,14 +102,23 @@ async fn who_am_i(client: &Client) -> Result<String, RunError> {
     Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default())
 }
 
+/// The fleet, before it watches.
+struct Watching {
+    client: Client,
+    fleet: Fleet,
+    contacts: Vec<Contact>,
+    touched: UnboundedReceiver<Touched>,
+}
+
 async fn controllers(
     client: Client,
     operator: Operator,
     metrics: Metrics,
-    health: Health,
+    watching: Watching,
     gates: [Gate; 2],
     stopping: CancellationToken,
 ) {
+    let Watching { client: watching, fleet, contacts, touched } = watching;
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
     let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config);
@@ -102,7 +126,6 @@ async fn controllers(
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
     let (wake_path, woken_paths) = mpsc::unbounded();
-    let (touched_out, touched) = mpsc::unbounded();
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
         requests: Requests::new(client.clone(), metrics.clone()),
@@ -110,9 +133,9 @@ async fn controllers(
         metrics,
         services: services.store(),
         paths: paths.store(),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Recorder::new(client, reporter),
         roads: Roads::default(),
-        claims: Claims::default(),
+        fleet,
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         service_backoff: super::backoff::Backoff::default(),
@@ -122,11 +145,13 @@ async fn controllers(
         wake_path,
         orphans,
     });
+    show_fleet(&contacts, &context);
     let [services_gate, paths_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
-        watch_workloads(client, health, touched_out),
+        watch_fleet(watching, &contacts, &context),
+        adoption::write_adoption(&contacts, &context),
         watch_over(suspects, context.clone()),
         async {
             if context.services.wait_until_ready().await.is_ok() {
@@ -143,6 +168,22 @@ async fn controllers(
     );
 }
 
+/// Puts the fleet's gauges on `/metrics`.
+fn show_fleet(contacts: &[Contact], context: &Context) {
+    let paths = context.paths.clone();
+    let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || paths_of(&paths));
+    if let Err(error) = context.metrics.register(collector) {
+        tracing::error!(%error, "the fleet's metrics are not shown");
+    }
+}
+
+async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
+    if tokio::time::timeout(SERVICES_FIRST, context.services.wait_until_ready()).await.is_ok() {
+        context.seed_claims();
+    }
+    context.fleet.watch(client, contacts).await;
+}
+
 /// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
 /// its workload, and a deleted path never.
 fn controller_of<K>(api: Api<K>, config: watcher::Config) -> Controller<K>
@@ -153,7 +194,7 @@ where
     Controller::for_stream(watcher(api, config).reflect(writer).touched_objects(), store)
 }
 
-/// The services of each touched workload; a label that names no service is a suspect.
+/// The services of everything that was touched; a label that names no service is a suspect.
 fn services_of(
     touched: UnboundedReceiver<Touched>,
     context: Arc<Context>,
@@ -164,23 +205,27 @@ fn services_of(
             async move {
                 // before the first list every service would look deleted
                 let _ = context.services.wait_until_ready().await;
-                let Touched { workload, service } = event;
-                let claiming = context.claims.of(&workload);
-                if let Some(service) = &service {
-                    let reference = ObjectRef::new(service).within(&workload.namespace);
-                    if !claiming.contains(service) && context.services.get(&reference).is_none() {
-                        let suspect = Suspect { workload: workload.clone(), service: service.clone() };
-                        let _ = context.orphans.unbounded_send(suspect);
-                    }
-                }
-                references(&workload, &claiming)
+                let services = match event {
+                    Touched::Namespace(namespace) => context.fleet.table().services_in(&namespace),
+                    Touched::Workload { workload, service } => services_of_workload(workload, service, &context),
+                };
+                services.into_iter().map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
             }
         })
         .flat_map(futures::stream::iter)
 }
 
-fn references(workload: &WorkloadKey, services: &[String]) -> Vec<ObjectRef<GuardedService>> {
-    services.iter().map(|name| ObjectRef::new(name).within(&workload.namespace)).collect()
+fn services_of_workload(workload: WorkloadKey, labelled: Option<String>, context: &Context) -> Vec<ServiceKey> {
+    let namespace = workload.namespace.clone();
+    let claiming = context.fleet.table().claiming(&workload);
+    if let Some(service) = labelled {
+        let reference = ObjectRef::new(&service).within(&namespace);
+        if !claiming.contains(&service) && context.services.get(&reference).is_none() {
+            // the receiver lives as long as the process
+            let _ = context.orphans.unbounded_send(Suspect { workload, service });
+        }
+    }
+    claiming.into_iter().map(|name| (namespace.clone(), name)).collect()
 }
 
 async fn run_services(
@@ -198,7 +243,7 @@ async fn run_services(
         .for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(gone)) = result {
                 let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
-                context.claim(&namespace, &name, Vec::new());
+                context.claim(&namespace, &name, &[]);
                 let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
             }
             futures::future::ready(())
@@ -243,7 +288,7 @@ async fn until_gone(name: &str, context: &Context) {
     loop {
         match path::gone(name, context).await {
             Ok(true) => return,
-            Ok(false) => tokio::time::sleep(std::time::Duration::from_secs(30)).await,
+            Ok(false) => tokio::time::sleep(Duration::from_secs(30)).await,
             Err(error) => {
                 tracing::warn!(name, %error, "a deleted path could not be cleaned up");
                 tokio::time::sleep(context.path_backoff.failed(&name.to_owned())).await;

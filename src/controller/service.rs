@@ -14,9 +14,12 @@ use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
 use crate::api::PlatformService;
+use crate::fleet::Evaluation;
 use crate::observability;
-use crate::plan::service::plan;
-use crate::status::service::service_status;
+use crate::plan::service::{PathFacts, ServiceFacts, plan};
+use crate::plan::verdict::weights;
+use crate::status::counts::{ServiceBucket, UNOWNED};
+use crate::status::service::{Assessment, Evaluated, assess};
 
 /// One pass over a service.
 pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> Result<Action, Error> {
@@ -41,19 +44,60 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error
     context.seed_claims();
     claim(&service, context);
     let facts = match observe(service.clone(), context).await {
-        // after a start the path's own pass comes first, and wakes every service
-        Err(Error::PathNotRead(_)) => return Ok(false),
+        // after a start the path's own pass comes first, and wakes every service; so does the namespace when it is seen
+        Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(false),
         observed => observed?,
     };
     let outcomes = apply(&facts, plan(&facts), context).await?;
     let refused = outcomes.iter().any(|o| o.refused.is_some());
-    let status = service_status(&facts, &outcomes, Timestamp::now());
+    let assessment = assess(&facts, &outcomes, Timestamp::now());
+    count(&facts, &assessment, context);
+    let status = assessment.status;
     let conditions = status.conditions.clone();
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
     }
     Ok(refused)
+}
+
+/// Tells the fleet how far the service and its workloads are.
+fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
+    let (service, spec) = (&facts.service, &facts.service.spec);
+    let mut table = context.fleet.table();
+    let path = match &facts.path {
+        PathFacts::Ready(revision) => Some(table.name(&revision.path)),
+        _ => None,
+    };
+    let adoption = assessment.status.adoption.clone().unwrap_or_default();
+    let bucket = ServiceBucket {
+        path: path.clone(),
+        team: table.name(assessment.status.team.as_deref().unwrap_or(UNOWNED)),
+        state: adoption.state,
+        mode: spec.mode,
+        origin: adoption.origin,
+    };
+    let (name, team) = (table.name(&service.name_any()), spec.team.as_deref().map(|team| table.name(team)));
+    let mut found = Vec::with_capacity(facts.workloads.len());
+    for ((workload, evaluated), key) in facts.workloads.iter().zip(&assessment.workloads).zip(workload_keys(service)) {
+        if workload.claimed_by.is_some() {
+            continue;
+        }
+        let none = Vec::new();
+        let verdicts = evaluated.as_ref().map_or(&none, |e: &Evaluated| &e.verdicts);
+        let evaluation = Evaluation {
+            service: name.clone(),
+            team: team.clone(),
+            path: path.clone(),
+            mode: spec.mode,
+            state: evaluated.as_ref().map(|e| e.status.state).unwrap_or_default(),
+            weights: weights(verdicts),
+            verdicts: verdicts.iter().map(|v| (table.name(&v.default), v.state)).collect(),
+        };
+        found.push((key, evaluation));
+    }
+    drop(table);
+    context.fleet.evaluated(&(service.namespace().unwrap_or_default(), service.name_any()), bucket, found);
 }
 
 /// The service with the newest status that is known, which may not have come back through the watch yet.
@@ -69,7 +113,7 @@ fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService>
 /// Registers the workloads that the service names, and hands over those that it does not name any more.
 fn claim(service: &PlatformService, context: &Context) {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-    context.claim(&namespace, &name, workload_keys(service));
+    context.claim(&namespace, &name, &workload_keys(service));
     let observed = service.status.as_ref().and_then(|s| s.observed_generation);
     if observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));

@@ -36,7 +36,9 @@ pub async fn write_path(path: &GoldenPath, status: &GoldenPathStatus, context: &
         return Ok(false);
     }
     let api: Api<GoldenPath> = Api::all(context.requests.client());
-    write(&api, &path.name_any(), status, context).await?;
+    // adoption has a writer of its own, and what is left out of an apply stays
+    let status = GoldenPathStatus { adoption: None, ..status.clone() };
+    write(&api, &path.name_any(), &status, context).await?;
     Ok(true)
 }
 

@@ -6,7 +6,8 @@ use crate::api::WorkloadKind;
 
 /// Why the current template does not run everywhere yet; `None` when it does.
 ///
-/// The rules are those of `kubectl rollout status`. A CronJob has no rollout: the next job runs the template.
+/// The rules are those of `kubectl rollout status`, without its numbers: they change with every pod, and the answer is
+/// written into a status. A CronJob has no rollout: the next job runs the template.
 #[must_use]
 pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
     let int = |path: &str| object.pointer(path).and_then(Value::as_i64);
@@ -24,8 +25,7 @@ pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
     let (updated, of, available) = match kind {
         WorkloadKind::Deployment => {
             if status("replicas") > status("updatedReplicas") && status("updatedReplicas") >= wanted {
-                let old = status("replicas") - status("updatedReplicas");
-                return Some(format!("{old} old pods are still ending"));
+                return Some("old pods are still ending".to_owned());
             }
             (status("updatedReplicas"), wanted, status("availableReplicas"))
         }
@@ -48,9 +48,9 @@ pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
             .iter()
             .any(|path| object.pointer(path).and_then(Value::as_str) == Some("OnDelete"));
         let who = if on_delete { "; the strategy is OnDelete, so pods must be deleted by hand" } else { "" };
-        return Some(format!("{updated} of {of} pods run the new template{who}"));
+        return Some(format!("not all pods run the new template{who}"));
     }
-    (available < of).then(|| format!("{available} of {of} pods are available"))
+    (available < of).then(|| "not all pods are available".to_owned())
 }
 
 #[cfg(test)]
@@ -63,9 +63,9 @@ mod tests {
     #[rstest]
     #[case::done(json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}), None)]
     #[case::not_begun(json!({"observedGeneration": 1}), Some("the rollout has not begun"))]
-    #[case::half(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 1, "availableReplicas": 3}), Some("1 of 3 pods run the new template"))]
-    #[case::old_pods(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 3, "availableReplicas": 3}), Some("1 old pods are still ending"))]
-    #[case::unavailable(json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 2}), Some("2 of 3 pods are available"))]
+    #[case::half(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 1, "availableReplicas": 3}), Some("not all pods run the new template"))]
+    #[case::old_pods(json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 3, "availableReplicas": 3}), Some("old pods are still ending"))]
+    #[case::unavailable(json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 2}), Some("not all pods are available"))]
     fn a_deployment_says_what_it_waits_for(#[case] status: Value, #[case] expected: Option<&str>) {
         let object = json!({"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": status});
         assert_eq!(waits_for(WorkloadKind::Deployment, &object).as_deref(), expected);
@@ -79,6 +79,9 @@ mod tests {
             "status": {"observedGeneration": 2, "currentRevision": "a", "updateRevision": "b", "availableReplicas": 2},
         });
         let text = waits_for(WorkloadKind::StatefulSet, &object).unwrap();
-        assert_eq!(text, "0 of 2 pods run the new template; the strategy is OnDelete, so pods must be deleted by hand");
+        assert_eq!(
+            text,
+            "not all pods run the new template; the strategy is OnDelete, so pods must be deleted by hand"
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! Verdicts: what is the case for each default on one workload. The one evaluation function.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::gaps::{Gap, Whose, filled, gaps};
 use super::leaf::take;
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
+use super::service::template;
 use crate::api::{State, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
 
@@ -22,6 +25,8 @@ pub enum Standing {
     Leaving,
     /// It was labelled, its template changed since, and the fills did not come.
     NotFilled,
+    /// A person set the break-glass annotation: it is off the road until that is gone and the team deploys.
+    BrokenGlass,
 }
 
 /// The verdict of one default.
@@ -33,6 +38,8 @@ pub struct Verdict {
     pub state: VerdictState,
     /// Weight of the default.
     pub weight: i32,
+    /// The template has all that the default fills: what is left to wait for is the rollout.
+    pub in_template: bool,
     /// Managers that own values in its place.
     pub managers: Vec<String>,
     /// What it waits for, or what is wrong and what to do.
@@ -55,13 +62,13 @@ pub struct Subjected<'a> {
 pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standing) -> Vec<Verdict> {
     let gaps = gaps(workload.kind, workload.object, &revision.road);
     let rollout = waits_for(workload.kind, workload.object);
-    let skipped = is_skipped(workload.object);
+    let view = TeamsView::of(workload, &gaps);
     revision
         .rules
         .iter()
         .map(|rule| {
             let mine: Vec<&Gap<'_>> = gaps.iter().filter(|g| g.wish.is_some_and(|w| w.default == rule.name)).collect();
-            judge(workload, rule, &mine, standing, rollout.as_deref(), skipped)
+            judge(&view, rule, &mine, standing, rollout.as_deref())
         })
         .collect()
 }
@@ -73,14 +80,7 @@ pub fn is_skipped(object: &Value) -> bool {
     annotation.and_then(Value::as_str) == Some(labels::SKIP_ALL)
 }
 
-fn judge(
-    workload: Subjected<'_>,
-    rule: &Rule,
-    gaps: &[&Gap<'_>],
-    standing: &Standing,
-    rollout: Option<&str>,
-    skipped: bool,
-) -> Verdict {
+fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], standing: &Standing, rollout: Option<&str>) -> Verdict {
     let mut managers: Vec<String> = gaps.iter().flat_map(|g| g.managers.iter().cloned()).collect();
     managers.sort();
     managers.dedup();
@@ -88,20 +88,21 @@ fn judge(
         default: rule.name.clone(),
         state,
         weight: rule.weight,
+        in_template: gaps.iter().all(|gap| gap.adds().is_none()),
         managers: managers.clone(),
         message,
     };
     // the check is the author's own word for "does it", so it goes before any comparison of values
     let check = rule
         .compiled_check()
-        .map(|compiled| compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps)));
+        .map(|compiled| compiled.map_err(ToOwned::to_owned).and_then(|compiled| view.holds(compiled)));
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
         Some(Ok(false)) if gaps.is_empty() => return verdict(VerdictState::Missing, Some(advice(rule))),
         _ => {}
     }
-    if skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
+    if is_skipped(&view.object) && gaps.iter().any(|g| g.whose != Whose::Teams) {
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
         return verdict(VerdictState::Overridden, Some(message));
     }
@@ -114,23 +115,35 @@ fn judge(
     verdict(state, message)
 }
 
-/// Evaluates a check on the team's view: without the road's own values.
-fn check(check: &Check, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Result<bool, String> {
-    let kind = workload.kind;
-    let mut object = workload.object.clone();
-    for gap in gaps.iter().filter(|g| g.whose == Whose::Roads) {
-        let mut path: Vec<String> = kind.template_path().iter().map(|s| (*s).to_owned()).collect();
-        path.push("spec".to_owned());
-        if let (Some(list), Some((index, _))) = (gap.road.leaf.place.list(), &gap.container) {
-            path.extend([list.to_owned(), index.to_string()]);
+/// A workload as its team wrote it: without the road's own values. Checks are asked about this.
+struct TeamsView<'a> {
+    kind: WorkloadKind,
+    object: Cow<'a, Value>,
+    namespace: &'a Value,
+}
+
+impl<'a> TeamsView<'a> {
+    fn of(workload: Subjected<'a>, gaps: &[Gap<'_>]) -> Self {
+        let kind = workload.kind;
+        let mut object = Cow::Borrowed(workload.object);
+        for gap in gaps.iter().filter(|g| g.whose == Whose::Roads) {
+            let mut path: Vec<String> = kind.template_path().iter().map(|s| (*s).to_owned()).collect();
+            path.push("spec".to_owned());
+            if let (Some(list), Some((index, _))) = (gap.road.leaf.place.list(), &gap.container) {
+                path.extend([list.to_owned(), index.to_string()]);
+            }
+            if let Some(root) = object.to_mut().pointer_mut(&format!("/{}", path.join("/"))) {
+                take(root, &gap.road.leaf);
+            }
         }
-        if let Some(root) = object.pointer_mut(&format!("/{}", path.join("/"))) {
-            take(root, &gap.road.leaf);
-        }
+        Self { kind, object, namespace: workload.namespace }
     }
-    let template = kind.template_path().iter().try_fold(&object, |at, name| at.get(name)).unwrap_or(&Value::Null);
-    let subject = Subject { object: &object, namespace_object: workload.namespace, template };
-    check.evaluate(&subject).map_err(|e| e.to_string())
+
+    fn holds(&self, check: &Check) -> Result<bool, String> {
+        let template = template(self.kind, &self.object);
+        let subject = Subject { object: &self.object, namespace_object: self.namespace, template };
+        check.evaluate(&subject).map_err(|e| e.to_string())
+    }
 }
 
 fn leaf_verdict(
@@ -172,6 +185,8 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
             (VerdictState::PendingRollout, Some(format!("{field} {what} with the team's next rollout")))
         }
         Standing::NotLabelled(why) => (VerdictState::Missing, Some(why.clone())),
+        // judged before by its annotation
+        Standing::BrokenGlass => (VerdictState::Overridden, None),
         Standing::Leaving => (VerdictState::Missing, Some(format!("{field} leaves with the team's next rollout"))),
         Standing::NotFilled => (
             VerdictState::Missing,
@@ -196,31 +211,58 @@ pub fn expected_template(kind: WorkloadKind, object: &Value, revision: &Revision
     filled(kind, object, &gaps(kind, object, &revision.road))
 }
 
-/// Weight of what is in place over the weight of what applies: "0.92". Nothing applies: "1.00".
+/// The weight of what is in place, and of what applies.
 #[must_use]
-pub fn score<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> String {
-    let verdicts: Vec<&Verdict> = verdicts.into_iter().collect();
-    let weight = |states: &[VerdictState]| -> i64 {
-        verdicts.iter().filter(|v| states.contains(&v.state)).map(|v| i64::from(v.weight)).sum()
-    };
-    let good = weight(&[VerdictState::Applied, VerdictState::SatisfiedByTeam]);
-    let all = good + weight(&[VerdictState::Missing, VerdictState::PendingRollout]);
-    if all == 0 {
-        return "1.00".to_owned();
+pub fn weights<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Weights {
+    let mut weights = Weights::default();
+    for verdict in verdicts {
+        let weight = u64::try_from(verdict.weight).unwrap_or(0);
+        match verdict.state {
+            VerdictState::Applied | VerdictState::SatisfiedByTeam => weights.good += weight,
+            VerdictState::Missing | VerdictState::PendingRollout => {}
+            VerdictState::Overridden => continue,
+        }
+        weights.all += weight;
     }
-    // whole hundredths, rounded down: 0.995 is not 1.00
-    let hundredths = good * 100 / all;
-    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    weights
+}
+
+/// Weight of the defaults that are in place, and of those that apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Weight of what is in place.
+    pub good: u64,
+    /// Weight of what applies.
+    pub all: u64,
+}
+
+impl Weights {
+    /// One over the other: "0.92". Nothing where nothing applies, since nothing of nothing is neither good nor bad.
+    #[must_use]
+    pub fn score(self) -> Option<String> {
+        // whole hundredths, rounded down: 0.995 is not 1.00
+        let hundredths = (self.good * 100).checked_div(self.all)?;
+        Some(format!("{}.{:02}", hundredths / 100, hundredths % 100))
+    }
 }
 
 /// The state that verdicts add up to. `was` is the state before, if it was of the same revision.
+///
+/// A rollout that brings nothing new to the template is not drift: pods that restart leave the state as it was.
 #[must_use]
 pub fn state(verdicts: &[Verdict], standing: &Standing, was: Option<State>) -> State {
-    let open = verdicts.iter().any(|v| matches!(v.state, VerdictState::Missing | VerdictState::PendingRollout));
+    let any = |open: fn(&Verdict) -> bool| verdicts.iter().any(open);
+    let missing = any(|v| v.state == VerdictState::Missing);
+    let pending = any(|v| v.state == VerdictState::PendingRollout);
+    let only_rolls_out = !missing && !any(|v| v.state == VerdictState::PendingRollout && !v.in_template);
+    let was_adopted = matches!(was, Some(State::Adopted | State::Drifted));
     match standing {
         Standing::Observed | Standing::Leaving => State::Observing,
-        _ if !open => State::Adopted,
-        _ if matches!(was, Some(State::Adopted | State::Drifted)) => State::Drifted,
+        Standing::BrokenGlass if was_adopted => State::Drifted,
+        Standing::BrokenGlass => State::Migrating,
+        _ if !missing && !pending => State::Adopted,
+        _ if was == Some(State::Adopted) && only_rolls_out => State::Adopted,
+        _ if was_adopted => State::Drifted,
         _ => State::Migrating,
     }
 }
@@ -294,7 +336,7 @@ mod tests {
         let mut object = deployment(Some(true), false);
         object["status"]["availableReplicas"] = json!(0);
         let verdict = judged(&object, None, &Standing::Adopted);
-        assert_eq!((verdict.state, verdict.message.as_deref()), (PendingRollout, Some("0 of 1 pods are available")));
+        assert_eq!((verdict.state, verdict.message.as_deref()), (PendingRollout, Some("not all pods are available")));
     }
 
     #[test]
@@ -306,21 +348,41 @@ mod tests {
 
     #[test]
     fn the_score_counts_weights_and_leaves_overrides_out() {
-        let verdict =
-            |state, weight| Verdict { default: String::new(), state, weight, managers: vec![], message: None };
-        assert_eq!(score([verdict(Applied, 2), verdict(Missing, 1)].iter()), "0.66");
-        assert_eq!(score([verdict(SatisfiedByTeam, 1), verdict(Overridden, 9)].iter()), "1.00");
-        assert_eq!(score([verdict(Applied, 199), verdict(Missing, 1)].iter()), "0.99");
-        assert_eq!(score(&[]), "1.00");
+        let verdict = |state, weight| Verdict { state, weight, ..blank() };
+        let score = |verdicts: &[Verdict]| weights(verdicts).score().unwrap_or_default();
+        assert_eq!(score(&[verdict(Applied, 2), verdict(Missing, 1)]), "0.66");
+        assert_eq!(score(&[verdict(SatisfiedByTeam, 1), verdict(Overridden, 9)]), "1.00");
+        assert_eq!(score(&[verdict(Applied, 199), verdict(Missing, 1)]), "0.99");
+        assert_eq!(score(&[verdict(Overridden, 1)]), "", "nothing applies");
+    }
+
+    fn blank() -> Verdict {
+        let state = Missing;
+        Verdict { default: String::new(), state, weight: 1, in_template: true, managers: vec![], message: None }
     }
 
     #[rstest]
-    #[case::nothing_open(Applied, None, State::Adopted)]
-    #[case::open_for_the_first_time(PendingRollout, Some(State::Migrating), State::Migrating)]
-    #[case::open_again(Missing, Some(State::Adopted), State::Drifted)]
-    #[case::still_open_again(PendingRollout, Some(State::Drifted), State::Drifted)]
-    fn states_add_up(#[case] verdict: VerdictState, #[case] was: Option<State>, #[case] expected: State) {
-        let verdict = Verdict { default: String::new(), state: verdict, weight: 1, managers: vec![], message: None };
+    #[case::nothing_open(Applied, true, None, State::Adopted)]
+    #[case::open_for_the_first_time(PendingRollout, false, Some(State::Migrating), State::Migrating)]
+    #[case::open_again(Missing, true, Some(State::Adopted), State::Drifted)]
+    #[case::a_value_is_gone(PendingRollout, false, Some(State::Adopted), State::Drifted)]
+    #[case::still_open_again(PendingRollout, true, Some(State::Drifted), State::Drifted)]
+    #[case::the_first_rollout(PendingRollout, true, Some(State::Migrating), State::Migrating)]
+    #[case::an_ordinary_rollout(PendingRollout, true, Some(State::Adopted), State::Adopted)]
+    fn states_add_up(
+        #[case] verdict: VerdictState,
+        #[case] in_template: bool,
+        #[case] was: Option<State>,
+        #[case] expected: State,
+    ) {
+        let verdict = Verdict { state: verdict, in_template, ..blank() };
         assert_eq!(state(&[verdict], &Standing::Adopted, was), expected);
+    }
+
+    #[test]
+    fn behind_broken_glass_nobody_is_on_the_road() {
+        let verdict = Verdict { state: Overridden, ..blank() };
+        assert_eq!(state(std::slice::from_ref(&verdict), &Standing::BrokenGlass, Some(State::Adopted)), State::Drifted);
+        assert_eq!(state(&[verdict], &Standing::BrokenGlass, None), State::Migrating);
     }
 }

@@ -1,5 +1,7 @@
 //! Conditions and comparison of statuses: one module for every kind.
 
+pub mod adoption;
+pub mod counts;
 pub mod service;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use super::counts::UNOWNED;
 use super::{Finding, merge, whole_second};
 use crate::api::{
     Adoption, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
@@ -10,7 +11,7 @@ use crate::api::{
 };
 use crate::plan::revision::Revision;
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
-use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
+use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, state, verdicts, weights};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
@@ -30,29 +31,58 @@ pub struct Outcome {
     pub labelled: bool,
 }
 
-struct Evaluated {
-    status: WorkloadStatus,
-    verdicts: Vec<Verdict>,
+/// One workload of a service, evaluated.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// As the status says it.
+    pub status: WorkloadStatus,
+    /// The verdict of every default.
+    pub verdicts: Vec<Verdict>,
 }
 
-/// The status that a service should have.
+/// What a pass found out about a service.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    /// The status that the service should have.
+    pub status: PlatformServiceStatus,
+    /// Its workloads, in the order of the spec. Nothing for one that is not there or not its own.
+    pub workloads: Vec<Option<Evaluated>>,
+}
+
+/// Assesses a service.
 #[must_use]
-pub fn service_status(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> PlatformServiceStatus {
-    let before = facts.service.status.clone().unwrap_or_default();
-    let revision = match &facts.path {
+pub fn assess(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Assessment {
+    let workloads: Vec<Option<Evaluated>> =
+        facts.workloads.iter().zip(outcomes).map(|(w, outcome)| evaluate(facts, w, outcome)).collect();
+    let evaluated: Vec<&Evaluated> = workloads.iter().flatten().collect();
+    Assessment { status: service_status(facts, outcomes, &evaluated, now), workloads }
+}
+
+/// The revision that a service follows, if its path can be taken.
+fn revision_of(facts: &ServiceFacts) -> Option<&Revision> {
+    match &facts.path {
         PathFacts::Ready(revision) => Some(revision.as_ref()),
         _ => None,
-    };
-    let same_revision = revision.is_some_and(|r| before.golden_path.as_ref().is_some_and(|p| p.revision == r.name));
-    let evaluated: Vec<Evaluated> = facts
-        .workloads
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(workload, outcome)| evaluate(facts, workload, outcome, revision?, same_revision))
-        .collect();
-    let findings = [ready(facts, outcomes, revision), adopted(&evaluated, facts)];
-    let adoption = adoption(&before, &evaluated, now);
-    let defaults = default_statuses(&evaluated);
+    }
+}
+
+/// The status of a service before, as far as it was of the revision that it follows now.
+fn before_on<'a>(facts: &'a ServiceFacts, revision: &Revision) -> Option<&'a PlatformServiceStatus> {
+    let before = facts.service.status.as_ref()?;
+    (before.golden_path.as_ref()?.revision == revision.name).then_some(before)
+}
+
+fn service_status(
+    facts: &ServiceFacts,
+    outcomes: &[Outcome],
+    evaluated: &[&Evaluated],
+    now: Timestamp,
+) -> PlatformServiceStatus {
+    let before = facts.service.status.clone().unwrap_or_default();
+    let revision = revision_of(facts);
+    let findings = [ready(facts, outcomes, revision), adopted(evaluated, facts)];
+    let adoption = adoption(&before, evaluated, now);
+    let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
         observed_generation: facts.service.metadata.generation,
         team: Some(team(facts)),
@@ -66,29 +96,26 @@ pub fn service_status(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp
         adoption: Some(adoption),
         defaults_total: Some(i64::try_from(defaults.len()).unwrap_or(i64::MAX)),
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
-        workloads: evaluated.into_iter().map(|e| e.status).collect(),
+        workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
         conditions: merge(&before.conditions, &findings, facts.service.metadata.generation, now),
     }
 }
 
-fn evaluate(
-    facts: &ServiceFacts,
-    workload: &WorkloadFacts,
-    outcome: &Outcome,
-    revision: &Revision,
-    same: bool,
-) -> Option<Evaluated> {
+fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -> Option<Evaluated> {
+    let revision = revision_of(facts)?;
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
     let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
-    let before = facts.service.status.as_ref().and_then(|s| s.workloads.iter().find(|w| w.name == *name));
+    let before = before_on(facts, revision).and_then(|s| s.workloads.iter().find(|w| w.name == *name));
     let hash = template_hash(kind, object);
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
     // after a break-glass nothing comes back before the next rollout, so that rollout is counted from there
-    let anew = outcome.labelled || is_skipped(object) || !same;
+    let anew = outcome.labelled || is_skipped(object);
     let labelled_template = ours
         .then(|| before.and_then(|b| b.labelled_template.clone()).filter(|_| !anew).unwrap_or_else(|| hash.clone()));
     let standing = if let Some(message) = &outcome.refused {
         Standing::NotLabelled(message.clone())
+    } else if ours && is_skipped(object) {
+        Standing::BrokenGlass
     } else if ours {
         let changed = labelled_template.as_ref() != Some(&hash);
         if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
@@ -105,8 +132,8 @@ fn evaluate(
     let status = WorkloadStatus {
         name: name.clone(),
         kind,
-        state: state(&verdicts, &standing, before.filter(|_| same).map(|b| b.state)),
-        score: Some(score(verdicts.iter())),
+        state: state(&verdicts, &standing, before.map(|b| b.state)),
+        score: weights(&verdicts).score(),
         labelled_template,
     };
     Some(Evaluated { status, verdicts })
@@ -119,21 +146,22 @@ fn team(facts: &ServiceFacts) -> String {
         objects.find_map(|o| label(o, labels::TEAM).map(ToOwned::to_owned))
     };
     let of_namespace = || label(&facts.namespace, labels::TEAM).map(ToOwned::to_owned);
-    declared.or_else(of_workload).or_else(of_namespace).unwrap_or_else(|| "unowned".to_owned())
+    declared.or_else(of_workload).or_else(of_namespace).unwrap_or_else(|| UNOWNED.to_owned())
 }
 
-fn adoption(before: &PlatformServiceStatus, evaluated: &[Evaluated], now: Timestamp) -> Adoption {
+fn adoption(before: &PlatformServiceStatus, evaluated: &[&Evaluated], now: Timestamp) -> Adoption {
     let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted];
     let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
     let was = before.adoption.clone().unwrap_or_default();
     Adoption {
         state,
-        score: (!evaluated.is_empty()).then(|| score(evaluated.iter().flat_map(|e| &e.verdicts))),
+        origin: was.origin,
+        score: weights(evaluated.iter().flat_map(|e| &e.verdicts)).score(),
         adopted_at: was.adopted_at.or_else(|| (state == State::Adopted).then(|| whole_second(now))),
     }
 }
 
-fn default_statuses(evaluated: &[Evaluated]) -> Vec<DefaultStatus> {
+fn default_statuses(evaluated: &[&Evaluated]) -> Vec<DefaultStatus> {
     let mut all: Vec<DefaultStatus> = evaluated
         .iter()
         .flat_map(|e| e.verdicts.iter().map(move |v| (e, v)))
@@ -185,38 +213,52 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}"))
 }
 
-fn adopted(evaluated: &[Evaluated], facts: &ServiceFacts) -> Finding {
-    let all = || evaluated.iter().flat_map(|e| &e.verdicts);
-    let count = |state| all().filter(|v| v.state == state).count();
-    let (missing, pending) = (count(VerdictState::Missing), count(VerdictState::PendingRollout));
-    let total = all().count();
-    let states: Vec<State> = evaluated.iter().map(|e| e.status.state).collect();
+fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
     if evaluated.is_empty() {
         return Finding::bad(ConditionType::Adopted, Reason::NotStarted, "no workload has been evaluated");
     }
+    let states: Vec<State> = evaluated.iter().map(|e| e.status.state).collect();
+    let text = summary(evaluated, facts.workloads.len());
     if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Adopted) {
-        let text = format!("all {total} defaults are in place");
         return Finding::good(ConditionType::Adopted, Reason::Adopted, text);
     }
-    let reason = if states.contains(&State::Drifted) {
-        Reason::Drifted
+    if states.contains(&State::Drifted) {
+        Finding::bad(ConditionType::Adopted, Reason::Drifted, text)
     } else if states.contains(&State::Migrating) || states.contains(&State::Adopted) {
-        Reason::Migrating
+        Finding::bad(ConditionType::Adopted, Reason::Migrating, text)
     } else {
-        Reason::Observing
-    };
-    let mut parts = Vec::new();
-    if pending > 0 {
-        parts.push(format!("{pending} of {total} defaults wait for a rollout"));
+        let why = match facts.service.spec.mode {
+            Mode::Observe => "mode: Observe, nothing is filled",
+            Mode::Default => "the road's values leave with the team's next rollout",
+        };
+        Finding::bad(ConditionType::Adopted, Reason::Observing, format!("{why}; {text}"))
     }
-    if missing > 0 {
-        let first = all().find(|v| v.state == VerdictState::Missing);
-        let why =
-            first.and_then(|v| Some(format!(", first {}: {}", v.default, v.message.as_ref()?))).unwrap_or_default();
-        parts.push(format!("{missing} of {total} are missing{why}"));
+}
+
+/// Verdicts in numbers: `9 of 12 defaults are in place, 1 is overridden, 2 wait for a rollout`, and the first that is
+/// missing with its reason.
+fn summary(evaluated: &[&Evaluated], workloads: usize) -> String {
+    let all = || evaluated.iter().flat_map(|e| &e.verdicts);
+    let count = |states: &[VerdictState]| all().filter(|v| states.contains(&v.state)).count();
+    let are = |n: usize| if n == 1 { "is" } else { "are" };
+    let (total, good) = (all().count(), count(&[VerdictState::Applied, VerdictState::SatisfiedByTeam]));
+    let mut parts = vec![format!("{good} of {total} defaults {} in place", are(good))];
+    match count(&[VerdictState::Overridden]) {
+        0 => {}
+        n => parts.push(format!("{n} {} overridden", are(n))),
     }
-    if parts.is_empty() {
-        parts.push(format!("{} of {} workloads are evaluated", evaluated.len(), facts.workloads.len()));
+    match count(&[VerdictState::PendingRollout]) {
+        0 => {}
+        1 => parts.push("1 waits for a rollout".to_owned()),
+        n => parts.push(format!("{n} wait for a rollout")),
     }
-    Finding::bad(ConditionType::Adopted, reason, parts.join("; "))
+    if let Some(first) = all().find(|v| v.state == VerdictState::Missing) {
+        let n = count(&[VerdictState::Missing]);
+        let why = first.message.as_deref().unwrap_or_default();
+        parts.push(format!("{n} {} missing, first {}: {why}", are(n), first.default));
+    }
+    if evaluated.len() < workloads {
+        parts.push(format!("{} of {workloads} workloads {} evaluated", evaluated.len(), are(evaluated.len())));
+    }
+    parts.join(", ")
 }

@@ -1,0 +1,244 @@
+//! The fleet: every workload of the cluster, claimed or not, for the price of a digest each.
+//!
+//! ```text
+//!  watch (one a resource) ── lines ── decode ──> table ──> counts ──> /metrics, GoldenPath.status.adoption
+//!                                                  │
+//!                                                  └── touched: a workload that a service names, or that carries our labels
+//! ```
+//!
+//! A store of typed Deployments would take 50 kB an object and double on every relist; a row of the table takes about
+//! 130 bytes. The whole object is kept, compressed, only for workloads that a service names.
+
+mod claims;
+pub mod decode;
+pub mod errors;
+mod health;
+mod kept;
+mod lines;
+pub mod metrics;
+mod resource;
+mod rows;
+mod services;
+mod table;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+pub use claims::{ServiceKey, WorkloadKey};
+use decode::Slim;
+use errors::Skipped;
+pub use health::Contact;
+use kept::Kept;
+use metrics::WatchMetrics;
+pub use resource::Resource;
+pub use rows::Evaluation;
+pub use table::Table;
+
+use crate::api::WorkloadKind;
+use crate::observability::Health;
+use crate::status::counts::{Counts, ServiceBucket};
+
+/// Something that passes over services may have to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// A workload was added, changed or deleted, and a service names it or its label names a service.
+    Workload {
+        /// Which.
+        workload: WorkloadKey,
+        /// The service that its label names.
+        service: Option<String>,
+    },
+    /// A namespace was added or changed.
+    Namespace(String),
+}
+
+/// The fleet. Clones share it.
+#[derive(Clone)]
+pub struct Fleet(Arc<Shared>);
+
+struct Shared {
+    table: Mutex<Table>,
+    touched: UnboundedSender<Touched>,
+    changed: Notify,
+    metrics: WatchMetrics,
+}
+
+impl Fleet {
+    /// An empty one, which sends what was touched.
+    #[must_use]
+    pub fn new(operator_namespace: &str, touched: UnboundedSender<Touched>, metrics: WatchMetrics) -> Self {
+        let table = Mutex::new(Table::new(operator_namespace));
+        Self(Arc::new(Shared { table, touched, changed: Notify::new(), metrics }))
+    }
+
+    /// Watches everything, for ever.
+    pub async fn watch(&self, client: Client, contacts: &[Contact]) {
+        let watch = |contact: &Contact| {
+            let watch = watch::Watch::new(contact.resource, client.clone(), self.clone(), contact.clone());
+            // a task each: the decoding of one must not wait for another
+            tokio::spawn(watch.run())
+        };
+        let watches: Vec<_> = contacts.iter().map(watch).collect();
+        let _ended = EndWithUs(watches.iter().map(tokio::task::JoinHandle::abort_handle).collect());
+        health::watch_over(contacts).await;
+    }
+
+    /// One contact for each resource, with its gate.
+    #[must_use]
+    pub fn contacts(health: &Health) -> Vec<Contact> {
+        Resource::ALL.into_iter().map(|resource| Contact::new(resource, health)).collect()
+    }
+
+    /// The table, for a moment.
+    pub fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The counts, and the sizes of the table.
+    #[must_use]
+    pub fn snapshot(&self) -> (Counts, ([usize; 4], usize)) {
+        let table = self.table();
+        (table.counts().clone(), table.sizes())
+    }
+
+    /// Resolves after the next change of anything.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// Registers what a service names, see [`Table::claim`].
+    #[must_use]
+    pub fn claim(&self, service: &ServiceKey, workloads: &[WorkloadKey]) -> Vec<WorkloadKey> {
+        let dropped = self.table().claim(service, workloads);
+        self.0.changed.notify_one();
+        dropped
+    }
+
+    /// Takes in what a pass over a service found, see [`Table::evaluated`].
+    pub fn evaluated(&self, service: &ServiceKey, bucket: ServiceBucket, found: Vec<(WorkloadKey, Evaluation)>) {
+        self.table().evaluated(service, bucket, found);
+        self.0.changed.notify_one();
+    }
+
+    /// Whether every workload of a kind has been seen.
+    #[must_use]
+    pub fn has_listed(&self, kind: WorkloadKind) -> bool {
+        self.table().has_listed(kind)
+    }
+
+    /// Takes in a workload that somebody has read or written, so that the next look at it is not older than that.
+    pub fn learn(&self, key: &WorkloadKey, object: &Value) {
+        let Ok(raw) = serde_json::value::to_raw_value(object) else { return };
+        let Ok(slim) = serde_json::from_str::<Slim<'_>>(raw.get()) else { return };
+        let Some(version) = slim.version() else { return };
+        let mut table = self.table();
+        table.see(key.kind, &slim, version);
+        table.keep(key, version, Kept::new(&raw));
+    }
+
+    fn metrics(&self) -> &WatchMetrics {
+        &self.0.metrics
+    }
+
+    fn begin(&self, resource: Resource) {
+        match resource {
+            Resource::Workloads(kind) => self.table().begin(kind),
+            Resource::Namespaces => self.table().begin_namespaces(),
+        }
+    }
+
+    /// An object was added, changed or listed.
+    fn see(&self, resource: Resource, slim: &Slim<'_>, kept: impl FnOnce() -> Option<Kept>) {
+        let named = !slim.metadata.name.is_empty();
+        let (Some(version), true) = (slim.version(), named) else { return self.skip(resource, Skipped::NoName) };
+        let Resource::Workloads(kind) = resource else {
+            if self.table().see_namespace(slim, version, kept) {
+                self.touched(Touched::Namespace(slim.metadata.name.to_string()));
+            }
+            return;
+        };
+        if slim.metadata.namespace.is_empty() {
+            return self.skip(resource, Skipped::NoName);
+        }
+        let change = self.table().see(kind, slim, version);
+        if !change.news {
+            return;
+        }
+        self.0.changed.notify_one();
+        let service = slim.service().map(ToOwned::to_owned);
+        if !change.claimed && service.is_none() {
+            return;
+        }
+        let (namespace, name) = (slim.metadata.namespace.to_string(), slim.metadata.name.to_string());
+        let workload = WorkloadKey { kind, namespace, name };
+        if change.claimed
+            && let Some(kept) = kept()
+        {
+            self.table().keep(&workload, version, kept);
+        }
+        self.touched(Touched::Workload { workload, service });
+    }
+
+    fn remove(&self, resource: Resource, slim: &Slim<'_>) {
+        let Some(version) = slim.version() else { return self.skip(resource, Skipped::NoName) };
+        let (namespace, name) = (slim.metadata.namespace.to_string(), slim.metadata.name.to_string());
+        match resource {
+            Resource::Namespaces => self.table().remove_namespace(&name, version),
+            Resource::Workloads(kind) => {
+                let workload = WorkloadKey { kind, namespace, name };
+                let claimed = self.table().is_claimed(&workload);
+                if self.table().remove(workload.clone(), version) && claimed {
+                    self.touched(Touched::Workload { workload, service: None });
+                }
+            }
+        }
+        self.0.changed.notify_one();
+    }
+
+    /// A list is complete.
+    fn complete(&self, resource: Resource, version: u64) {
+        match resource {
+            Resource::Namespaces => self.table().sweep_namespaces(version),
+            Resource::Workloads(kind) => {
+                let gone = self.table().sweep(kind, version);
+                for workload in gone {
+                    self.touched(Touched::Workload { workload, service: None });
+                }
+            }
+        }
+        self.0.changed.notify_one();
+    }
+
+    fn set_back(&self, resource: Resource) {
+        match resource {
+            Resource::Workloads(kind) => self.table().set_back(kind),
+            Resource::Namespaces => self.table().set_back_namespaces(),
+        }
+    }
+
+    fn skip(&self, resource: Resource, why: Skipped) {
+        tracing::warn!(resource = resource.plural(), reason = why.reason(), "an object was skipped");
+        self.metrics().skipped(resource.plural(), why);
+    }
+
+    fn touched(&self, touched: Touched) {
+        // the receiver lives as long as the process
+        let _ = self.0.touched.unbounded_send(touched);
+    }
+}
+
+/// Ends tasks when it is dropped.
+struct EndWithUs(Vec<tokio::task::AbortHandle>);
+
+impl Drop for EndWithUs {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}

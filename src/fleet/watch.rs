@@ -1,0 +1,231 @@
+//! One watch: list, then follow, for ever. Each resource has its own, with its own connection, backoff and gate, since one
+//! that fails must not slow the others.
+//!
+//! A list is streamed where the server can do that (KEP-3157): one object is in memory at a time, here and there. The
+//! version to list at is left out, so that the answer is as new as the last write; kube's watcher asks for "0", which an
+//! API server that lags behind may answer with the past.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::io::{AsyncBufRead, AsyncReadExt};
+use kube::Client;
+use tokio::time::Instant;
+
+use super::Fleet;
+use super::decode::{ErrorFrame, Frame, Page, RawFrame};
+use super::errors::{Skipped, WatchError};
+use super::health::Contact;
+use super::lines::{Line, Lines};
+use super::resource::Resource;
+use crate::fleet::kept::Kept;
+
+/// How long the server keeps one watch open. Short, since it is by its end that a dead connection is noticed.
+const WATCH_SECONDS: u32 = 25;
+/// A server that says nothing for so long is not there any more.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Objects in a page, where lists are not streamed: about 2 MB.
+const PAGE: u32 = 250;
+/// A streamed list of 100,000 workloads takes some ten seconds; this bounds one that never ends.
+const LIST_SECONDS: u32 = 600;
+/// A connection that held for so long was a good one: what ends it starts the pauses from the shortest again.
+const HELD: Duration = Duration::from_secs(10);
+/// For so long a list that is older than what was seen is taken for the answer of a server that lags behind.
+const LAGS: Duration = Duration::from_mins(1);
+
+/// The watch of one resource.
+pub struct Watch {
+    resource: Resource,
+    client: Client,
+    fleet: Fleet,
+    contact: Contact,
+    lines: Lines,
+    /// The version to follow from.
+    position: Option<String>,
+    /// The newest version that the server has told.
+    newest: u64,
+    /// Since when lists have been older than that.
+    behind: Option<Instant>,
+    /// The server streams lists.
+    streams: bool,
+}
+
+impl Watch {
+    /// Not started yet.
+    pub fn new(resource: Resource, client: Client, fleet: Fleet, contact: Contact) -> Self {
+        let lines = Lines::default();
+        Self { resource, client, fleet, contact, lines, position: None, newest: 0, behind: None, streams: true }
+    }
+
+    /// Lists and follows.
+    pub async fn run(mut self) {
+        let mut pauses = pauses();
+        loop {
+            let started = Instant::now();
+            let listing = self.position.is_none();
+            let result = if listing { self.list().await } else { self.follow().await };
+            let Err(error) = result else {
+                pauses = self::pauses();
+                continue;
+            };
+            if started.elapsed() > HELD && !listing {
+                pauses = self::pauses();
+            }
+            self.contact.lost(&error);
+            self.fleet.metrics().watch_failed(self.resource.plural(), error.reason());
+            tracing::warn!(resource = self.resource.plural(), reason = error.reason(), %error, "a watch failed");
+            match error {
+                WatchError::Expired => self.position = None,
+                WatchError::NotStreamed if self.streams => {
+                    self.streams = false;
+                    continue;
+                }
+                _ => {}
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(SILENCE)).await;
+        }
+    }
+
+    async fn list(&mut self) -> Result<(), WatchError> {
+        self.fleet.metrics().listed(self.resource.plural());
+        self.fleet.begin(self.resource);
+        let version = if self.streams { self.streamed_list().await? } else { self.paged_list().await? };
+        let number = self.number(&version)?;
+        self.fleet.complete(self.resource, number);
+        self.position = Some(version);
+        self.contact.synced();
+        Ok(())
+    }
+
+    async fn streamed_list(&mut self) -> Result<String, WatchError> {
+        let query = format!(
+            "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true\
+             &timeoutSeconds={LIST_SECONDS}"
+        );
+        let mut body = self.open(&query).await?;
+        loop {
+            match self.line(&mut body).await? {
+                Some(Told::End(version)) => return Ok(version),
+                Some(_) => {}
+                None => return Err(WatchError::Truncated),
+            }
+        }
+    }
+
+    async fn paged_list(&mut self) -> Result<String, WatchError> {
+        let mut next = String::new();
+        loop {
+            let mut body = self.open(&format!("limit={PAGE}&continue={next}")).await?;
+            let mut text = Vec::new();
+            within(body.read_to_end(&mut text)).await?.map_err(WatchError::Connection)?;
+            let page: Page<'_> = serde_json::from_slice(&text).map_err(|_| WatchError::Truncated)?;
+            for item in page.items.iter().flatten() {
+                match serde_json::from_str(item.get()) {
+                    Ok(slim) => self.fleet.see(self.resource, &slim, || Some(Kept::new(item))),
+                    Err(_) => self.fleet.skip(self.resource, Skipped::Malformed),
+                }
+            }
+            self.contact.heard();
+            match page.metadata.next.filter(|next| !next.is_empty()) {
+                Some(more) => next = more,
+                None => return Ok(page.metadata.resource_version),
+            }
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), WatchError> {
+        let from = self.position.clone().unwrap_or_default();
+        let query =
+            format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={from}");
+        let started = Instant::now();
+        let mut body = self.open(&query).await?;
+        let mut told = false;
+        while let Some(line) = self.line(&mut body).await? {
+            told = true;
+            if let Told::At(version) | Told::End(version) = line {
+                self.newest = self.newest.max(version.parse().unwrap_or(0));
+                self.position = Some(version);
+            }
+        }
+        // the server ends a watch when its time is over; one that ends before that and has said nothing is no watch
+        if told || started.elapsed() > Duration::from_secs(1) { Ok(()) } else { Err(WatchError::Truncated) }
+    }
+
+    async fn open(&mut self, query: &str) -> Result<impl AsyncBufRead + Unpin + use<>, WatchError> {
+        let request = http::Request::get(format!("{}?{query}", self.resource.url())).body(Vec::new());
+        let request = request.map_err(|error| WatchError::Connection(std::io::Error::other(error)))?;
+        let body = within(self.client.request_stream(request)).await?.map_err(WatchError::from)?;
+        self.contact.heard();
+        self.lines.clear();
+        Ok(Box::pin(body))
+    }
+
+    /// Takes in one line. Nothing at the end of the stream.
+    async fn line(&mut self, body: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Told>, WatchError> {
+        let line = within(self.lines.next(body)).await?.map_err(WatchError::Connection)?;
+        self.contact.heard();
+        let line = match line {
+            Line::Whole(line) => line,
+            Line::TooLarge => {
+                self.fleet.skip(self.resource, Skipped::TooLarge);
+                return Ok(Some(Told::Nothing));
+            }
+            Line::Truncated => return Err(WatchError::Truncated),
+            Line::End => return Ok(None),
+        };
+        let Ok(frame) = serde_json::from_slice::<Frame<'_>>(line) else {
+            if let Ok(ErrorFrame { event, object }) = serde_json::from_slice(line)
+                && event == "ERROR"
+            {
+                return Err(WatchError::of_status(object.code, object.message));
+            }
+            self.fleet.skip(self.resource, Skipped::Malformed);
+            return Ok(Some(Told::Nothing));
+        };
+        let version = frame.object.metadata.resource_version.as_ref().to_owned();
+        match &*frame.event {
+            "BOOKMARK" if frame.object.ends_initial_events() => return Ok(Some(Told::End(version))),
+            "BOOKMARK" => {}
+            "ADDED" | "MODIFIED" => {
+                let raw = || serde_json::from_slice(line).ok().map(|raw: RawFrame<'_>| Kept::new(raw.object));
+                self.fleet.see(self.resource, &frame.object, raw);
+            }
+            "DELETED" => self.fleet.remove(self.resource, &frame.object),
+            _ => return Ok(Some(Told::Nothing)),
+        }
+        Ok(Some(Told::At(version)))
+    }
+
+    /// The version of a list. One that is older than what was seen comes from a server that lags behind, and is refused;
+    /// unless it stays so, since then somebody has set the whole cluster back.
+    fn number(&mut self, version: &str) -> Result<u64, WatchError> {
+        let number: u64 = version.parse().map_err(|_| WatchError::Truncated)?;
+        if number < self.newest {
+            if self.behind.get_or_insert_with(Instant::now).elapsed() < LAGS {
+                return Err(WatchError::Behind { listed: number, seen: self.newest });
+            }
+            self.fleet.set_back(self.resource);
+        }
+        (self.newest, self.behind) = (number, None);
+        Ok(number)
+    }
+}
+
+/// What a line told about where the watch stands.
+enum Told {
+    /// Nothing.
+    Nothing,
+    /// The version that it has come to.
+    At(String),
+    /// A streamed list is complete, at that version.
+    End(String),
+}
+
+fn pauses() -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::new().with_jitter().with_factor(2.0);
+    pauses.with_min_delay(Duration::from_millis(500)).with_max_delay(SILENCE).without_max_times().build()
+}
+
+async fn within<T>(answer: impl Future<Output = T>) -> Result<T, WatchError> {
+    tokio::time::timeout(SILENCE, answer).await.map_err(|_| WatchError::Timeout(SILENCE))
+}
