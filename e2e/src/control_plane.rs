@@ -87,7 +87,9 @@ impl ControlPlane {
         &self.ready
     }
 
-    pub(crate) fn programs(&self) -> &Programs {
+    /// The programs that it runs on, and those to talk to it with.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
         &self.programs
     }
 

@@ -29,6 +29,6 @@ pub mod wait;
 
 pub use commands::CommandOutput;
 pub use control_plane::ControlPlane;
-pub use corpus::corpus;
+pub use corpus::{CorpusFile, corpus};
 pub use operator::{Operator, OperatorOptions};
 pub use options::Options;

@@ -1,0 +1,4 @@
+//! Every workload seen and counted: what the operator tells of a cluster against those who count for themselves.
+
+mod facts;
+mod shares;
