@@ -1,5 +1,6 @@
 //! The table against what it stands for: a cluster whose events come late, twice, in another order, or not at all.
 
+mod compare;
 mod decoder;
 mod exposition;
 mod histories;
