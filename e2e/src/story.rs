@@ -118,7 +118,7 @@ impl<'a> Team<'a> {
             Style::Apply => self.kubectl(&["apply"], &text).await?,
             Style::ServerSide => self.kubectl(&["apply", "--server-side", "--field-manager=team"], &text).await?,
             Style::Replace | Style::Edit if first => self.kubectl(&["create"], &text).await?,
-            Style::Replace => self.kubectl(&["replace"], &text).await?,
+            Style::Replace => self.replaces(&text).await?,
             Style::Edit => self.edits(manifest).await?,
             Style::Helm => self.upgrades(&text).await?,
         }
@@ -130,6 +130,15 @@ impl<'a> Team<'a> {
         let args = words.iter().copied().chain(["-n", &self.namespace, "-f", "-"]);
         self.control_plane.kubectl_stdin(args, input).await?;
         Ok(())
+    }
+
+    /// `kubectl replace` reads the version before it writes: a controller may write in between, and a person tries again.
+    async fn replaces(&self, text: &str) -> Result<()> {
+        wait::until(&format!("a replace of {self}"), PATIENCE, async || match self.kubectl(&["replace"], text).await {
+            Err(error) if format!("{error:#}").contains("the object has been modified") => Ok(None),
+            answer => Ok(Some(answer)),
+        })
+        .await?
     }
 
     async fn upgrades(&self, text: &str) -> Result<()> {
