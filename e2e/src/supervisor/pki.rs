@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedKey, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// Clients with a certificate: file name, common name, organisation.
@@ -23,29 +24,15 @@ pub fn write(folder: &Path) -> Result<()> {
         let path = folder.join(name);
         std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
     };
-    let issuer = authority()?;
-    file("ca.crt", issuer.certificate)?;
-
-    let hosts = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
-    let mut server = CertificateParams::new(hosts)?;
-    server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-    let mut leaves = vec![("kube-apiserver", server, ExtendedKeyUsagePurpose::ServerAuth)];
+    let authority = Authority::new("goldenpath test control plane")?;
+    let mut leaves = vec![("kube-apiserver", authority.server("kube-apiserver")?)];
     for (name, common_name, organisation) in CLIENTS {
-        let mut client = CertificateParams::new([])?;
-        client.distinguished_name.push(DnType::CommonName, common_name);
-        if let Some(organisation) = organisation {
-            client.distinguished_name.push(DnType::OrganizationName, organisation);
-        }
-        leaves.push((name, client, ExtendedKeyUsagePurpose::ClientAuth));
+        leaves.push((name, authority.client(common_name, organisation)?));
     }
-    for (name, mut params, usage) in leaves {
-        params.key_usages.push(KeyUsagePurpose::DigitalSignature);
-        params.extended_key_usages.push(usage);
-        let key = KeyPair::generate()?;
-        let certificate =
-            params.signed_by(&key, &issuer.signer).with_context(|| format!("sign the certificate of {name}"))?;
-        file(&format!("{name}.crt"), certificate.pem())?;
-        file(&format!("{name}.key"), key.serialize_pem())?;
+    file("ca.crt", authority.certificate)?;
+    for (name, leaf) in leaves {
+        file(&format!("{name}.crt"), leaf.cert.pem())?;
+        file(&format!("{name}.key"), leaf.signing_key.serialize_pem())?;
     }
 
     let accounts = KeyPair::generate()?;
@@ -53,17 +40,51 @@ pub fn write(folder: &Path) -> Result<()> {
     file("sa.pub", accounts.public_key_pem())
 }
 
-struct Authority {
-    certificate: String,
+/// Whom servers and clients of one control plane trust. Its key ends with this value.
+pub struct Authority {
+    /// PEM, for `certificate-authority` of a kubeconfig.
+    pub certificate: String,
     signer: Issuer<'static, KeyPair>,
 }
 
-fn authority() -> Result<Authority> {
-    let mut params = CertificateParams::new([])?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "goldenpath test control plane");
-    params.key_usages.extend([KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?.pem();
-    Ok(Authority { certificate, signer: Issuer::new(params, key) })
+impl Authority {
+    /// A new one.
+    pub fn new(name: &str) -> Result<Self> {
+        let mut params = CertificateParams::new([])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages.extend([KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature]);
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?.pem();
+        Ok(Self { certificate, signer: Issuer::new(params, key) })
+    }
+
+    /// Certificate and key of a server on this machine.
+    pub fn server(&self, common_name: &str) -> Result<CertifiedKey<KeyPair>> {
+        let hosts = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+        self.leaf(CertificateParams::new(hosts)?, common_name, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn client(&self, common_name: &str, organisation: Option<&str>) -> Result<CertifiedKey<KeyPair>> {
+        let mut params = CertificateParams::new([])?;
+        if let Some(organisation) = organisation {
+            params.distinguished_name.push(DnType::OrganizationName, organisation);
+        }
+        self.leaf(params, common_name, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn leaf(
+        &self,
+        mut params: CertificateParams,
+        common_name: &str,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Result<CertifiedKey<KeyPair>> {
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.key_usages.push(KeyUsagePurpose::DigitalSignature);
+        params.extended_key_usages.push(usage);
+        let signing_key = KeyPair::generate()?;
+        let cert = params.signed_by(&signing_key, &self.signer);
+        let cert = cert.with_context(|| format!("sign the certificate of {common_name}"))?;
+        Ok(CertifiedKey { cert, signing_key })
+    }
 }
