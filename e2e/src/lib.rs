@@ -7,12 +7,14 @@
 //! ```
 //!
 //! A pipe closes however its owner ends (return, panic, SIGKILL), so nothing outlives a test run.
-//! [`ControlPlane`] is the entry; [`audit`] counts what reached the API server; [`wait::until`] replaces sleeps.
+//! [`ControlPlane`] is the entry; [`audit`] counts what reached the API server; [`wait::until`] replaces sleeps;
+//! [`fault_proxy`] breaks what it is told to break between the operator and the API server.
 
 pub mod audit;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
+pub mod fault_proxy;
 pub mod install;
 pub mod installed;
 pub mod kubeconfig;

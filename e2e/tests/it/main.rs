@@ -7,6 +7,7 @@ mod bad_input;
 mod corpus;
 mod deployers;
 mod differential;
+mod faults;
 mod fleet;
 mod harness;
 mod pod_schema;

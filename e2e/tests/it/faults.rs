@@ -1,0 +1,3 @@
+//! Faults between the operator and the API server.
+
+mod proxy;
