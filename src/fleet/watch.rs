@@ -142,9 +142,13 @@ impl Watch {
         let mut told = false;
         while let Some(line) = self.line(&mut body).await? {
             told = true;
-            if let Told::At(version) | Told::End(version) = line {
-                self.newest = self.newest.max(version.parse().unwrap_or(0));
-                self.position = Some(version);
+            // a line without a version, or from the past, must not move the watch: "" means from now on, and what went in
+            // between would stay counted for ever
+            if let Told::At(version) | Told::End(version) = line
+                && let Ok(number) = version.parse::<u64>()
+                && number >= self.newest
+            {
+                (self.newest, self.position) = (number, Some(version));
             }
         }
         // the server ends a watch when its time is over; one that ends before that and has said nothing is no watch
