@@ -8,7 +8,7 @@ mod checks;
 mod corpus;
 mod defaults;
 mod latency;
-mod random;
+pub mod random;
 mod requests;
 mod story;
 mod strategic;
