@@ -7,7 +7,9 @@ pub mod labels;
 pub mod platform_service;
 
 pub use conditions::{ConditionType, Reason};
-pub use golden_path::{GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, Stage, Timing};
+pub use golden_path::{
+    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, PathOwner, Stage, Timing,
+};
 pub use platform_service::{
     Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, PlatformService, PlatformServiceSpec,
     PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,

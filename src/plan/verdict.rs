@@ -6,8 +6,11 @@ use super::gaps::{Gap, Whose, filled, gaps};
 use super::leaf::take;
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
-use crate::api::{State, VerdictState, WorkloadKind, brief, labels};
+use crate::api::{Category, DefaultOwner, PathOwner, State, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
+
+/// Longest message of a verdict, in characters: the limit of the field in a status.
+pub const MAX_MESSAGE: usize = 512;
 
 /// How a workload stands to the road.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub struct Verdict {
     pub state: VerdictState,
     /// Weight of the default.
     pub weight: i32,
+    /// Who sees to it that the default is in place.
+    pub owner: Option<DefaultOwner>,
+    /// What the default is good for.
+    pub category: Option<Category>,
     /// Managers that own values in its place.
     pub managers: Vec<String>,
     /// What it waits for, or what is wrong and what to do.
@@ -50,18 +57,30 @@ pub struct Subjected<'a> {
     pub namespace: &'a Value,
 }
 
+/// What holds for every default of a workload.
+struct Circumstances<'a> {
+    standing: &'a Standing,
+    rollout: Option<String>,
+    skipped: bool,
+    help: Option<String>,
+}
+
 /// Verdicts of every default of a revision on one workload.
 #[must_use]
 pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standing) -> Vec<Verdict> {
     let gaps = gaps(workload.kind, workload.object, &revision.road);
-    let rollout = waits_for(workload.kind, workload.object);
-    let skipped = is_skipped(workload.object);
+    let circumstances = Circumstances {
+        standing,
+        rollout: waits_for(workload.kind, workload.object),
+        skipped: is_skipped(workload.object),
+        help: revision.owner.as_ref().and_then(PathOwner::help),
+    };
     revision
         .rules
         .iter()
         .map(|rule| {
             let mine: Vec<&Gap<'_>> = gaps.iter().filter(|g| g.wish.is_some_and(|w| w.default == rule.name)).collect();
-            judge(workload, rule, &mine, standing, rollout.as_deref(), skipped)
+            judge(workload, rule, &mine, &circumstances)
         })
         .collect()
 }
@@ -73,14 +92,7 @@ pub fn is_skipped(object: &Value) -> bool {
     annotation.and_then(Value::as_str) == Some(labels::SKIP_ALL)
 }
 
-fn judge(
-    workload: Subjected<'_>,
-    rule: &Rule,
-    gaps: &[&Gap<'_>],
-    standing: &Standing,
-    rollout: Option<&str>,
-    skipped: bool,
-) -> Verdict {
+fn judge(workload: Subjected<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstances<'_>) -> Verdict {
     let mut managers: Vec<String> = gaps.iter().flat_map(|g| g.managers.iter().cloned()).collect();
     managers.sort();
     managers.dedup();
@@ -88,6 +100,8 @@ fn judge(
         default: rule.name.clone(),
         state,
         weight: rule.weight,
+        owner: rule.owner,
+        category: rule.category,
         managers: managers.clone(),
         message,
     };
@@ -98,17 +112,19 @@ fn judge(
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
-        Some(Ok(false)) if gaps.is_empty() => return verdict(VerdictState::Missing, Some(advice(rule))),
+        Some(Ok(false)) if gaps.is_empty() => {
+            return verdict(VerdictState::Missing, Some(advice(rule, seen.help.as_deref())));
+        }
         _ => {}
     }
-    if skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
+    if seen.skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
         return verdict(VerdictState::Overridden, Some(message));
     }
     // worst leaf first
     let (state, message) = gaps
         .iter()
-        .map(|gap| leaf_verdict(gap, standing, rollout, check.is_some()))
+        .map(|gap| leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()))
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
     verdict(state, message)
@@ -180,8 +196,14 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
     }
 }
 
-fn advice(rule: &Rule) -> String {
-    rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name))
+/// What to do, why, and where to ask. What to do is never left out; the others only where they would be cut off.
+fn advice(rule: &Rule, help: Option<&str>) -> String {
+    let what = rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name));
+    let why = rule.reason.as_ref().map(|reason| format!("why: {reason}"));
+    [why.as_deref(), help].into_iter().flatten().fold(what, |text, part| {
+        let longer = format!("{}; {part}", text.trim_end_matches('.'));
+        if longer.chars().count() > MAX_MESSAGE { text } else { longer }
+    })
 }
 
 /// Whether the next acting request would change the template: then a later rollout without that change was not filled.
@@ -232,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::api::VerdictState::{Applied, Missing, Overridden, PendingRollout, SatisfiedByTeam};
-    use crate::api::{GoldenPath, PathDefault};
+    use crate::api::{GoldenPath, GoldenPathSpec, PathDefault};
 
     /// A revision with one default `d` that fills `spec.securityContext.runAsNonRoot: true` and has `check`.
     fn revision(check: Option<&str>) -> Revision {
@@ -244,8 +266,7 @@ mod tests {
             check: check.map(Into::into),
             ..PathDefault::default()
         };
-        let mut path =
-            GoldenPath::new("web", crate::api::GoldenPathSpec { defaults: vec![default], ..Default::default() });
+        let mut path = GoldenPath::new("web", GoldenPathSpec { defaults: vec![default], ..Default::default() });
         path.metadata.name = Some("web".into());
         Revision::draft(&path).unwrap()
     }
@@ -262,6 +283,18 @@ mod tests {
             "spec": {"replicas": 1, "template": {"spec": {"securityContext": context, "containers": [{"name": "app"}]}}},
             "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
         })
+    }
+
+    fn a_verdict() -> Verdict {
+        Verdict {
+            default: String::new(),
+            state: Missing,
+            weight: 1,
+            owner: None,
+            category: None,
+            managers: vec![],
+            message: None,
+        }
     }
 
     fn judged(object: &Value, check: Option<&str>, standing: &Standing) -> Verdict {
@@ -304,10 +337,48 @@ mod tests {
         assert_eq!(judged(&object, None, &Standing::Adopted).state, Overridden);
     }
 
+    fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
+        let mut rule = Rule::default();
+        rule.name = "d".into();
+        rule.hint = hint.map(Into::into);
+        rule.reason = reason.map(Into::into);
+        rule
+    }
+
+    #[rstest]
+    #[case::all(Some("Do it."), Some("It breaks."), Some("docs: https://d"), "Do it; why: It breaks; docs: https://d")]
+    #[case::hint_alone(Some("Do it."), None, None, "Do it.")]
+    #[case::no_hint(None, None, Some("ask platform"), "the check of d does not hold; ask platform")]
+    fn a_missing_default_says_what_to_do_and_why_and_where_to_ask(
+        #[case] hint: Option<&str>,
+        #[case] reason: Option<&str>,
+        #[case] help: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(advice(&rule(hint, reason), help), expected);
+    }
+
+    #[test]
+    fn what_would_be_cut_off_is_left_out() {
+        let (hint, reason) = ("h".repeat(300), "r".repeat(256));
+        let text = advice(&rule(Some(&hint), Some(&reason)), Some("docs: https://d"));
+        assert_eq!(text, format!("{hint}; docs: https://d"));
+    }
+
+    #[test]
+    fn owner_and_category_come_from_the_path() {
+        let mut revision = revision(None);
+        revision.rules[0].owner = Some(DefaultOwner::Platform);
+        revision.rules[0].category = Some(Category::Security);
+        let object = deployment(None, false);
+        let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
+        let verdict = verdicts(subject, &revision, &Standing::Adopted).remove(0);
+        assert_eq!((verdict.owner, verdict.category), (Some(DefaultOwner::Platform), Some(Category::Security)));
+    }
+
     #[test]
     fn the_score_counts_weights_and_leaves_overrides_out() {
-        let verdict =
-            |state, weight| Verdict { default: String::new(), state, weight, managers: vec![], message: None };
+        let verdict = |state, weight| Verdict { state, weight, ..a_verdict() };
         assert_eq!(score([verdict(Applied, 2), verdict(Missing, 1)].iter()), "0.66");
         assert_eq!(score([verdict(SatisfiedByTeam, 1), verdict(Overridden, 9)].iter()), "1.00");
         assert_eq!(score([verdict(Applied, 199), verdict(Missing, 1)].iter()), "0.99");
@@ -320,7 +391,7 @@ mod tests {
     #[case::open_again(Missing, Some(State::Adopted), State::Drifted)]
     #[case::still_open_again(PendingRollout, Some(State::Drifted), State::Drifted)]
     fn states_add_up(#[case] verdict: VerdictState, #[case] was: Option<State>, #[case] expected: State) {
-        let verdict = Verdict { default: String::new(), state: verdict, weight: 1, managers: vec![], message: None };
+        let verdict = Verdict { state: verdict, ..a_verdict() };
         assert_eq!(state(&[verdict], &Standing::Adopted, was), expected);
     }
 }

@@ -1,16 +1,18 @@
 //! The status of a PlatformService, from facts and from what came of the plan.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
+    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
     VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::revision::Revision;
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
-use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
+use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, score, state, verdicts};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
@@ -141,8 +143,9 @@ fn default_statuses(evaluated: &[Evaluated]) -> Vec<DefaultStatus> {
             name: verdict.default.clone(),
             workload: e.status.name.clone(),
             state: verdict.state,
+            owner: verdict.owner,
             field_managers: verdict.managers.iter().take(MAX_MANAGERS).cloned().collect(),
-            message: verdict.message.as_ref().map(|m| m.chars().take(512).collect()),
+            message: verdict.message.as_ref().map(|m| m.chars().take(MAX_MESSAGE).collect()),
         })
         .collect();
     all.sort_by(|a, b| (a.state, &a.workload, &a.name).cmp(&(b.state, &b.workload, &b.name)));
@@ -213,10 +216,43 @@ fn adopted(evaluated: &[Evaluated], facts: &ServiceFacts) -> Finding {
         let first = all().find(|v| v.state == VerdictState::Missing);
         let why =
             first.and_then(|v| Some(format!(", first {}: {}", v.default, v.message.as_ref()?))).unwrap_or_default();
-        parts.push(format!("{missing} of {total} are missing{why}"));
+        let kinds = by_category(all().filter(|v| v.state == VerdictState::Missing));
+        parts.push(format!("{missing} of {total} are missing{kinds}{why}"));
     }
     if parts.is_empty() {
         parts.push(format!("{} of {} workloads are evaluated", evaluated.len(), facts.workloads.len()));
     }
     Finding::bad(ConditionType::Adopted, reason, parts.join("; "))
+}
+
+/// " (2 Reliability, 1 Security)": whom it concerns, where the path says so.
+fn by_category<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+    let mut counts: BTreeMap<Category, usize> = BTreeMap::new();
+    verdicts.filter_map(|v| v.category).for_each(|category| *counts.entry(category).or_default() += 1);
+    let parts: Vec<String> = counts.iter().map(|(category, count)| format!("{count} {category:?}")).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(category: Option<Category>) -> Verdict {
+        Verdict {
+            default: "d".into(),
+            state: VerdictState::Missing,
+            weight: 1,
+            owner: None,
+            category,
+            managers: Vec::new(),
+            message: None,
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_by_category() {
+        let some = [Some(Category::Security), Some(Category::Reliability), None, Some(Category::Security)].map(missing);
+        assert_eq!(by_category(some.iter()), " (1 Reliability, 2 Security)");
+        assert_eq!(by_category([missing(None)].iter()), "");
+    }
 }
