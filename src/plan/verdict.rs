@@ -106,9 +106,7 @@ fn judge(workload: Subjected<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circums
         message,
     };
     // the check is the author's own word for "does it", so it goes before any comparison of values
-    let check = rule
-        .compiled_check()
-        .map(|compiled| compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps)));
+    let check = evaluate(rule, workload, gaps);
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
@@ -121,13 +119,26 @@ fn judge(workload: Subjected<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circums
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
         return verdict(VerdictState::Overridden, Some(message));
     }
+    // a sidecar has its own value and the main container the road's: neither alone makes the check hold
+    let together = matches!(&check, Some(Ok(false)))
+        && gaps.iter().any(|g| g.whose == Whose::Roads)
+        && evaluate(rule, workload, &[]) == Some(Ok(true));
     // worst leaf first
     let (state, message) = gaps
         .iter()
-        .map(|gap| leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()))
+        .map(|gap| match gap.whose {
+            Whose::Teams if together => (VerdictState::SatisfiedByTeam, None),
+            _ => leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()),
+        })
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
     verdict(state, message)
+}
+
+/// Evaluates a rule's check, if it has one, without the road's values in `gaps`.
+fn evaluate(rule: &Rule, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Option<Result<bool, String>> {
+    let compiled = rule.compiled_check()?;
+    Some(compiled.map_err(ToOwned::to_owned).and_then(|compiled| check(compiled, workload, gaps)))
 }
 
 /// Evaluates a check on the team's view: without the road's own values.
@@ -335,6 +346,32 @@ mod tests {
         let mut object = deployment(None, false);
         object["metadata"]["annotations"] = json!({labels::SKIP: "*"});
         assert_eq!(judged(&object, None, &Standing::Adopted).state, Overridden);
+    }
+
+    #[test]
+    fn what_the_team_and_the_road_do_together_is_applied() {
+        let requests = json!({"spec": {"containers": [{"name": "*", "resources": {"requests": {"cpu": "50m"}}}]}});
+        let mut path = GoldenPath::new("web", GoldenPathSpec::default());
+        path.spec.defaults.push(PathDefault {
+            name: "d".into(),
+            pod_template: requests.as_object().cloned(),
+            check: Some("variables.template.spec.containers.all(c, c.?resources.?requests.?cpu.hasValue())".into()),
+            ..PathDefault::default()
+        });
+        let revision = Revision::draft(&path).unwrap();
+        let mut object = deployment(None, false);
+        let cpu = |cpu: &str| json!({"requests": {"cpu": cpu}});
+        object["spec"]["template"]["spec"]["containers"] =
+            json!([{"name": "app", "resources": cpu("50m")}, {"name": "sidecar", "resources": cpu("250m")}]);
+        object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"] =
+            json!({"k:{\"name\":\"sidecar\"}": {"f:resources": {"f:requests": {"f:cpu": {}}}}});
+        let state = |object: &Value| {
+            let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
+            verdicts(subject, &revision, &Standing::Adopted).remove(0).state
+        };
+        assert_eq!(state(&object), Applied);
+        object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
+        assert_eq!(state(&object), PendingRollout);
     }
 
     fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
