@@ -186,6 +186,27 @@ pub fn filled(kind: WorkloadKind, object: &Value, gaps: &[Gap<'_>]) -> Value {
     template
 }
 
+/// The object as its team left it: without the road's values in `gaps`, and without the husks that they would leave.
+#[must_use]
+pub fn team_view(kind: WorkloadKind, object: &Value, gaps: &[&Gap<'_>]) -> Value {
+    let ownership = Ownership::of(kind, object);
+    let mut view = object.clone();
+    let roads: Vec<_> = gaps.iter().filter(|g| g.whose == Whose::Roads).collect();
+    let Some(template) = view.pointer_mut(&format!("/{}", kind.template_path().join("/"))) else { return view };
+    for gap in &roads {
+        let index = gap.container.as_ref().map(|(i, _)| *i);
+        let name = gap.container.as_ref().map(|(_, name)| name.as_str());
+        if let Some(root) = root_mut(template, gap.road.leaf.place, index) {
+            take(root, &gap.road.leaf);
+            prune(root, &gap.road.leaf, name, &ownership);
+        }
+    }
+    if !roads.is_empty() {
+        normalise(template);
+    }
+    view
+}
+
 /// Puts back the empty structs that the API server makes by itself, so that templates compare equal.
 pub fn normalise(template: &mut Value) {
     let Some(spec) = template.get_mut("spec") else { return };

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::gaps::{Gap, Whose, filled, gaps};
-use super::leaf::take;
+use super::gaps::{Gap, Whose, filled, gaps, team_view};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use crate::api::{Category, DefaultOwner, PathOwner, State, VerdictState, WorkloadKind, brief, labels};
@@ -144,17 +143,7 @@ fn evaluate(rule: &Rule, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Option<R
 /// Evaluates a check on the team's view: without the road's own values.
 fn check(check: &Check, workload: Subjected<'_>, gaps: &[&Gap<'_>]) -> Result<bool, String> {
     let kind = workload.kind;
-    let mut object = workload.object.clone();
-    for gap in gaps.iter().filter(|g| g.whose == Whose::Roads) {
-        let mut path: Vec<String> = kind.template_path().iter().map(|s| (*s).to_owned()).collect();
-        path.push("spec".to_owned());
-        if let (Some(list), Some((index, _))) = (gap.road.leaf.place.list(), &gap.container) {
-            path.extend([list.to_owned(), index.to_string()]);
-        }
-        if let Some(root) = object.pointer_mut(&format!("/{}", path.join("/"))) {
-            take(root, &gap.road.leaf);
-        }
-    }
+    let object = team_view(kind, workload.object, gaps);
     let template = kind.template_path().iter().try_fold(&object, |at, name| at.get(name)).unwrap_or(&Value::Null);
     let subject = Subject { object: &object, namespace_object: workload.namespace, template };
     check.evaluate(&subject).map_err(|e| e.to_string())
@@ -372,6 +361,23 @@ mod tests {
         assert_eq!(state(&object), Applied);
         object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
         assert_eq!(state(&object), PendingRollout);
+    }
+
+    #[test]
+    fn what_the_road_filled_leaves_no_husk_for_a_check() {
+        let constraint = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"});
+        let fill = json!({"spec": {"topologySpreadConstraints": [constraint]}});
+        let mut path = GoldenPath::new("web", GoldenPathSpec::default());
+        path.spec.defaults.push(PathDefault {
+            name: "d".into(),
+            pod_template: fill.as_object().cloned(),
+            check: Some("has(variables.template.spec.topologySpreadConstraints)".into()),
+            ..PathDefault::default()
+        });
+        let mut object = deployment(None, false);
+        object["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([constraint]);
+        let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
+        assert_eq!(verdicts(subject, &Revision::draft(&path).unwrap(), &Standing::Adopted)[0].state, Applied);
     }
 
     fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
