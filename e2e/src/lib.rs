@@ -13,6 +13,7 @@ pub mod audit;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
+pub mod evidence;
 pub mod install;
 pub mod installed;
 pub mod kubeconfig;

@@ -10,3 +10,4 @@ mod differential;
 mod harness;
 mod pod_schema;
 mod samples;
+mod shipped_paths;
