@@ -14,6 +14,7 @@ pub mod audit;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
+pub mod evidence;
 pub mod fault_proxy;
 pub mod install;
 pub mod installed;

@@ -31,6 +31,7 @@ use super::{PathAdoption, WorkloadKind, conditions};
     printcolumn(name = "Adopted", type_ = "integer", json_path = ".status.adoption.workloads.adopted"),
     printcolumn(name = "Eligible", type_ = "integer", json_path = ".status.adoption.workloads.eligible"),
     printcolumn(name = "Percent", type_ = "string", json_path = ".status.adoption.workloads.percent"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
     printcolumn(name = "Revision", type_ = "string", priority = 1, json_path = ".status.currentRevision"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
@@ -54,11 +55,49 @@ pub struct GoldenPathSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub default_for: Vec<WorkloadKind>,
 
+    /// owner says who keeps the path and where its documentation is. Teams read it wherever the path asks them for
+    /// something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PathOwner>,
+
     /// defaults is what the path gives: values to fill, checks, or both.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub defaults: Vec<PathDefault>,
+}
+
+/// Who keeps a path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PathOwner {
+    /// team is the team that keeps the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub team: Option<String>,
+    /// contact is where that team answers, such as a channel or a mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub contact: Option<String>,
+    /// docsURL is the address of the path's documentation. It is shown to people; the operator never opens it.
+    #[serde(default, rename = "docsURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = "^https?://[!-~]+$"))]
+    pub docs_url: Option<String>,
+}
+
+impl PathOwner {
+    /// Where a team that was asked for something finds help: "docs: https://...; ask platform at #paved-road".
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let docs = self.docs_url.as_ref().map(|url| format!("docs: {url}"));
+        let ask = match (&self.team, &self.contact) {
+            (Some(team), Some(contact)) => Some(format!("ask {team} at {contact}")),
+            (Some(one), None) | (None, Some(one)) => Some(format!("ask {one}")),
+            (None, None) => None,
+        };
+        let parts: Vec<String> = docs.into_iter().chain(ask).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
 }
 
 /// Where a path stands.
@@ -95,6 +134,15 @@ pub struct PathDefault {
     #[schemars(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
+    /// owner says who sees to it that the default is in place: the platform team, the application team, or both. It is
+    /// shown beside each verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<DefaultOwner>,
+
+    /// category is what the default is good for. What is missing is counted by category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+
     /// timing says when the values arrive: OnNextRollout waits for the team's own next rollout, Immediate asks for one
     /// rollout at once.
     #[serde(default)]
@@ -121,6 +169,37 @@ pub struct PathDefault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub hint: Option<String>,
+
+    /// reason says in one sentence what goes wrong without the default. It is shown after the hint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub reason: Option<String>,
+}
+
+/// Who sees to it that a default is in place.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultOwner {
+    /// The platform team: it comes with the path.
+    Platform,
+    /// The application team: the path can only ask for it.
+    Team,
+    /// The path brings a value that the application team should replace by its own.
+    Shared,
+}
+
+/// What a default is good for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// The service stays up.
+    Reliability,
+    /// An intruder gets less far.
+    Security,
+    /// Nothing is reserved or billed in vain.
+    Cost,
+    /// One can see what it does.
+    Observability,
+    /// Changes go out, and back, in a known way.
+    Delivery,
 }
 
 fn default_weight() -> i32 {
@@ -175,4 +254,33 @@ pub struct GoldenPathStatus {
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::PathOwner;
+
+    #[rstest]
+    #[case::everything(
+        Some("platform"),
+        Some("#road"),
+        Some("https://d"),
+        Some("docs: https://d; ask platform at #road")
+    )]
+    #[case::team_alone(Some("platform"), None, None, Some("ask platform"))]
+    #[case::contact_alone(None, Some("#road"), None, Some("ask #road"))]
+    #[case::docs_alone(None, None, Some("https://d"), Some("docs: https://d"))]
+    #[case::nothing(None, None, None, None)]
+    fn help_names_what_is_known(
+        #[case] team: Option<&str>,
+        #[case] contact: Option<&str>,
+        #[case] docs_url: Option<&str>,
+        #[case] help: Option<&str>,
+    ) {
+        let of = |text: Option<&str>| text.map(str::to_owned);
+        let owner = PathOwner { team: of(team), contact: of(contact), docs_url: of(docs_url) };
+        assert_eq!(owner.help().as_deref(), help);
+    }
 }

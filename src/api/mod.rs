@@ -9,7 +9,9 @@ pub mod platform_service;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
-pub use golden_path::{GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, Stage, Timing};
+pub use golden_path::{
+    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, PathOwner, Stage, Timing,
+};
 pub use platform_service::{
     Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, Origin, PlatformService, PlatformServiceSpec,
     PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::conditions;
+use super::{DefaultOwner, conditions};
 
 /// spec says which workloads the service consists of and which path they take.
 ///
@@ -314,6 +314,9 @@ pub struct DefaultStatus {
     pub workload: String,
     /// state is the verdict.
     pub state: VerdictState,
+    /// owner says who sees to it that the default is in place, as the path declares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<DefaultOwner>,
     /// fieldManagers lists who owns a value in the default's place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 128)))]

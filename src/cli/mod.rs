@@ -1,6 +1,7 @@
 //! The command line.
 
 mod generate;
+pub mod markdown;
 
 use clap::{Parser, Subcommand};
 

@@ -120,7 +120,7 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     let name = path.name_any();
     let mut kept = kept(&name, context).await?;
     let mut revision = match kept.find(&draft.name) {
-        Some(revision) => revision.clone(),
+        Some(revision) => revision.clone().in_the_words_of(draft),
         None => match canonical(draft, context).await? {
             Ok(revision) => kept.keep(revision, context).await?,
             Err(not_ready) => return Ok((Err(not_ready), false)),

@@ -2,6 +2,7 @@
 //!
 //! Per leaf and container: absent -> add; the road's -> keep, replace or remove; anybody else's -> leave.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -184,6 +185,30 @@ pub fn filled(kind: WorkloadKind, object: &Value, gaps: &[Gap<'_>]) -> Value {
     }
     normalise(&mut template);
     template
+}
+
+/// The object as its team left it: without the road's values in `gaps`, and without the husks that they would leave.
+#[must_use]
+pub fn team_view<'a>(kind: WorkloadKind, object: &'a Value, gaps: &[Gap<'_>]) -> Cow<'a, Value> {
+    let roads: Vec<_> = gaps.iter().filter(|g| g.whose == Whose::Roads).collect();
+    if roads.is_empty() {
+        return Cow::Borrowed(object);
+    }
+    let ownership = Ownership::of(kind, object);
+    let mut view = object.clone();
+    let Some(template) = view.pointer_mut(&format!("/{}", kind.template_path().join("/"))) else {
+        return Cow::Borrowed(object);
+    };
+    for gap in roads {
+        let index = gap.container.as_ref().map(|(i, _)| *i);
+        let name = gap.container.as_ref().map(|(_, name)| name.as_str());
+        if let Some(root) = root_mut(template, gap.road.leaf.place, index) {
+            take(root, &gap.road.leaf);
+            prune(root, &gap.road.leaf, name, &ownership);
+        }
+    }
+    normalise(template);
+    Cow::Owned(view)
 }
 
 /// Puts back the empty structs that the API server makes by itself, so that templates compare equal.

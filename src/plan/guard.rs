@@ -207,10 +207,25 @@ fn changes_container(path: &[&str], place: Place, value: &Value, road: &Road) ->
         ["resources", rest @ ..] => resources(rest, place, road),
         ["securityContext", field, ..] => {
             let inherited = INHERITED.iter().find(|name| *name == field);
-            inherited.map(|name| Has(At::Pod, vec!["securityContext", name])).into_iter().collect()
+            let inherited = inherited.map(|name| Has(At::Pod, vec!["securityContext", name]));
+            inherited.into_iter().chain(capabilities(path, value)).collect()
         }
         ["env"] => vec![Has(At::Container, vec!["envFrom"])],
         ["volumeMounts"] => without_volume(value, road).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Who adds capabilities means to use them. Runtimes take dropped ones away after adding, so that a filled `drop` could
+/// undo an `add`; and for a user other than root an added capability comes into force only by a file that carries it,
+/// which `allowPrivilegeEscalation: false` switches off (capabilities(7), `PR_SET_NO_NEW_PRIVS`). A privileged container
+/// has all of them, a `drop` would take some away.
+fn capabilities(path: &[&str], value: &Value) -> Vec<Condition> {
+    let adds = || Has(At::Container, vec!["securityContext", "capabilities", "add"]);
+    let privileged = || Is(At::Container, vec!["securityContext", "privileged"], json!(true));
+    match path {
+        ["securityContext", "capabilities", "drop"] => vec![adds(), privileged()],
+        ["securityContext", "allowPrivilegeEscalation"] if *value == json!(false) => vec![adds()],
         _ => Vec::new(),
     }
 }
@@ -265,4 +280,33 @@ fn without_volume(value: &Value, road: &Road) -> Option<Condition> {
             && l.wishes.any.is_some()
     });
     (!brought).then(|| Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::gaps::holds;
+    use super::*;
+
+    fn leaf(path: &[&str]) -> Leaf {
+        let path = path.iter().map(|name| (*name).to_owned()).collect();
+        Leaf { place: Place::Containers, path: [vec!["securityContext".to_owned()], path].concat(), entry: None }
+    }
+
+    #[rstest]
+    #[case::nothing_set(json!({}), false)]
+    #[case::capabilities_added(json!({"capabilities": {"add": ["NET_BIND_SERVICE"]}}), true)]
+    #[case::privileged(json!({"privileged": true}), true)]
+    #[case::capabilities_dropped(json!({"capabilities": {"drop": ["KILL"]}}), false)]
+    fn who_adds_capabilities_keeps_them(#[case] context: Value, #[case] left_open: bool) {
+        let container = json!({"name": "app", "securityContext": context});
+        let template = json!({"spec": {"containers": [container]}});
+        let yields = |path: &[&str], value: Value| {
+            holds(&yields(&leaf(path), &value, &Road::default()), &template, Some(&container))
+        };
+        assert_eq!(yields(&["capabilities", "drop"], json!(["NET_RAW"])), left_open);
+        assert_eq!(yields(&["allowPrivilegeEscalation"], json!(false)), left_open);
+        assert!(!yields(&["readOnlyRootFilesystem"], json!(true)), "others do not mind");
+    }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::leaf::Road;
 use super::pod_template::{InvalidDefault, collect};
-use crate::api::{GoldenPath, PathDefault, Reason, Timing};
+use crate::api::{Category, DefaultOwner, GoldenPath, PathDefault, PathOwner, Reason, Timing};
 use crate::cel::{Check, CheckError};
 
 /// A snapshot of a path's defaults and the road that they make.
@@ -22,6 +22,9 @@ pub struct Revision {
     /// Version of the path, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Who keeps the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PathOwner>,
     /// The defaults, without their templates.
     pub rules: Vec<Rule>,
     /// What the defaults fill.
@@ -33,6 +36,12 @@ pub struct Revision {
 pub struct Rule {
     /// Name of the default.
     pub name: String,
+    /// Who sees to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<DefaultOwner>,
+    /// What it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
     /// When its values arrive.
     #[serde(default)]
     pub timing: Timing,
@@ -47,6 +56,9 @@ pub struct Rule {
     /// What a team can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What goes wrong without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Why a path cannot be compiled. The text names the field, the value and the fix.
@@ -111,9 +123,17 @@ impl Revision {
             name: format!("{name}-{}", content_hash(path)),
             path: name,
             version: path.spec.version.clone(),
+            owner: path.spec.owner.clone(),
             rules: path.spec.defaults.iter().map(Rule::of).collect(),
             road,
         })
+    }
+
+    /// This revision with the words of a later draft of the same content: hints, reasons and owners are no part of the
+    /// name, so that the kept ones may be old.
+    #[must_use]
+    pub fn in_the_words_of(self, draft: Self) -> Self {
+        Self { road: self.road, ..draft }
     }
 
     /// The timing of a default.
@@ -144,10 +164,13 @@ impl Rule {
     fn of(default: &PathDefault) -> Self {
         Self {
             name: default.name.clone(),
+            owner: default.owner,
+            category: default.category,
             timing: default.timing,
             weight: default.weight,
             check: default.check.clone(),
             hint: default.hint.clone(),
+            reason: default.reason.clone(),
             compiled: Once::default(),
         }
     }
@@ -173,7 +196,8 @@ pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) 
     Ok(())
 }
 
-/// Hash of what a revision does. A hint is not part of it: a better sentence moves nobody.
+/// Hash of what a revision does. Words are not part of it (hint, reason, owner, category): a better sentence relabels no
+/// workload.
 fn content_hash(path: &GoldenPath) -> String {
     let defaults: Vec<Value> =
         path.spec.defaults.iter().map(|d| json!([d.name, d.timing, d.weight, d.pod_template, d.check])).collect();
@@ -188,4 +212,49 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::GoldenPathSpec;
+
+    fn path(default: PathDefault) -> GoldenPath {
+        GoldenPath::new("web", GoldenPathSpec { defaults: vec![default], ..GoldenPathSpec::default() })
+    }
+
+    fn default() -> PathDefault {
+        let pod_template = json!({"spec": {"automountServiceAccountToken": false}}).as_object().cloned();
+        PathDefault { name: "token".into(), weight: 1, pod_template, ..PathDefault::default() }
+    }
+
+    #[test]
+    fn words_make_no_new_revision_and_arrive_all_the_same() {
+        let before = Revision::draft(&path(default())).unwrap();
+        let mut reworded = path(PathDefault {
+            hint: Some("Do it.".into()),
+            reason: Some("It helps.".into()),
+            owner: Some(DefaultOwner::Team),
+            category: Some(Category::Security),
+            ..default()
+        });
+        reworded.spec.owner = Some(PathOwner { team: Some("platform".into()), ..PathOwner::default() });
+        let after = Revision::draft(&reworded).unwrap();
+        assert_eq!(before.name, after.name);
+
+        let mut kept = before;
+        kept.road.0[0].formerly.push(json!("a literal that only the kept one knows"));
+        let road = kept.road.clone();
+        let published = kept.in_the_words_of(after.clone());
+        assert_eq!((&published.rules, &published.owner), (&after.rules, &after.owner));
+        assert_eq!(published.road, road);
+    }
+
+    #[test]
+    fn what_a_default_does_makes_a_new_revision() {
+        let name = |default: PathDefault| Revision::draft(&path(default)).unwrap().name;
+        let check = Some("true".to_owned());
+        assert_ne!(name(default()), name(PathDefault { weight: 2, ..default() }));
+        assert_ne!(name(default()), name(PathDefault { check, ..default() }));
+    }
 }

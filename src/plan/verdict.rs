@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::gaps::{Gap, Whose, filled, gaps};
-use super::leaf::take;
+use super::gaps::{Gap, Whose, filled, gaps, team_view};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
-use crate::api::{State, VerdictState, WorkloadKind, brief, labels};
+use crate::api::{Category, DefaultOwner, PathOwner, State, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
+
+/// Longest message of a verdict, in characters: the limit of the field in a status.
+pub const MAX_MESSAGE: usize = 512;
 
 /// How a workload stands to the road.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct Verdict {
     pub weight: i32,
     /// The template has all that the default fills: what is left to wait for is the rollout.
     pub in_template: bool,
+    /// Who sees to it that the default is in place.
+    pub owner: Option<DefaultOwner>,
+    /// What the default is good for.
+    pub category: Option<Category>,
     /// Managers that own values in its place.
     pub managers: Vec<String>,
     /// What it waits for, or what is wrong and what to do.
@@ -57,18 +63,31 @@ pub struct Subjected<'a> {
     pub namespace: &'a Value,
 }
 
+/// What holds for every default of a workload.
+struct Circumstances<'a> {
+    standing: &'a Standing,
+    rollout: Option<String>,
+    skipped: bool,
+    help: Option<String>,
+}
+
 /// Verdicts of every default of a revision on one workload.
 #[must_use]
 pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standing) -> Vec<Verdict> {
     let gaps = gaps(workload.kind, workload.object, &revision.road);
-    let rollout = waits_for(workload.kind, workload.object);
+    let circumstances = Circumstances {
+        standing,
+        rollout: waits_for(workload.kind, workload.object),
+        skipped: is_skipped(workload.object),
+        help: revision.owner.as_ref().and_then(PathOwner::help),
+    };
     let view = TeamsView::of(workload, &gaps);
     revision
         .rules
         .iter()
         .map(|rule| {
             let mine: Vec<&Gap<'_>> = gaps.iter().filter(|g| g.wish.is_some_and(|w| w.default == rule.name)).collect();
-            judge(&view, rule, &mine, standing, rollout.as_deref())
+            judge(&view, rule, &mine, &circumstances)
         })
         .collect()
 }
@@ -80,7 +99,7 @@ pub fn is_skipped(object: &Value) -> bool {
     annotation.and_then(Value::as_str) == Some(labels::SKIP_ALL)
 }
 
-fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], standing: &Standing, rollout: Option<&str>) -> Verdict {
+fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstances<'_>) -> Verdict {
     let mut managers: Vec<String> = gaps.iter().flat_map(|g| g.managers.iter().cloned()).collect();
     managers.sort();
     managers.dedup();
@@ -89,59 +108,71 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], standing: &Standi
         state,
         weight: rule.weight,
         in_template: gaps.iter().all(|gap| gap.adds().is_none()),
+        owner: rule.owner,
+        category: rule.category,
         managers: managers.clone(),
         message,
     };
     // the check is the author's own word for "does it", so it goes before any comparison of values
-    let check = rule
-        .compiled_check()
-        .map(|compiled| compiled.map_err(ToOwned::to_owned).and_then(|compiled| view.holds(compiled)));
+    let check = evaluate(rule, |check| view.holds(check));
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
-        Some(Ok(false)) if gaps.is_empty() => return verdict(VerdictState::Missing, Some(advice(rule))),
+        Some(Ok(false)) if gaps.is_empty() => {
+            return verdict(VerdictState::Missing, Some(advice(rule, seen.help.as_deref())));
+        }
         _ => {}
     }
-    if is_skipped(&view.object) && gaps.iter().any(|g| g.whose != Whose::Teams) {
+    if seen.skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
         return verdict(VerdictState::Overridden, Some(message));
     }
+    // a sidecar has its own value and the main container the road's: neither alone makes the check hold
+    let together = matches!(&check, Some(Ok(false)))
+        && gaps.iter().any(|g| g.whose == Whose::Roads)
+        && evaluate(rule, |check| view.holds_with_road(check)) == Some(Ok(true));
     // worst leaf first
     let (state, message) = gaps
         .iter()
-        .map(|gap| leaf_verdict(gap, standing, rollout, check.is_some()))
+        .map(|gap| match gap.whose {
+            Whose::Teams if together => (VerdictState::SatisfiedByTeam, None),
+            _ => leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()),
+        })
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
     verdict(state, message)
 }
 
-/// A workload as its team wrote it: without the road's own values. Checks are asked about this.
+/// Evaluates a rule's check, if it has one.
+fn evaluate(rule: &Rule, holds: impl FnOnce(&Check) -> Result<bool, String>) -> Option<Result<bool, String>> {
+    let compiled = rule.compiled_check()?;
+    Some(compiled.map_err(ToOwned::to_owned).and_then(holds))
+}
+
+/// A workload as its team wrote it: without the road's own values. Checks are asked about this; one view serves them all,
+/// since a copy of the object takes longer than a check.
 struct TeamsView<'a> {
-    kind: WorkloadKind,
+    workload: Subjected<'a>,
     object: Cow<'a, Value>,
-    namespace: &'a Value,
 }
 
 impl<'a> TeamsView<'a> {
     fn of(workload: Subjected<'a>, gaps: &[Gap<'_>]) -> Self {
-        let kind = workload.kind;
-        let mut object = Cow::Borrowed(workload.object);
-        for gap in gaps.iter().filter(|g| g.whose == Whose::Roads) {
-            let mut path: Vec<String> = kind.template_path().iter().map(|s| (*s).to_owned()).collect();
-            path.push("spec".to_owned());
-            if let (Some(list), Some((index, _))) = (gap.road.leaf.place.list(), &gap.container) {
-                path.extend([list.to_owned(), index.to_string()]);
-            }
-            if let Some(root) = object.to_mut().pointer_mut(&format!("/{}", path.join("/"))) {
-                take(root, &gap.road.leaf);
-            }
-        }
-        Self { kind, object, namespace: workload.namespace }
+        Self { workload, object: team_view(workload.kind, workload.object, gaps) }
     }
 
     fn holds(&self, check: &Check) -> Result<bool, String> {
-        let template = template(self.kind, &self.object);
-        let subject = Subject { object: &self.object, namespace_object: self.namespace, template };
+        self.ask(check, &self.object)
+    }
+
+    /// Whether a check holds with the road's values.
+    fn holds_with_road(&self, check: &Check) -> Result<bool, String> {
+        self.ask(check, self.workload.object)
+    }
+
+    fn ask(&self, check: &Check, object: &Value) -> Result<bool, String> {
+        let template = template(self.workload.kind, object);
+        let subject = Subject { object, namespace_object: self.workload.namespace, template };
         check.evaluate(&subject).map_err(|e| e.to_string())
     }
 }
@@ -195,8 +226,14 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
     }
 }
 
-fn advice(rule: &Rule) -> String {
-    rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name))
+/// What to do, why, and where to ask. What to do is never left out; the others only where they would be cut off.
+fn advice(rule: &Rule, help: Option<&str>) -> String {
+    let what = rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name));
+    let why = rule.reason.as_ref().map(|reason| format!("why: {reason}"));
+    [why.as_deref(), help].into_iter().flatten().fold(what, |text, part| {
+        let longer = format!("{}; {part}", text.trim_end_matches('.'));
+        if longer.chars().count() > MAX_MESSAGE { text } else { longer }
+    })
 }
 
 /// Whether the next acting request would change the template: then a later rollout without that change was not filled.
@@ -274,7 +311,7 @@ mod tests {
 
     use super::*;
     use crate::api::VerdictState::{Applied, Missing, Overridden, PendingRollout, SatisfiedByTeam};
-    use crate::api::{GoldenPath, PathDefault};
+    use crate::api::{GoldenPath, GoldenPathSpec, PathDefault};
 
     /// A revision with one default `d` that fills `spec.securityContext.runAsNonRoot: true` and has `check`.
     fn revision(check: Option<&str>) -> Revision {
@@ -286,8 +323,7 @@ mod tests {
             check: check.map(Into::into),
             ..PathDefault::default()
         };
-        let mut path =
-            GoldenPath::new("web", crate::api::GoldenPathSpec { defaults: vec![default], ..Default::default() });
+        let mut path = GoldenPath::new("web", GoldenPathSpec { defaults: vec![default], ..Default::default() });
         path.metadata.name = Some("web".into());
         Revision::draft(&path).unwrap()
     }
@@ -304,6 +340,19 @@ mod tests {
             "spec": {"replicas": 1, "template": {"spec": {"securityContext": context, "containers": [{"name": "app"}]}}},
             "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
         })
+    }
+
+    fn a_verdict() -> Verdict {
+        Verdict {
+            default: String::new(),
+            state: Missing,
+            weight: 1,
+            in_template: true,
+            owner: None,
+            category: None,
+            managers: vec![],
+            message: None,
+        }
     }
 
     fn judged(object: &Value, check: Option<&str>, standing: &Standing) -> Verdict {
@@ -347,18 +396,95 @@ mod tests {
     }
 
     #[test]
+    fn what_the_team_and_the_road_do_together_is_applied() {
+        let requests = json!({"spec": {"containers": [{"name": "*", "resources": {"requests": {"cpu": "50m"}}}]}});
+        let mut path = GoldenPath::new("web", GoldenPathSpec::default());
+        path.spec.defaults.push(PathDefault {
+            name: "d".into(),
+            pod_template: requests.as_object().cloned(),
+            check: Some("variables.template.spec.containers.all(c, c.?resources.?requests.?cpu.hasValue())".into()),
+            ..PathDefault::default()
+        });
+        let revision = Revision::draft(&path).unwrap();
+        let mut object = deployment(None, false);
+        let cpu = |cpu: &str| json!({"requests": {"cpu": cpu}});
+        object["spec"]["template"]["spec"]["containers"] =
+            json!([{"name": "app", "resources": cpu("50m")}, {"name": "sidecar", "resources": cpu("250m")}]);
+        object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"] =
+            json!({"k:{\"name\":\"sidecar\"}": {"f:resources": {"f:requests": {"f:cpu": {}}}}});
+        let state = |object: &Value| {
+            let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
+            verdicts(subject, &revision, &Standing::Adopted).remove(0).state
+        };
+        assert_eq!(state(&object), Applied);
+        object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
+        assert_eq!(state(&object), PendingRollout);
+    }
+
+    #[test]
+    fn what_the_road_filled_leaves_no_husk_for_a_check() {
+        let constraint = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"});
+        let fill = json!({"spec": {"topologySpreadConstraints": [constraint]}});
+        let mut path = GoldenPath::new("web", GoldenPathSpec::default());
+        path.spec.defaults.push(PathDefault {
+            name: "d".into(),
+            pod_template: fill.as_object().cloned(),
+            check: Some("has(variables.template.spec.topologySpreadConstraints)".into()),
+            ..PathDefault::default()
+        });
+        let mut object = deployment(None, false);
+        object["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([constraint]);
+        let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
+        assert_eq!(verdicts(subject, &Revision::draft(&path).unwrap(), &Standing::Adopted)[0].state, Applied);
+    }
+
+    fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
+        let mut rule = Rule::default();
+        rule.name = "d".into();
+        rule.hint = hint.map(Into::into);
+        rule.reason = reason.map(Into::into);
+        rule
+    }
+
+    #[rstest]
+    #[case::all(Some("Do it."), Some("It breaks."), Some("docs: https://d"), "Do it; why: It breaks; docs: https://d")]
+    #[case::hint_alone(Some("Do it."), None, None, "Do it.")]
+    #[case::no_hint(None, None, Some("ask platform"), "the check of d does not hold; ask platform")]
+    fn a_missing_default_says_what_to_do_and_why_and_where_to_ask(
+        #[case] hint: Option<&str>,
+        #[case] reason: Option<&str>,
+        #[case] help: Option<&str>,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(advice(&rule(hint, reason), help), expected);
+    }
+
+    #[test]
+    fn what_would_be_cut_off_is_left_out() {
+        let (hint, reason) = ("h".repeat(300), "r".repeat(256));
+        let text = advice(&rule(Some(&hint), Some(&reason)), Some("docs: https://d"));
+        assert_eq!(text, format!("{hint}; docs: https://d"));
+    }
+
+    #[test]
+    fn owner_and_category_come_from_the_path() {
+        let mut revision = revision(None);
+        revision.rules[0].owner = Some(DefaultOwner::Platform);
+        revision.rules[0].category = Some(Category::Security);
+        let object = deployment(None, false);
+        let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
+        let verdict = verdicts(subject, &revision, &Standing::Adopted).remove(0);
+        assert_eq!((verdict.owner, verdict.category), (Some(DefaultOwner::Platform), Some(Category::Security)));
+    }
+
+    #[test]
     fn the_score_counts_weights_and_leaves_overrides_out() {
-        let verdict = |state, weight| Verdict { state, weight, ..blank() };
+        let verdict = |state, weight| Verdict { state, weight, ..a_verdict() };
         let score = |verdicts: &[Verdict]| weights(verdicts).score().unwrap_or_default();
         assert_eq!(score(&[verdict(Applied, 2), verdict(Missing, 1)]), "0.66");
         assert_eq!(score(&[verdict(SatisfiedByTeam, 1), verdict(Overridden, 9)]), "1.00");
         assert_eq!(score(&[verdict(Applied, 199), verdict(Missing, 1)]), "0.99");
         assert_eq!(score(&[verdict(Overridden, 1)]), "", "nothing applies");
-    }
-
-    fn blank() -> Verdict {
-        let state = Missing;
-        Verdict { default: String::new(), state, weight: 1, in_template: true, managers: vec![], message: None }
     }
 
     #[rstest]
@@ -375,13 +501,13 @@ mod tests {
         #[case] was: Option<State>,
         #[case] expected: State,
     ) {
-        let verdict = Verdict { state: verdict, in_template, ..blank() };
+        let verdict = Verdict { state: verdict, in_template, ..a_verdict() };
         assert_eq!(state(&[verdict], &Standing::Adopted, was), expected);
     }
 
     #[test]
     fn behind_broken_glass_nobody_is_on_the_road() {
-        let verdict = Verdict { state: Overridden, ..blank() };
+        let verdict = Verdict { state: Overridden, ..a_verdict() };
         assert_eq!(state(std::slice::from_ref(&verdict), &Standing::BrokenGlass, Some(State::Adopted)), State::Drifted);
         assert_eq!(state(&[verdict], &Standing::BrokenGlass, None), State::Migrating);
     }

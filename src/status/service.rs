@@ -1,17 +1,19 @@
 //! The status of a PlatformService, from facts and from what came of the plan.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
+    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
     VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::revision::Revision;
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
-use crate::plan::verdict::{Standing, Subjected, Verdict, has_gaps, is_skipped, state, verdicts, weights};
+use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, state, verdicts, weights};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
@@ -169,8 +171,9 @@ fn default_statuses(evaluated: &[&Evaluated]) -> Vec<DefaultStatus> {
             name: verdict.default.clone(),
             workload: e.status.name.clone(),
             state: verdict.state,
+            owner: verdict.owner,
             field_managers: verdict.managers.iter().take(MAX_MANAGERS).cloned().collect(),
-            message: verdict.message.as_ref().map(|m| m.chars().take(512).collect()),
+            message: verdict.message.as_ref().map(|m| m.chars().take(MAX_MESSAGE).collect()),
         })
         .collect();
     all.sort_by(|a, b| (a.state, &a.workload, &a.name).cmp(&(b.state, &b.workload, &b.name)));
@@ -254,11 +257,45 @@ fn summary(evaluated: &[&Evaluated], workloads: usize) -> String {
     }
     if let Some(first) = all().find(|v| v.state == VerdictState::Missing) {
         let n = count(&[VerdictState::Missing]);
+        let kinds = by_category(all().filter(|v| v.state == VerdictState::Missing));
         let why = first.message.as_deref().unwrap_or_default();
-        parts.push(format!("{n} {} missing, first {}: {why}", are(n), first.default));
+        parts.push(format!("{n} {} missing{kinds}, first {}: {why}", are(n), first.default));
     }
     if evaluated.len() < workloads {
         parts.push(format!("{} of {workloads} workloads {} evaluated", evaluated.len(), are(evaluated.len())));
     }
     parts.join(", ")
+}
+
+/// " (2 Reliability, 1 Security)": whom it concerns, where the path says so.
+fn by_category<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+    let mut counts: BTreeMap<Category, usize> = BTreeMap::new();
+    verdicts.filter_map(|v| v.category).for_each(|category| *counts.entry(category).or_default() += 1);
+    let parts: Vec<String> = counts.iter().map(|(category, count)| format!("{count} {category:?}")).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(category: Option<Category>) -> Verdict {
+        Verdict {
+            default: "d".into(),
+            state: VerdictState::Missing,
+            weight: 1,
+            in_template: true,
+            owner: None,
+            category,
+            managers: Vec::new(),
+            message: None,
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_counted_by_category() {
+        let some = [Some(Category::Security), Some(Category::Reliability), None, Some(Category::Security)].map(missing);
+        assert_eq!(by_category(some.iter()), " (1 Reliability, 2 Security)");
+        assert_eq!(by_category([missing(None)].iter()), "");
+    }
 }

@@ -12,3 +12,4 @@ mod fleet;
 mod harness;
 mod pod_schema;
 mod samples;
+mod shipped_paths;

@@ -62,7 +62,8 @@ async fn counts_stay_while_everything_is_listed_again_after_410() {
     wait::until("the list to begin", PATIENCE, async || Ok(list())).await.unwrap();
     let seen = RefCell::new(Vec::new());
     wait::until("the list to end", PATIENCE, async || {
-        seen.borrow_mut().push(fleet.counted(Deployment).await?);
+        let counted = fleet.counted(Deployment).await?;
+        seen.borrow_mut().push(counted);
         Ok(list().and_then(|list| list.ended))
     })
     .await
