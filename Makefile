@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo test verify generate generate-pod-schema clean
+.PHONY: help control-plane demo test verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,8 +35,12 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 verify: ## Check generated files, format, lints, the law of imports, file sizes and the README
 	@bash e2e/verify.sh
 
-generate: ## Write everything derived from the Rust types: crds/ and the other generated files
+generate: ## Write everything derived from the Rust types: crds/ and what of charts/ is generated
 	cargo run -q --bin goldenpath -- generate
+
+# Not part of `generate`, which needs no helm; a test compares the file with the chart at each run.
+generate-install: control-plane ## Write manifests/install.yaml: the chart as helm renders it, for those who do not use Helm
+	GOLDENPATH_UPDATE=1 cargo test -p goldenpath-e2e --test it the_install_manifest_is_the_chart
 
 # Not part of `generate`, which needs no control plane; a test compares the file with the server at each run.
 generate-pod-schema: control-plane ## Write src/plan/pod_schema.json: the pod fields, as a running API server has them

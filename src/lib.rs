@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod cel;
+pub mod chart;
 pub mod cli;
 pub mod controller;
 pub mod fleet;

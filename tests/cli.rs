@@ -27,3 +27,14 @@ fn the_version_is_that_of_the_package() {
     let version = String::from_utf8(goldenpath(&["--version"]).stdout).unwrap();
     assert_eq!(version.trim(), concat!("goldenpath ", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn paths_to_install_are_read_before_a_cluster_is_asked_for() {
+    let nowhere = goldenpath(&["install-paths", "--from", "nowhere"]);
+    assert!(!nowhere.status.success());
+    assert!(String::from_utf8(nowhere.stderr).unwrap().starts_with("goldenpath: read nowhere: "));
+    // the definitions are no GoldenPaths, and say so by their name
+    let other = goldenpath(&["install-paths", "--from", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")]);
+    let error = String::from_utf8(other.stderr).unwrap();
+    assert!(error.contains("goldenpath.dev_goldenpaths.yaml is no GoldenPath: "), "{error}");
+}

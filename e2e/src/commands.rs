@@ -89,6 +89,14 @@ impl ControlPlane {
     /// # Errors
     /// When helm fails, with its message.
     pub async fn helm<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<String> {
+        self.helm_output(args).await?.success()
+    }
+
+    /// As [`Self::helm`], for commands that may fail: the exit status is part of the answer.
+    ///
+    /// # Errors
+    /// Only when helm cannot be run or does not end.
+    pub async fn helm_output<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<CommandOutput> {
         let home = |name: &str| self.folder().join("helm").join(name);
         let mut command = Command::new(&self.programs().helm);
         command
@@ -96,7 +104,23 @@ impl ControlPlane {
             .env("HELM_CONFIG_HOME", home("config"))
             .env("HELM_DATA_HOME", home("data"));
         command.args(args);
-        self.output(command, "").await?.success()
+        self.output(command, "").await
+    }
+
+    /// Runs a script as a person pastes it into bash, as admin, with the kubectl and the helm of the tests first on the
+    /// `PATH`. It ends with the first command that fails.
+    ///
+    /// # Errors
+    /// Only when bash cannot be run or does not end.
+    pub async fn shell(&self, script: &str) -> Result<CommandOutput> {
+        let folders =
+            [&self.programs().kubectl, &self.programs().helm].map(|program| program.parent().map(Path::to_owned));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(folders.into_iter().flatten().chain(std::env::split_paths(&path)))?;
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-s"]).env("PATH", path).env("KUBERC", "off");
+        command.env("KUBECACHEDIR", self.folder().join("kubectl"));
+        self.output(command, script).await
     }
 
     /// Runs `goldenpath` as a command line tool, as admin unless it is given a `--kubeconfig`.
@@ -104,33 +128,49 @@ impl ControlPlane {
     /// # Errors
     /// When it is not built, cannot be run or does not end.
     pub async fn goldenpath<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Result<CommandOutput> {
+        self.goldenpath_as(self.kubeconfig(), args).await
+    }
+
+    /// As [`Self::goldenpath`], with the rights of a kubeconfig.
+    ///
+    /// # Errors
+    /// As [`Self::goldenpath`].
+    pub async fn goldenpath_as<A: AsRef<OsStr>>(
+        &self,
+        kubeconfig: &Path,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<CommandOutput> {
         let mut command = Command::new(programs::sibling("goldenpath")?);
-        command.args(args);
-        self.output(command, "").await
+        command.env("KUBECONFIG", kubeconfig).args(args);
+        output(command, "").await
     }
 
     async fn output(&self, mut command: Command, input: &str) -> Result<CommandOutput> {
-        command.env("KUBECONFIG", self.kubeconfig()).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let shown = show(command.as_std());
-        let mut child = command.spawn().with_context(|| format!("run `{shown}`"))?;
-        let mut stdin = child.stdin.take().context("no pipe to standard input")?;
-        let write = async {
-            // A command that fails early closes its end; its own message says more than the broken pipe.
-            let _ = stdin.write_all(input.as_bytes()).await;
-            drop(stdin);
-        };
-        let exchange = async { tokio::join!(child.wait_with_output(), write).0 };
-        let output =
-            tokio::time::timeout(TIMEOUT, exchange).await.with_context(|| format!("`{shown}` does not end"))??;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(CommandOutput {
-            status: output.status,
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-            command: shown,
-        })
+        command.env("KUBECONFIG", self.kubeconfig());
+        output(command, input).await
     }
+}
+
+async fn output(mut command: Command, input: &str) -> Result<CommandOutput> {
+    command.kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let shown = show(command.as_std());
+    let mut child = command.spawn().with_context(|| format!("run `{shown}`"))?;
+    let mut stdin = child.stdin.take().context("no pipe to standard input")?;
+    let write = async {
+        // A command that fails early closes its end; its own message says more than the broken pipe.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+    };
+    let exchange = async { tokio::join!(child.wait_with_output(), write).0 };
+    let output = tokio::time::timeout(TIMEOUT, exchange).await.with_context(|| format!("`{shown}` does not end"))??;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(CommandOutput {
+        status: output.status,
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+        command: shown,
+    })
 }
 
 /// Program without its folder, and arguments.

@@ -27,6 +27,7 @@ pub struct ControlPlane {
     ready: Ready,
     programs: Programs,
     supervisor: Child,
+    installed: OnceCell<Result<(), String>>,
 }
 
 impl ControlPlane {
@@ -64,7 +65,7 @@ impl ControlPlane {
             ensure!(!line.is_empty(), "the control plane did not get ready: the reason is on stderr");
             let ready =
                 serde_json::from_str(&line).with_context(|| format!("parse what the supervisor said: {line}"))?;
-            Ok(Self { ready, programs, supervisor })
+            Ok(Self { ready, programs, supervisor, installed: OnceCell::new() })
         })
         .await?
     }
@@ -85,6 +86,11 @@ impl ControlPlane {
     #[must_use]
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// Whether the chart was installed, and what went wrong.
+    pub(crate) fn installed(&self) -> &OnceCell<Result<(), String>> {
+        &self.installed
     }
 
     /// The programs that it runs on, and those to talk to it with.

@@ -1,6 +1,5 @@
-//! What an installation puts on a cluster.
+//! When an installation can be used.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,21 +11,15 @@ use kube::runtime::wait::Condition;
 use kube::{Api, ResourceExt};
 
 use crate::control_plane::ControlPlane;
-use crate::programs::repository;
 use crate::wait;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Applies `crds/` as it lies in the repository and waits until every kind is established and served.
-///
-/// Any number of tests may call it at the same time: the second time changes nothing.
+/// Waits until every kind of the definitions is established and served.
 ///
 /// # Errors
-/// When the API server refuses a definition or does not serve it in time.
-pub async fn crds(control_plane: &ControlPlane) -> Result<()> {
-    let folder = repository().join("crds");
-    let apply = [OsStr::new("apply"), OsStr::new("--server-side"), OsStr::new("-f"), folder.as_os_str()];
-    control_plane.kubectl(apply).await?;
+/// When the API server does not serve one in time.
+pub async fn crds_served(control_plane: &ControlPlane) -> Result<()> {
     let client = control_plane.client().await?;
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in all() {

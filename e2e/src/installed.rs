@@ -1,4 +1,4 @@
-//! Goldenpath on a control plane, as users have it: CRDs, RBAC, and the operator with its ServiceAccount's token.
+//! Goldenpath on a control plane, as users have it: the chart, and the operator with its ServiceAccount's token.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use tokio::sync::OnceCell;
 
-use crate::{ControlPlane, Operator, OperatorOptions, install, programs, wait};
+use crate::{ControlPlane, Operator, OperatorOptions, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "goldenpath-system";
@@ -31,14 +31,13 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
-    /// Applies CRDs and RBAC; the answer is a kubeconfig of the operator's ServiceAccount.
+    /// Installs the chart, the first time it is called; the answer is a kubeconfig of the operator's ServiceAccount.
     ///
     /// # Errors
-    /// When a manifest is refused or a CRD is not established in time.
+    /// When helm fails or a definition is not served in time; a failure is remembered.
     pub async fn install_goldenpath(&self) -> Result<PathBuf> {
-        install::crds(self).await?;
-        let rbac = programs::repository().join("manifests/rbac.yaml");
-        self.kubectl(["apply", "--server-side", "-f", &rbac.to_string_lossy()]).await?;
+        let install = async || self.install_chart().await.map_err(|error| format!("{error:#}"));
+        self.installed().get_or_init(install).await.as_ref().map_err(|error| anyhow!("{error}"))?;
         self.as_account(NAMESPACE, ACCOUNT).await
     }
 

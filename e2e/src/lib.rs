@@ -11,6 +11,7 @@
 //! [`fault_proxy`] breaks what it is told to break between the operator and the API server.
 
 pub mod audit;
+pub mod chart;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
@@ -25,6 +26,7 @@ pub mod pod_schema;
 pub mod ports;
 mod probe;
 pub mod programs;
+pub mod rights;
 pub mod road;
 pub mod story;
 pub mod supervisor;

@@ -24,11 +24,16 @@ pub const COMPILER: &str = "goldenpath.dev/compiler";
 /// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.
 pub const RESUME: &str = "goldenpath.dev/resume";
 
+/// Annotation on a GoldenPath that came with the chart: a hash of what was shipped, so that an edit is known for one.
+pub const SHIPPED: &str = "goldenpath.dev/shipped";
+
 /// The labels that a workload carries while it is adopted.
 pub const WORKLOAD_LABELS: [&str; 4] = [SERVICE, PATH, REVISION, ON_DELETE];
 
 /// The field manager of every write of the operator.
 pub const FIELD_MANAGER: &str = "goldenpath-operator";
+/// The field manager of the shipped paths.
+pub const PATHS_FIELD_MANAGER: &str = "goldenpath-paths";
 /// Who reports Events.
 pub const REPORTER: &str = "goldenpath.dev/operator";
 /// The namespace that the operator is installed in by default.

@@ -1,34 +1,90 @@
 //! Files that are derived from the code, and from `paths/`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use serde_json::Value;
 
 use super::markdown::{replace_between, table};
 use crate::api::{GoldenPath, PathDefault, crds};
+use crate::chart;
+use crate::plan::shipped::mark;
 
-type Failed = Box<dyn std::error::Error>;
+type Failure = Box<dyn std::error::Error>;
+
+/// Folders with nothing but generated files: what is no longer derived leaves them.
+const GENERATED_FOLDERS: [&str; 3] = ["crds", "charts/goldenpath/paths", "charts/goldenpath/templates/generated"];
 
 /// Writes every derived file below `root`.
-pub fn write(root: &Path) -> Result<(), Failed> {
-    let folder = root.join("crds");
-    std::fs::create_dir_all(&folder)?;
-    for crd in crds::all() {
-        std::fs::write(folder.join(crds::file_name(&crd)), crds::yaml(&crd)?)?;
+pub fn write(root: &Path) -> Result<(), Failure> {
+    let files = files(root)?;
+    for folder in GENERATED_FOLDERS {
+        for path in listed(root, folder)? {
+            if !files.contains_key(&path) {
+                std::fs::remove_file(root.join(path))?;
+            }
+        }
     }
-    std::fs::create_dir_all(root.join("manifests"))?;
-    std::fs::write(root.join("manifests/rbac.yaml"), crate::rbac::manifest())?;
-    std::fs::write(root.join(SHIPPED_PATHS), shipped_paths(root)?)?;
+    for (path, text) in files {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+        std::fs::write(path, text)?;
+    }
     Ok(())
+}
+
+/// Every derived file by its path below the root of the repository, with its content.
+fn files(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let mut files = BTreeMap::new();
+    for crd in crds::all() {
+        files.insert(format!("crds/{}", crds::file_name(&crd)), crds::yaml(&crd)?);
+    }
+    let paths = paths(root)?;
+    files.insert(SHIPPED_PATHS.to_owned(), shipped_paths(root, &paths)?);
+    let chart = chart::files(&paths)?;
+    files.extend(chart.into_iter().map(|(path, text)| (format!("{}/{path}", chart::FOLDER), text)));
+    Ok(files)
+}
+
+/// The paths of `paths/`, which holds nothing else.
+fn paths(root: &Path) -> Result<Vec<GoldenPath>, Failure> {
+    let read = |path: String| parse(&path, &std::fs::read_to_string(root.join(&path))?);
+    listed(root, "paths")?.into_iter().map(read).collect()
+}
+
+fn parse(path: &str, text: &str) -> Result<GoldenPath, Failure> {
+    let object: Value = serde_saphyr::from_str(text).map_err(|error| format!("{path}: {error}"))?;
+    let parsed: GoldenPath = serde_json::from_value(object.clone()).map_err(|error| format!("{path}: {error}"))?;
+    let name = parsed.metadata.name.clone().unwrap_or_default();
+    if path != format!("paths/{name}.yaml") {
+        return Err(format!("{path} holds GoldenPath {name:?}: name the file after the path").into());
+    }
+    // the type drops what it does not know, and so would the API server
+    if mark(&object["spec"]) != mark(&serde_json::to_value(&parsed.spec)?) {
+        return Err(format!("{path} says something that a GoldenPath cannot: is a field misspelt?").into());
+    }
+    Ok(parsed)
+}
+
+/// The files of a folder in order; none when it is not there.
+fn listed(root: &Path, folder: &str) -> Result<Vec<String>, Failure> {
+    let mut paths = Vec::new();
+    if root.join(folder).is_dir() {
+        for entry in root.join(folder).read_dir()? {
+            paths.push(format!("{folder}/{}", entry?.file_name().to_string_lossy()));
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 const SHIPPED_PATHS: &str = "docs/shipped-paths.md";
 
-/// The page about the shipped paths with one table a path, in the order of their files.
-fn shipped_paths(root: &Path) -> Result<String, Failed> {
+/// The page about the shipped paths with one table a path.
+fn shipped_paths(root: &Path, paths: &[GoldenPath]) -> Result<String, Failure> {
     let mut text = std::fs::read_to_string(root.join(SHIPPED_PATHS))?;
-    for name in ["web-service", "worker", "cron"] {
-        let file = std::fs::read_to_string(root.join(format!("paths/{name}.yaml")))?;
-        let path: GoldenPath = serde_saphyr::from_str(&file)?;
-        text = replace_between(&text, name, &defaults(&path))?;
+    for path in paths {
+        text = replace_between(&text, path.metadata.name.as_deref().unwrap_or_default(), &defaults(path))?;
     }
     Ok(text)
 }
@@ -53,9 +109,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_shows_the_shipped_paths() {
+    fn what_is_derived_lies_in_the_repository() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let file = std::fs::read_to_string(root.join(SHIPPED_PATHS)).unwrap();
-        assert!(file == shipped_paths(root).unwrap(), "{SHIPPED_PATHS} differs from paths/: run make generate");
+        let files = files(root).unwrap();
+        for (path, text) in &files {
+            let found = std::fs::read_to_string(root.join(path)).unwrap_or_default();
+            assert!(found == *text, "{path} is out of date: run `make generate`");
+        }
+        for folder in GENERATED_FOLDERS {
+            for path in listed(root, folder).unwrap() {
+                assert!(files.contains_key(&path), "{path} is derived from nothing: run `make generate`");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shipped_path_is_read_strictly() {
+        let path = |spec: &str| {
+            format!("apiVersion: goldenpath.dev/v1alpha1\nkind: GoldenPath\nmetadata: {{name: cron}}\nspec: {spec}")
+        };
+        let good = "{stage: Stable, defaults: [{name: links, podTemplate: {spec: {enableServiceLinks: false}}}]}";
+        assert!(parse("paths/cron.yaml", &path(good)).is_ok());
+        let failed = |name: &str, spec: &str| parse(name, &path(spec)).unwrap_err().to_string();
+        assert!(failed("paths/worker.yaml", good).contains("name the file after the path"));
+        assert!(failed("paths/cron.yaml", &good.replace("podTemplate", "podTemplat")).contains("is a field misspelt?"));
     }
 }

@@ -1,7 +1,10 @@
 //! The command line.
 
 mod generate;
+mod install_paths;
 pub mod markdown;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -28,6 +31,14 @@ enum Command {
         #[arg(long, env = "POD_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
         namespace: String,
     },
+    /// Bring the GoldenPaths of a folder: those that are missing, and newer ones where nobody has edited the old.
+    ///
+    /// The chart runs it as a Job. What somebody has edited, or made under the same name, is left alone.
+    InstallPaths {
+        /// Folder with one GoldenPath in each YAML file.
+        #[arg(long)]
+        from: PathBuf,
+    },
     /// Write the files that are derived from the code: for developers, in a checkout.
     #[command(hide = true)]
     Generate,
@@ -38,7 +49,8 @@ enum Command {
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
         Command::Run { listen, namespace } => start(&listen, namespace).err(),
-        Command::Generate => generate::write(std::path::Path::new(".")).err(),
+        Command::InstallPaths { from } => install_paths(&from).err(),
+        Command::Generate => generate::write(Path::new(".")).err(),
     };
     match failed {
         None => std::process::ExitCode::SUCCESS,
@@ -55,5 +67,11 @@ fn start(listen: &str, namespace: String) -> Result<(), Box<dyn std::error::Erro
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run(listen, namespace, signalled()))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    Ok(())
+}
+
+fn install_paths(from: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(install_paths::install(from))?;
     Ok(())
 }

@@ -11,4 +11,5 @@ pub mod revision;
 pub mod rollout;
 pub mod schema;
 pub mod service;
+pub mod shipped;
 pub mod verdict;

@@ -6,7 +6,7 @@ use goldenpath::api::crds::all;
 use goldenpath::api::{GoldenPath, PlatformService};
 use goldenpath::plan::revision::Revision;
 use goldenpath_e2e::programs::repository;
-use goldenpath_e2e::{ControlPlane, install, road};
+use goldenpath_e2e::{ControlPlane, road};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
 use kube::Client;
 use kube::core::Status;
@@ -39,7 +39,7 @@ fn samples(folder: &str) -> Vec<Sample> {
 
 async fn prepared(prefix: &str) -> (Client, String) {
     let control_plane = ControlPlane::shared().await.unwrap();
-    install::crds(control_plane).await.unwrap();
+    control_plane.install_goldenpath().await.unwrap();
     (control_plane.client().await.unwrap(), control_plane.namespace(prefix).await.unwrap())
 }
 

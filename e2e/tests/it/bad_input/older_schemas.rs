@@ -1,11 +1,13 @@
 //! Objects that were stored under an older schema, which the present one would not take.
 
+use goldenpath_e2e::chart::RELEASE;
+use goldenpath_e2e::installed::NAMESPACE;
 use goldenpath_e2e::{ControlPlane, Options, programs};
 use serde_json::{Value, json};
 
 use super::{REVISION, TOKEN, deployment, golden_path, ready, refused, service};
 
-/// Our definitions as they might have been before anybody knew better: every spec is taken.
+/// Our definitions as an older chart might have brought them, before anybody knew better: every spec is taken.
 fn older_definitions() -> String {
     let folder = programs::repository().join("crds");
     let read = |name: &str| -> Value {
@@ -13,6 +15,10 @@ fn older_definitions() -> String {
         let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
         let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
         schema["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        // by these Helm knows what is its own
+        crd["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
+        crd["metadata"]["annotations"] =
+            json!({"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": NAMESPACE});
         crd
     };
     let items = [read("goldenpath.dev_goldenpaths.yaml"), read("goldenpath.dev_platformservices.yaml")];
@@ -43,7 +49,8 @@ const UNREADABLE: [(&str, &str, &str); 5] = [
 /// A control plane with the older definitions, and with objects that only they let in.
 async fn from_older_times() -> ControlPlane {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
-    control_plane.kubectl_stdin(["apply", "--server-side", "-f", "-"], &older_definitions()).await.unwrap();
+    let apply = ["apply", "--server-side", "--field-manager=helm", "-f", "-"];
+    control_plane.kubectl_stdin(apply, &older_definitions()).await.unwrap();
     let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
     let established = ["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]];
     control_plane.kubectl(established).await.unwrap();

@@ -1,0 +1,48 @@
+{{- /* Helm itself adds app.kubernetes.io/managed-by, so that install.yaml does not claim to be Helm's. */ -}}
+{{- define "goldenpath.labels" -}}
+app.kubernetes.io/name: goldenpath
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: goldenpath
+{{- end }}
+
+{{- define "goldenpath.image" -}}
+{{- .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{- /* The restricted Pod Security profile in full; with the two below it is all that it asks for. */ -}}
+{{- define "goldenpath.podSecurityContext" -}}
+runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "goldenpath.securityContext" -}}
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+readOnlyRootFilesystem: true
+{{- end }}
+
+{{- /* What every pod of the chart takes from the values. */ -}}
+{{- define "goldenpath.scheduling" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 0 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end }}
+
+{{- define "goldenpath.resources" -}}
+{{- range $what, $amounts := .Values.resources }}
+{{- with $amounts }}
+{{ $what }}: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,214 @@
+//! A release from `helm install` to `helm uninstall`, and what people do to its paths meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use goldenpath::api::{GoldenPath, WorkloadKind};
+use goldenpath::rbac::{PATHS_ACCOUNT, PATHS_RULES, SHIPPED_PATHS_RULES};
+use goldenpath_e2e::audit::account;
+use goldenpath_e2e::chart::{RELEASE, copy, folder};
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::rights::{Granted, missing, unused};
+use goldenpath_e2e::{ControlPlane, Operator, Options, install};
+use serde_json::{Value, json};
+
+use super::shipped;
+
+/// The time in which a release is ready, by the issue that asked for the chart.
+const READY: Duration = Duration::from_secs(10);
+
+/// The paths of a version of the chart: one that is the default for Deployments, and two more.
+fn paths(version: &str) -> Vec<GoldenPath> {
+    let mut web = shipped("web-service", version, &["enableServiceLinks", "automountServiceAccountToken"]);
+    web.spec.default_for = vec![WorkloadKind::Deployment];
+    vec![web, shipped("worker", version, &["enableServiceLinks"]), shipped("cron", version, &["enableServiceLinks"])]
+}
+
+struct Release {
+    control_plane: ControlPlane,
+    first: PathBuf,
+    second: PathBuf,
+}
+
+impl Release {
+    async fn new() -> Result<Self> {
+        let control_plane = ControlPlane::start(Options::default()).await?;
+        let root = control_plane.folder().to_owned();
+        let (first, second) = (copy(&root, "first", &paths("1"))?, copy(&root, "second", &paths("2"))?);
+        let label = "pod-security.kubernetes.io/enforce: restricted";
+        let namespace =
+            format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}, labels: {{{label}}}}}}}");
+        control_plane.apply(&namespace).await?;
+        Ok(Self { control_plane, first, second })
+    }
+
+    async fn kubectl(&self, words: &str) -> Result<String> {
+        self.control_plane.kubectl(words.split(' ')).await
+    }
+
+    async fn helm(&self, verb: &str, chart: &Path, values: &Value) -> Result<String> {
+        self.control_plane.helm_chart(verb, chart, values, &["--wait"]).await?.success()
+    }
+
+    async fn path(&self, name: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(&format!("get goldenpath {name} -o json")).await?)?)
+    }
+
+    async fn version(&self, name: &str) -> Result<String> {
+        Ok(self.path(name).await?["spec"]["version"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Runs the Job of the release as it stands, which must say this, a line a path.
+    async fn brings(&self, lines: [&str; 3]) -> Result<()> {
+        let said = self.control_plane.run_paths_job().await?;
+        let paths = ["cron", "web-service", "worker"];
+        let expected: String = paths.iter().zip(lines).map(|(path, line)| format!("{path}: {line}\n")).collect();
+        ensure!(said == expected, "{said}");
+        Ok(())
+    }
+}
+
+const EDITED: &str = "kept, because somebody has edited it";
+const FOREIGN: &str = "kept, because it did not come from this chart";
+const UPDATED: &str = "brought up to date";
+
+#[tokio::test]
+async fn a_release_lives_from_install_to_uninstall() -> Result<()> {
+    let release = Release::new().await?;
+    let mark = release.control_plane.audit_mark()?;
+    let operator = installs(&release).await?;
+    restricted(&release).await?;
+    notes_can_be_pasted(&release).await?;
+    upgrades(&release).await?;
+    rolls_back(&release).await?;
+    belongs_to_others(&release).await?;
+    let user = account(NAMESPACE, PATHS_ACCOUNT);
+    let granted: [Granted; 2] = [(PATHS_RULES, None), (SHIPPED_PATHS_RULES, None)];
+    let events = release.control_plane.audit_since(mark)?;
+    let (missing, unused) = (missing(&events, &user, &granted), unused(&events, &user, &granted));
+    ensure!(missing.is_empty() && unused.is_empty(), "missing {missing:?}, unused {unused:?}");
+    drop(operator);
+    uninstalls(&release).await
+}
+
+async fn installs(release: &Release) -> Result<Operator> {
+    let started = Instant::now();
+    let answer = release.helm("install", &release.first, &json!({})).await?;
+    ensure!(answer.contains("STATUS: deployed") && !answer.contains("NOTHING IS FILLED"), "{answer}");
+    release.kubectl(&format!("rollout status -n {NAMESPACE} deployment/goldenpath --timeout=30s")).await?;
+    install::crds_served(&release.control_plane).await?;
+    release.brings(["created"; 3]).await?;
+    let kubeconfig = release.control_plane.as_account(NAMESPACE, ACCOUNT).await?;
+    let operator = release.control_plane.start_operator(kubeconfig).await?;
+    let took = started.elapsed();
+    println!("chart: from helm install to an operator that is ready: {took:?}");
+    ensure!(took < READY, "{took:?}");
+    // what the harness runs is what the pod would run
+    let args = "jsonpath={.spec.template.spec.containers[0].args}";
+    let args = release.kubectl(&format!("get deployment -n {NAMESPACE} goldenpath -o {args}")).await?;
+    ensure!(args == r#"["run"]"#, "{args}");
+    for name in ["cron", "web-service", "worker"] {
+        release.kubectl(&format!("wait --for=condition=Ready goldenpath/{name} --timeout=2m")).await?;
+    }
+    Ok(operator)
+}
+
+/// The namespace enforces the profile: the chart's pods are there, and a lesser one is refused.
+async fn restricted(release: &Release) -> Result<()> {
+    let pods = release.kubectl(&format!("get pods -n {NAMESPACE} -o jsonpath={{.items[*].status.phase}}")).await?;
+    ensure!(pods.split(' ').count() == 2 && pods.contains("Running"), "{pods}");
+    let run = format!("run lesser -n {NAMESPACE} --image=example.com/lesser:1");
+    let refused = release.control_plane.kubectl_output(run.split(' '), "").await?;
+    ensure!(refused.stderr.contains("violates PodSecurity \"restricted:latest\""), "{}", refused.stderr);
+    Ok(())
+}
+
+/// Every command of NOTES.txt, as a person pastes them.
+async fn notes_can_be_pasted(release: &Release) -> Result<()> {
+    let notes = release.control_plane.helm(["get", "notes", RELEASE, "-n", NAMESPACE]).await?;
+    let commands: Vec<&str> = notes.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    ensure!(commands.iter().filter(|line| line.starts_with("kubectl ")).count() >= 6, "{notes}");
+    let said = release.control_plane.shell(&commands.join("\n")).await?.success()?;
+    println!("chart: the commands of the notes say\n{said}");
+    let state = "{.status.goldenPath.name} {.status.conditions[?(@.type==\"Ready\")].status}";
+    release.control_plane.expect("default", "platformservice/hello", state, "web-service True").await
+}
+
+/// One path is edited so that a field of it changes, one so that a default goes, one is left as it is.
+async fn upgrades(release: &Release) -> Result<()> {
+    let edit = "patch goldenpath web-service --field-manager=kubectl-edit --type=json";
+    let patch = r#"[{"op":"remove","path":"/spec/defaults/1"}]"#;
+    release.kubectl(&format!("{edit} -p {patch}")).await?;
+    let edit = "patch goldenpath cron --field-manager=kubectl-edit --type=merge";
+    release.kubectl(&format!("{edit} -p {{\"spec\":{{\"version\":\"ours\"}}}}")).await?;
+    let before = (release.path("web-service").await?, release.path("cron").await?);
+
+    release.helm("upgrade", &release.second, &json!({})).await?;
+    release.brings([EDITED, EDITED, UPDATED]).await?;
+    ensure!(release.version("worker").await? == "2", "{}", release.path("worker").await?);
+    let after = (release.path("web-service").await?, release.path("cron").await?);
+    for (before, after) in [(&before.0, &after.0), (&before.1, &after.1)] {
+        ensure!(before["spec"] == after["spec"], "{before} became {after}");
+        ensure!(before["metadata"]["generation"] == after["metadata"]["generation"], "{after}");
+    }
+    // the same chart again is the same Job, which has done its work
+    let jobs = format!("get jobs -n {NAMESPACE} -o name");
+    let job = release.kubectl(&jobs).await?;
+    release.helm("upgrade", &release.second, &json!({})).await?;
+    ensure!(release.kubectl(&jobs).await? == job && job.lines().count() == 1, "{job}");
+    release.brings([EDITED, EDITED, "up to date"]).await
+}
+
+/// A rollback renders nothing: it applies what was rendered before anybody had edited anything.
+async fn rolls_back(release: &Release) -> Result<()> {
+    release.control_plane.helm(["rollback", RELEASE, "1", "-n", NAMESPACE, "--wait"]).await?;
+    release.brings([EDITED, EDITED, UPDATED]).await?;
+    ensure!((release.version("worker").await?, release.version("cron").await?) == ("1".into(), "ours".into()));
+    // who wants the shipped one back applies it from where it lies, and from then on it follows the chart
+    let shipped = format!("get configmap -n {NAMESPACE} goldenpath-paths -o jsonpath={{.data.cron\\.yaml}}");
+    let shipped = release.kubectl(&shipped).await?;
+    let force = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    release.control_plane.kubectl_stdin(force, &shipped).await?;
+    release.helm("upgrade", &release.second, &json!({})).await?;
+    release.brings([UPDATED, EDITED, UPDATED]).await?;
+    ensure!(release.version("cron").await? == "2", "{}", release.path("cron").await?);
+    Ok(())
+}
+
+/// A path that a person deletes and makes anew is theirs; one that is switched off stays as it is.
+async fn belongs_to_others(release: &Release) -> Result<()> {
+    release.kubectl("delete goldenpath cron").await?;
+    let own = shipped("cron", "ours", &["enableServiceLinks"]);
+    release.control_plane.apply(&serde_json::to_string(&own)?).await?;
+    release.brings([FOREIGN, EDITED, "up to date"]).await?;
+    let off = json!({"paths": {"worker": {"install": false}}});
+    release.helm("upgrade", &release.first, &off).await?;
+    let said = release.control_plane.run_paths_job().await?;
+    ensure!(said == format!("cron: {FOREIGN}\nweb-service: {EDITED}\n"), "{said}");
+    ensure!((release.version("worker").await?, release.version("cron").await?) == ("2".into(), "ours".into()));
+    Ok(())
+}
+
+/// Definitions, paths and policies stay, so what was filled goes on being filled; the same chart can come back.
+async fn uninstalls(release: &Release) -> Result<()> {
+    let kept = "get crds,goldenpaths,platformservices,mutatingadmissionpolicybindings -o name";
+    let before = release.kubectl(kept).await?;
+    ensure!(before.lines().count() > 8, "{before}");
+    release.control_plane.helm(["uninstall", RELEASE, "-n", NAMESPACE, "--wait"]).await?;
+    ensure!(release.kubectl(kept).await? == before, "{}", release.kubectl(kept).await?);
+    let gone = "get clusterroles,clusterrolebindings -l app.kubernetes.io/part-of=goldenpath -o name";
+    let left = release.kubectl(gone).await?;
+    ensure!(left.is_empty(), "{left}");
+    let all = "deployments,services,serviceaccounts,roles,rolebindings,configmaps,jobs";
+    let query = format!("get {all} -n {NAMESPACE} -l app.kubernetes.io/part-of=goldenpath -o name");
+    let left = release.kubectl(&query).await?;
+    ensure!(left.is_empty(), "{left}");
+
+    let chart = folder().to_string_lossy().into_owned();
+    let other = ["install", "other", &chart, "-n", "default"];
+    let refused = release.control_plane.helm_output(other).await?;
+    ensure!(refused.stderr.contains("exists and cannot be imported into the current release"), "{}", refused.stderr);
+    release.helm("install", &release.second, &json!({})).await?;
+    release.brings([FOREIGN, EDITED, "up to date"]).await
+}

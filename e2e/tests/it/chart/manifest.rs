@@ -1,0 +1,138 @@
+//! What the chart renders, and which values it refuses.
+
+use goldenpath_e2e::{ControlPlane, chart, programs};
+use rstest::rstest;
+
+use super::shipped;
+
+/// With `GOLDENPATH_UPDATE` set it writes the file instead of comparing it.
+#[test]
+fn the_install_manifest_is_the_chart() {
+    let path = programs::repository().join("manifests/install.yaml");
+    let rendered = chart::install_manifest().unwrap();
+    if std::env::var_os("GOLDENPATH_UPDATE").is_some() {
+        std::fs::write(&path, &rendered).unwrap();
+    }
+    let file = std::fs::read_to_string(&path).unwrap_or_default();
+    let difference = rendered.lines().zip(file.lines()).find(|(rendered, file)| rendered != file);
+    assert!(
+        rendered == file,
+        "{} is not what the chart renders: run `make generate-install`; the first difference is {difference:?}",
+        path.display()
+    );
+}
+
+#[test]
+fn the_chart_has_the_version_of_the_program() {
+    let text = std::fs::read_to_string(chart::folder().join("Chart.yaml")).unwrap();
+    let chart: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let cargo = std::fs::read_to_string(programs::repository().join("Cargo.toml")).unwrap();
+    for name in ["version", "appVersion"] {
+        let version = chart[name].as_str().unwrap();
+        assert!(cargo.contains(&format!("\nversion = \"{version}\"\n")), "{name} {version} is not that of Cargo.toml");
+    }
+}
+
+#[rstest]
+#[case::typo("imgae.tag=1", "additional properties 'imgae' not allowed")]
+#[case::typo_below("image.tagg=1", "at '/image': additional properties 'tagg' not allowed")]
+#[case::typo_in_a_path("paths.webServcie.install=false", "at '/paths': additional properties 'webServcie' not allowed")]
+#[case::typo_in_a_list("tolerations[0].effekt=x", "at '/tolerations/0': additional properties 'effekt' not allowed")]
+#[case::wrong_type("crds.install=yes", "at '/crds/install': got string, want boolean")]
+#[case::not_a_list("imagePullSecrets=registry", "at '/imagePullSecrets': got string, want array")]
+#[case::not_a_choice("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'")]
+#[case::not_a_quantity("resources.limits.memory=lots", "at '/resources/limits/memory'")]
+#[case::not_a_digest("image.digest=latest", "at '/image/digest': 'latest' does not match pattern")]
+fn a_wrong_value_is_refused_by_its_name(#[case] value: &str, #[case] words: &str) {
+    let error = chart::template(&chart::folder(), &["--set", value]).unwrap_err().to_string();
+    println!("--set {value}: {error}");
+    assert!(error.contains("values don't meet the specifications of the schema") && error.contains(words), "{error}");
+}
+
+#[test]
+fn values_of_a_parent_chart_and_numbers_are_taken() {
+    let values = ["--set", "global.team=a", "--set", "resources.requests.cpu=1", "--set", "image.tag=null"];
+    let rendered = chart::template(&chart::folder(), &values).unwrap();
+    assert!(rendered.contains("cpu: 1\n") && rendered.contains("image: goldenpath:0.1.0\n"), "{rendered}");
+}
+
+#[test]
+fn a_cluster_that_cannot_even_hold_the_definitions_is_refused() {
+    let error = chart::template(&chart::folder(), &["--kube-version", "1.32.9"]).unwrap_err().to_string();
+    assert!(error.contains("chart requires kubeVersion: >=1.33.0-0"), "{error}");
+    chart::template(&chart::folder(), &["--kube-version", "1.33.0"]).unwrap();
+}
+
+/// Every value set to something else than its default.
+const EVERYTHING: &[&str] = &[
+    "image.repository=example.com/goldenpath",
+    "image.tag=1.2.3",
+    "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "image.pullPolicy=Always",
+    "imagePullSecrets[0].name=registry",
+    "log=info\\,goldenpath=debug",
+    "resources.requests.cpu=0.5",
+    "resources.limits.memory=64Mi",
+    "priorityClassName=system-cluster-critical",
+    "nodeSelector.kubernetes\\.io/os=linux",
+    "tolerations[0].key=dedicated",
+    "tolerations[0].operator=Equal",
+    "tolerations[0].value=platform",
+    "tolerations[0].effect=NoExecute",
+    "tolerations[0].tolerationSeconds=60",
+    "podLabels.team=platform",
+    "podAnnotations.note=text",
+];
+
+#[test]
+fn everything_that_can_be_set_is_tried() {
+    let text = std::fs::read_to_string(chart::folder().join("values.schema.json")).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut untried = Vec::new();
+    for (name, value) in schema["properties"].as_object().unwrap() {
+        // which definitions and paths there are has variants of its own
+        if ["crds", "global", "paths"].contains(&name.as_str()) {
+            continue;
+        }
+        let below: Vec<&String> = value["properties"].as_object().into_iter().flat_map(|all| all.keys()).collect();
+        let names =
+            if below.is_empty() { vec![name.clone()] } else { below.iter().map(|b| format!("{name}.{b}")).collect() };
+        untried
+            .extend(names.into_iter().filter(|name| !EVERYTHING.iter().any(|value| value.starts_with(name.as_str()))));
+    }
+    assert_eq!(untried, <[&str; 0]>::default());
+}
+
+#[rstest]
+#[case::as_it_is(&[])]
+#[case::without_definitions(&["crds.install=false"])]
+#[case::without_paths(&["paths.webService.install=false", "paths.batchJobs.install=false"])]
+#[case::one_path(&["paths.webService.install=false"])]
+#[case::all_that_can_be_set(EVERYTHING)]
+#[tokio::test]
+async fn what_is_rendered_is_valid_to_the_letter_and_restricted(#[case] values: &[&str]) {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    control_plane.install_goldenpath().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [shipped("web-service", "1", &["enableServiceLinks"]), shipped("batch-jobs", "1", &[])];
+    let chart = chart::copy(folder.path(), "variant", &paths).unwrap();
+    let flags: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+    let rendered = chart::template(&chart, &flags).unwrap();
+    let strict = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"];
+    let output = control_plane.kubectl_output(["apply"].into_iter().chain(strict), &rendered).await.unwrap();
+    // the namespace warns of pods that the restricted profile would refuse
+    assert_eq!(output.stderr, "");
+    let answer = output.success().unwrap();
+    let count = |kind: &str| answer.lines().filter(|line| line.starts_with(kind)).count();
+    let paths = 2 - values.iter().filter(|value| value.starts_with("paths.")).count();
+    assert_eq!(count("deployment.apps/goldenpath"), 1, "{answer}");
+    assert_eq!(
+        count("customresourcedefinition"),
+        if values.contains(&"crds.install=false") { 0 } else { 2 },
+        "{answer}"
+    );
+    for kind in ["job.batch/goldenpath-paths-", "configmap/goldenpath-paths", "serviceaccount/goldenpath-paths"] {
+        assert_eq!(count(kind), usize::from(paths > 0), "{kind} in {answer}");
+    }
+    assert_eq!(rendered.matches("kind: GoldenPath\n    metadata").count(), paths, "{rendered}");
+}

@@ -1,0 +1,120 @@
+//! The operator does everything it can with the rights of the chart: none is missing, and none is idle.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldenpath::api::WorkloadKind;
+use goldenpath::rbac::{CLUSTER_RULES, NAMESPACE_RULES};
+use goldenpath_e2e::audit::account;
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::rights::{Granted, missing, unused};
+use goldenpath_e2e::{ControlPlane, Options, install, programs, wait};
+use serde_json::{Value, json};
+
+use super::shipped;
+
+const PATIENCE: Duration = Duration::from_mins(2);
+const PATH: &str = "web-service";
+
+/// A workload of every kind, and a service that names them all.
+fn fleet(namespace: &str) -> String {
+    let container = json!({"name": "app", "image": "example.com/app:1"});
+    let pod = |restart: &str| {
+        let spec = json!({"restartPolicy": restart, "containers": [container]});
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": spec})
+    };
+    let workload = |kind: WorkloadKind| {
+        let selector = json!({"matchLabels": {"app": "web"}});
+        let spec = match kind {
+            WorkloadKind::CronJob => {
+                json!({"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": pod("Never")}}})
+            }
+            WorkloadKind::StatefulSet => json!({"serviceName": "web", "selector": selector, "template": pod("Always")}),
+            _ => json!({"selector": selector, "template": pod("Always")}),
+        };
+        let metadata = json!({"name": "web", "namespace": namespace});
+        json!({"apiVersion": kind.api_version(), "kind": kind, "metadata": metadata, "spec": spec})
+    };
+    let mut items: Vec<Value> = WorkloadKind::ALL.into_iter().map(workload).collect();
+    let reference = |kind: WorkloadKind| json!({"name": kind.plural(), "ref": {"kind": kind, "name": "web"}});
+    items.push(json!({
+        "apiVersion": "goldenpath.dev/v1alpha1",
+        "kind": "PlatformService",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {
+            "goldenPathRef": {"name": PATH},
+            "workloads": WorkloadKind::ALL.into_iter().map(reference).collect::<Vec<_>>(),
+        },
+    }));
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+fn path(version: &str, default: &str) -> String {
+    serde_json::to_string(&shipped(PATH, version, &[default])).unwrap_or_default()
+}
+
+async fn labelled(control_plane: &ControlPlane, namespace: &str, value: &str) -> Result<()> {
+    for kind in WorkloadKind::ALL {
+        let object = format!("{}/web", kind.plural());
+        control_plane.expect(namespace, &object, "{.metadata.labels.goldenpath\\.dev/revision}", value).await?;
+    }
+    Ok(())
+}
+
+/// Everything that an operator ever does.
+async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
+    let namespace = control_plane.namespace("rights").await?;
+    let revision = control_plane.golden_path(&path("1", "enableServiceLinks")).await?;
+    control_plane.apply(&fleet(&namespace)).await?;
+    labelled(control_plane, &namespace, &revision).await?;
+
+    // a person pulls the brake and lets it go: the same Event comes twice, and is one with a count
+    let binding = ["delete", "mutatingadmissionpolicybindings", "-l", &format!("goldenpath.dev/revision={revision}")];
+    control_plane.kubectl(binding).await?;
+    let ready = "{.status.conditions[?(@.type==\"Ready\")].reason}";
+    let object = format!("goldenpath/{PATH}");
+    let annotate = async |what: &str| control_plane.kubectl(["annotate", "goldenpath", PATH, what]).await;
+    annotate("example.com/touched=1").await?;
+    control_plane.expect("default", &object, ready, "BindingDeleted").await?;
+    annotate("goldenpath.dev/resume=1").await?;
+    control_plane.expect("default", &object, ready, "Ready").await?;
+
+    // another revision: everything moves, and the policy of the first one goes
+    let revision = control_plane.golden_path(&path("2", "automountServiceAccountToken")).await?;
+    labelled(control_plane, &namespace, &revision).await?;
+    control_plane.kubectl(["delete", "platformservice", "web", "-n", &namespace]).await?;
+    labelled(control_plane, &namespace, "").await?;
+    control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
+    wait::until("the policies of the path to go", PATIENCE, async || {
+        let left = control_plane.kubectl(["get", "mutatingadmissionpolicies", "-o", "name"]).await?;
+        ensure!(left.trim().is_empty(), "{left}");
+        Ok(Some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()> {
+    let control_plane = ControlPlane::start(Options::default()).await?;
+    let user = account(NAMESPACE, ACCOUNT);
+    let granted: [Granted; 2] = [(CLUSTER_RULES, None), (NAMESPACE_RULES, Some(NAMESPACE))];
+    let mark = control_plane.audit_mark()?;
+    // the same rights by the other way to install
+    let manifest = programs::repository().join("manifests/install.yaml");
+    control_plane.kubectl(["apply", "--server-side", "-f", &manifest.to_string_lossy()]).await?;
+    install::crds_served(&control_plane).await?;
+    let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
+    let mut operator = control_plane.start_operator(kubeconfig).await?;
+    let lived = whole_life(&control_plane).await;
+    // a watch is in the log when it ends
+    operator.terminate().await?;
+    let missing = missing(&control_plane.audit_since(mark)?, &user, &granted);
+    ensure!(missing.is_empty(), "add to src/rbac.rs, or do not do it: {missing:#?}");
+    lived.context("the operator did not do everything that it can")?;
+    let all_used = wait::until("every right to be used", Duration::from_secs(10), async || {
+        let unused = unused(&control_plane.audit_since(mark)?, &user, &granted);
+        ensure!(unused.is_empty(), "granted in src/rbac.rs and never used: {unused:#?}");
+        Ok(Some(()))
+    });
+    all_used.await
+}

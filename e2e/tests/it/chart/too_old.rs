@@ -1,0 +1,35 @@
+//! A cluster whose API server has no MutatingAdmissionPolicy, as before Kubernetes 1.36.
+
+use anyhow::{Result, ensure};
+use goldenpath_e2e::{ControlPlane, Options, chart};
+
+use super::shipped;
+
+const REASON: &str = "{.status.conditions[?(@.type==\"Ready\")].reason}";
+
+#[tokio::test]
+async fn an_older_cluster_is_told_what_still_works_and_that_is_true() -> Result<()> {
+    let kind = "admissionregistration.k8s.io/v1/mutatingadmissionpolic";
+    let flags = [
+        format!("--runtime-config={kind}ies=false,{kind}ybindings=false"),
+        // it waits for ever for what is not served
+        "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
+    ];
+    let control_plane = ControlPlane::start(Options { api_server_flags: flags.into(), ..Options::default() }).await?;
+    let kubeconfig = control_plane.install_goldenpath().await?;
+    let notes = control_plane.helm(["get", "notes", chart::RELEASE, "-n", "goldenpath-system"]).await?;
+    ensure!(notes.contains("NOTHING IS FILLED ON THIS CLUSTER") && notes.contains("reason ServerTooOld"), "{notes}");
+
+    let _operator = control_plane.start_operator(kubeconfig).await?;
+    let path = shipped("web-service", "1", &["enableServiceLinks"]);
+    control_plane.apply(&serde_json::to_string(&path)?).await?;
+    control_plane.expect("default", "goldenpath/web-service", REASON, "ServerTooOld").await?;
+    control_plane.kubectl(["create", "deployment", "hello", "--image=example.com/hello:1"]).await?;
+    let service = "{apiVersion: goldenpath.dev/v1alpha1, kind: PlatformService, metadata: {name: hello}, \
+                   spec: {goldenPathRef: {name: web-service}, workloads: [{name: main, ref: {kind: Deployment, name: hello}}]}}";
+    control_plane.apply(service).await?;
+    control_plane.expect("default", "platformservice/hello", REASON, "PathNotReady").await?;
+    let labels = control_plane.kubectl(["get", "deployment", "hello", "-o", "jsonpath={.metadata.labels}"]).await?;
+    ensure!(labels == r#"{"app":"hello"}"#, "{labels}");
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! The values of the chart: `values.yaml`, `values.schema.json` and the table in its README are made from these types.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Values of the chart goldenpath.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Values {
+    /// Where the image comes from.
+    pub image: Image,
+    /// Names of the Secrets to pull the image with, such as `[{name: registry}]`. They must be in the release's namespace.
+    pub image_pull_secrets: Vec<PullSecret>,
+    /// The CustomResourceDefinitions of GoldenPath and PlatformService.
+    pub crds: Crds,
+    /// The GoldenPaths that come with the chart, by name.
+    pub paths: BTreeMap<String, Path>,
+    /// Which lines the operator logs: `info`, or per module as in `info,goldenpath=debug`.
+    #[schemars(length(min = 1))]
+    pub log: String,
+    /// What the pods ask of a node.
+    pub resources: Resources,
+    /// PriorityClass of the pods; empty means the cluster's default.
+    pub priority_class_name: String,
+    /// Labels that a node must have to run the pods.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints of nodes that the pods tolerate.
+    pub tolerations: Vec<Toleration>,
+    /// Further labels of the operator's pod.
+    pub pod_labels: BTreeMap<String, String>,
+    /// Further annotations of the operator's pod.
+    pub pod_annotations: BTreeMap<String, String>,
+    /// Helm gives the global values of a parent chart to each of its charts; this one uses none of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "anything")]
+    pub global: Option<Map<String, Value>>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self {
+            image: Image::default(),
+            image_pull_secrets: Vec::new(),
+            crds: Crds::default(),
+            paths: BTreeMap::new(),
+            log: "info".to_owned(),
+            resources: Resources::default(),
+            priority_class_name: String::new(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            pod_labels: BTreeMap::new(),
+            pod_annotations: BTreeMap::new(),
+            global: None,
+        }
+    }
+}
+
+impl Values {
+    /// The values of a chart with these shipped paths, all of them installed.
+    #[must_use]
+    pub fn of<'a>(paths: impl IntoIterator<Item = &'a str>) -> Self {
+        let paths = paths.into_iter().map(|name| (key(name), Path::default())).collect();
+        Self { paths, ..Self::default() }
+    }
+}
+
+/// The key of a path below `paths`: `web-service` is `webService`, since a dash in a key needs quotes in a template.
+#[must_use]
+pub fn key(name: &str) -> String {
+    let mut words = name.split('-');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |key, word| {
+        let (initial, rest) = word.split_at(usize::from(!word.is_empty()));
+        key + &initial.to_ascii_uppercase() + rest
+    })
+}
+
+/// An image.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Image {
+    /// Registry and name of the image, without a tag. There is no public registry yet: build the image and set yours.
+    #[schemars(length(min = 1))]
+    pub repository: String,
+    /// Tag of the image; empty means the chart's appVersion.
+    pub tag: String,
+    /// Digest of the image, `sha256:...`, which pins it more firmly than a tag. It is used beside the tag.
+    #[schemars(regex(pattern = "^(sha256:[0-9a-f]{64})?$"))]
+    pub digest: String,
+    /// When the node pulls the image.
+    pub pull_policy: PullPolicy,
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self {
+            repository: "goldenpath".to_owned(),
+            tag: String::new(),
+            digest: String::new(),
+            pull_policy: PullPolicy::default(),
+        }
+    }
+}
+
+/// As `imagePullPolicy` of a container.
+#[derive(Serialize, JsonSchema, Clone, Copy, Debug, Default)]
+pub enum PullPolicy {
+    /// At every start.
+    Always,
+    /// When the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// Not at all.
+    Never,
+}
+
+/// A Secret to pull images with.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct PullSecret {
+    /// Name of the Secret.
+    #[schemars(length(min = 1))]
+    pub name: String,
+}
+
+/// The CustomResourceDefinitions.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Crds {
+    /// Install the definitions and upgrade them with the chart. They stay when the chart goes, and so does every object.
+    pub install: bool,
+}
+
+impl Default for Crds {
+    fn default() -> Self {
+        Self { install: true }
+    }
+}
+
+/// A shipped path.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Path {
+    /// Create the path when it is missing, and bring it up to date with the chart until somebody edits it.
+    pub install: bool,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self { install: true }
+    }
+}
+
+/// Requests and limits.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resources {
+    /// What a node must have free.
+    pub requests: BTreeMap<String, Quantity>,
+    /// What the pods may not exceed. A limit on cpu would slow down answers, so none is set.
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        let request = |name: &str, quantity: &str| (name.to_owned(), Quantity(quantity.to_owned()));
+        Self { requests: [request("cpu", "20m"), request("memory", "32Mi")].into(), limits: BTreeMap::new() }
+    }
+}
+
+/// An amount of a resource.
+#[derive(Serialize, Clone, Debug)]
+pub struct Quantity(String);
+
+impl JsonSchema for Quantity {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // as the API server reads it: `cpu: 1` is a number in YAML
+        let number = json_schema!({"type": "number", "minimum": 0});
+        let text = json_schema!({"type": "string", "pattern": "^[0-9]+([.][0-9]+)?(m|[kMGTPE]|[KMGTPE]i|e[0-9]+)?$"});
+        json_schema!({"anyOf": [text, number]})
+    }
+}
+
+/// As `tolerations` of a pod.
+#[derive(Serialize, JsonSchema, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[allow(clippy::struct_field_names)] // the API's own names
+pub struct Toleration {
+    /// Key of the taint; without one, every taint.
+    pub key: Option<String>,
+    /// How the value is compared.
+    pub operator: Option<TolerationOperator>,
+    /// Value of the taint.
+    pub value: Option<String>,
+    /// Effect of the taint; without one, every effect.
+    pub effect: Option<TaintEffect>,
+    /// For how long a NoExecute taint is tolerated.
+    pub toleration_seconds: Option<i64>,
+}
+
+/// As `operator` of a toleration.
+#[derive(Serialize, JsonSchema, Clone, Copy, Debug)]
+pub enum TolerationOperator {
+    /// Equal values.
+    Equal,
+    /// Any value.
+    Exists,
+}
+
+/// As `effect` of a taint.
+#[derive(Serialize, JsonSchema, Clone, Copy, Debug)]
+pub enum TaintEffect {
+    /// New pods stay away.
+    NoSchedule,
+    /// New pods stay away if they can.
+    PreferNoSchedule,
+    /// Running pods leave, too.
+    NoExecute,
+}
+
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object"})
+}
