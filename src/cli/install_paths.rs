@@ -44,7 +44,7 @@ pub enum InstallError {
         path: String,
         /// Why.
         #[source]
-        source: Box<serde_saphyr::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The API server refuses a request or does not answer.
     #[error("{verb} GoldenPath {name}")]
@@ -113,10 +113,19 @@ fn read(folder: &Path) -> Result<Vec<GoldenPath>, InstallError> {
     files.sort();
     let parse = |path: std::path::PathBuf| {
         let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
-        let no_path = |source| InstallError::NoPath { path: path.display().to_string(), source: Box::new(source) };
-        serde_saphyr::from_str(&text).map_err(no_path)
+        golden_path(&text).map_err(|source| InstallError::NoPath { path: path.display().to_string(), source })
     };
     files.into_iter().map(parse).collect()
+}
+
+/// The kind is looked at first: without it any object with a `spec` could pass for a path without defaults.
+fn golden_path(text: &str) -> Result<GoldenPath, Box<dyn std::error::Error + Send + Sync>> {
+    let object: Value = serde_saphyr::from_str(text)?;
+    let kind = object["kind"].as_str().unwrap_or_default();
+    if kind != "GoldenPath" {
+        return Err(format!("its kind is {kind:?}").into());
+    }
+    Ok(serde_json::from_value(object)?)
 }
 
 /// Looks and acts, again when somebody wrote in between.
