@@ -105,7 +105,7 @@ pub fn paths(names: &[&str]) -> String {
         // writing to a String cannot fail
         let _ = write!(
             text,
-            "{{{{- if .Values.paths.{key}.install }}}}\n{name}.yaml: |\n{{{{ .Files.Get \"paths/{name}.yaml\" | indent 2 }}}}\n{{{{- end }}}}\n",
+            "{{{{- if ((.Values.paths).{key}).install }}}}\n{name}.yaml: |\n{{{{ .Files.Get \"paths/{name}.yaml\" | indent 2 }}}}\n{{{{- end }}}}\n",
             key = key(name)
         );
     }

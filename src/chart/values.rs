@@ -140,7 +140,7 @@ impl Default for Crds {
     }
 }
 
-/// A shipped path.
+/// What this path gives to workloads stands in docs/shipped-paths.md.
 #[derive(Serialize, JsonSchema, Clone, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Path {

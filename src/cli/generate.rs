@@ -124,6 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn the_chart_ships_what_the_paths_say() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let paths = paths(root).unwrap();
+        assert!(!paths.is_empty());
+        let files = chart::files(&paths).unwrap();
+        for path in paths {
+            // long texts are folded on their way
+            let name = path.metadata.name.as_deref().unwrap();
+            let shipped: GoldenPath = serde_saphyr::from_str(&files[&format!("paths/{name}.yaml")]).unwrap();
+            assert_eq!(shipped.spec, path.spec);
+        }
+    }
+
+    #[test]
     fn a_shipped_path_is_read_strictly() {
         let path = |spec: &str| {
             format!("apiVersion: goldenpath.dev/v1alpha1\nkind: GoldenPath\nmetadata: {{name: cron}}\nspec: {spec}")

@@ -51,7 +51,8 @@ fn a_wrong_value_is_refused_by_its_name(#[case] value: &str, #[case] words: &str
 
 #[test]
 fn values_of_a_parent_chart_and_numbers_are_taken() {
-    let values = ["--set", "global.team=a", "--set", "resources.requests.cpu=1", "--set", "image.tag=null"];
+    let values =
+        ["--set", "global.team=a", "--set", "resources.requests.cpu=1", "--set", "image.tag=null,paths.cron=null"];
     let rendered = chart::template(&chart::folder(), &values).unwrap();
     assert!(rendered.contains("cpu: 1\n") && rendered.contains("image: goldenpath:0.1.0\n"), "{rendered}");
 }
