@@ -65,11 +65,13 @@ impl FaultProxy {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let folder = control_plane.folder().to_owned();
+        // Every proxy has files of its own: a file that another one writes anew at this moment is empty to its reader.
+        let name = format!("fault-proxy-{}", address.port());
         // The key of the control plane's own authority is thrown away as soon as its certificates are made.
         let authority = Authority::new("goldenpath fault proxy")?;
-        let path = folder.join(format!("fault-proxy-{}.crt", address.port()));
+        let path = folder.join(format!("{name}.crt"));
         std::fs::write(&path, &authority.certificate).with_context(|| format!("write {}", path.display()))?;
-        let upstream = folder.join("fault-proxy-upstream.kubeconfig");
+        let upstream = folder.join(format!("{name}-upstream.kubeconfig"));
         kubeconfig::write(&upstream, &control_plane.ready().server, &folder.join("ca.crt"), &json!({}))?;
 
         let shared = Shared::default();
