@@ -16,8 +16,8 @@ use super::write_status::{say_undecodable, write_service};
 use crate::api::PlatformService;
 use crate::fleet::Evaluation;
 use crate::observability;
+use crate::plan::score::weights;
 use crate::plan::service::{PathFacts, ServiceFacts, plan};
-use crate::plan::verdict::weights;
 use crate::status::counts::{ServiceBucket, UNOWNED};
 use crate::status::service::{Assessment, Evaluated, assess};
 

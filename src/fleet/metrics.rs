@@ -14,7 +14,7 @@ use super::health::Contact;
 use crate::api::{GoldenPath, WorkloadKind};
 use crate::observability::Metrics;
 use crate::observability::metrics::MetricsError;
-use crate::plan::verdict::Weights;
+use crate::plan::score::Weights;
 use crate::status::adoption::{TeamShare, is_on_the_road, team_shares};
 use crate::status::counts::{Class, Counts};
 

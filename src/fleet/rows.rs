@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use crate::api::{Mode, State, VerdictState, WorkloadKind};
-use crate::plan::verdict::Weights;
+use crate::plan::score::Weights;
 use crate::status::counts::{Bucket, Class, Counted, UNOWNED};
 
 /// One workload: about 130 bytes with its name, whatever its size on the API server.

@@ -10,6 +10,7 @@ pub mod remnant;
 pub mod revision;
 pub mod rollout;
 pub mod schema;
+pub mod score;
 pub mod service;
 pub mod shipped;
 pub mod verdict;

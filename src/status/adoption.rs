@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
     use crate::api::Mode;
-    use crate::plan::verdict::Weights;
+    use crate::plan::score::Weights;
     use crate::status::counts::Counted;
 
     fn at(time: &str) -> Timestamp {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::api::{Mode, Origin, State, VerdictState, WorkloadKind};
-use crate::plan::verdict::Weights;
+use crate::plan::score::Weights;
 
 /// The team of what nobody owns.
 pub const UNOWNED: &str = "unowned";

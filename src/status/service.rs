@@ -12,8 +12,9 @@ use crate::api::{
     VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::revision::Revision;
+use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
-use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, state, verdicts, weights};
+use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;

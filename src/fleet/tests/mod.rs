@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::decode::Slim;
 use super::*;
 use crate::api::{Mode, Origin, State, VerdictState};
-use crate::plan::verdict::Weights;
+use crate::plan::score::Weights;
 use crate::status::counts::{Bucket, Class, Counts, Sum};
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
