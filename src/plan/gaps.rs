@@ -3,26 +3,26 @@
 //! Per leaf and container: absent -> add; the road's -> keep, replace or remove; anybody else's -> leave.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::guard::{At, Condition, held, refused, yields};
+use super::guard::{Sight, held, refused, yields};
 use super::leaf::{Leaf, Place, Road, RoadLeaf, Wish, put, take};
 use super::ownership::Ownership;
 use super::remnant::{Part, Union, remnants};
 use super::schema::PodSchema;
+use super::view::{Views, holds};
 use crate::api::WorkloadKind;
-use crate::cel::compare_quantities;
 
 /// Whose value stands in a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Nothing stands there.
+    /// Nothing stands there, and no manager owns it.
     Nobodys,
     /// A literal of the road that no manager owns.
     Roads,
-    /// Everything else: the team's own, or another admission plugin's.
+    /// Everything else: the team's own, or another admission plugin's. Nothing stands there where the team has set an
+    /// empty value that the API server drops (`tolerations: []`).
     Teams,
 }
 
@@ -41,8 +41,10 @@ pub struct Gap<'a> {
     pub whose: Whose,
     /// Managers that own it.
     pub managers: Vec<String>,
-    /// The road leaves it open although it is absent, see [`yields`].
+    /// The road does not want its value here, because of others: see [`yields`].
     pub yields: bool,
+    /// A literal of the road that no manager owns: it is the road's, or the team has written the same.
+    ownerless: bool,
     held: bool,
     /// Parts of the road's literals in a value that has become somebody else's.
     remnants: Vec<&'a Part>,
@@ -68,6 +70,10 @@ impl Gap<'_> {
         (self.current.as_ref() != Some(&wish.value)).then_some(&wish.value)
     }
 
+    fn at(&self) -> Option<(Place, usize)> {
+        self.container.as_ref().map(|(index, _)| (self.road.leaf.place, *index))
+    }
+
     /// The field as people write it.
     #[must_use]
     pub fn field(&self) -> String {
@@ -89,29 +95,21 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
             let name = container.as_ref().map(|(_, name)| name.as_str());
             let current = line.leaf.get(root);
             let managers: Vec<String> = ownership.owners(&line.leaf, name).map(ToOwned::to_owned).collect();
-            let whose = match current {
-                None => Whose::Nobodys,
-                Some(value) if managers.is_empty() && ownership.tracked && line.formerly.contains(value) => {
-                    // the team may have written the same value; but nobody writes what the API server would refuse
-                    let refused = || holds(&refused(&line.leaf, value), template, container.as_ref().map(|_| root));
-                    if !ownership.applied(&line.leaf) || refused() { Whose::Roads } else { Whose::Teams }
-                }
-                Some(_) => Whose::Teams,
-            };
-            let wish = line.wishes.for_container(name.unwrap_or_default());
+            let owned = !managers.is_empty();
             let remnants = match current {
-                Some(value) if whose == Whose::Teams && ownership.tracked && !managers.is_empty() => {
+                Some(value) if owned && ownership.tracked => {
                     remnants(line, value, |part| is_remnant(part, &line.leaf, name, &ownership))
                 }
                 _ => Vec::new(),
             };
-            let current = current.cloned();
             found.push(Gap {
                 road: line,
+                wish: line.wishes.for_container(name.unwrap_or_default()),
+                ownerless: !owned && ownership.tracked && current.is_some_and(|v| line.formerly.contains(v)),
+                // the API server drops an empty list, and still knows who wants it empty
+                whose: if owned || current.is_some() { Whose::Teams } else { Whose::Nobodys },
+                current: current.cloned(),
                 container,
-                wish,
-                current,
-                whose,
                 managers,
                 yields: false,
                 held: false,
@@ -119,7 +117,7 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
             });
         }
     }
-    judge(template, road, &mut found);
+    judge(template, &ownership, road, &mut found);
     found
 }
 
@@ -141,20 +139,41 @@ fn is_remnant(part: &Part, leaf: &Leaf, container: Option<&str>, ownership: &Own
     }
 }
 
-/// Sets `yields` and `held`, which look at the team's view: the template without the road's values.
-fn judge(template: &Value, road: &Road, found: &mut [Gap<'_>]) {
+/// Decides whose the ownerless values are, and then which values yield or are held.
+fn judge(template: &Value, ownership: &Ownership<'_>, road: &Road, found: &mut [Gap<'_>]) {
+    let without_ownerless = without(template, found.iter().filter(|g| g.ownerless));
+    let mut views = Views { whole: template.clone(), without_roads: Value::Null, without_ownerless };
+    for gap in found.iter_mut().filter(|g| g.ownerless) {
+        // the team may have written the same value; but nobody writes what the API server would refuse
+        let refused = |value| holds(&refused(&gap.road.leaf, value), Sight::BEFORE, &views, gap.at());
+        if !ownership.applied(&gap.road.leaf) || gap.current.as_ref().is_some_and(refused) {
+            gap.whose = Whose::Roads;
+        }
+    }
+    views.without_roads = without(template, found.iter().filter(|g| g.whose == Whose::Roads));
+    for gap in found {
+        let leaf = &gap.road.leaf;
+        gap.held = holds(&held(leaf), Sight::MAYBE, &views, gap.at());
+        let Some(wish) = gap.wish else { continue };
+        let yields = |sight| holds(&yields(leaf, &wish.value, road), sight, &views, gap.at());
+        let refused = || holds(&refused(leaf, &wish.value), Sight::MAYBE, &views, gap.at());
+        gap.yields = match gap.whose {
+            Whose::Teams => false,
+            Whose::Nobodys => yields(Sight::MAYBE),
+            // another literal of the road is written anew
+            Whose::Roads => yields(Sight::SURELY) || (gap.current.as_ref() != Some(&wish.value) && refused()),
+        };
+    }
+}
+
+fn without<'g, 'r: 'g>(template: &Value, gaps: impl Iterator<Item = &'g Gap<'r>>) -> Value {
     let mut view = template.clone();
-    for gap in found.iter().filter(|g| g.whose == Whose::Roads) {
-        if let Some(root) = root_mut(&mut view, gap.road.leaf.place, gap.container.as_ref().map(|(i, _)| *i)) {
+    for gap in gaps {
+        if let Some(root) = root_mut(&mut view, gap.road.leaf.place, gap.at().map(|(_, index)| index)) {
             take(root, &gap.road.leaf);
         }
     }
-    for gap in found {
-        let list = gap.road.leaf.place.list().unwrap_or_default();
-        let container = gap.container.as_ref().and_then(|(i, _)| view.pointer(&format!("/spec/{list}/{i}")));
-        gap.yields = gap.wish.is_some_and(|w| holds(&yields(&gap.road.leaf, &w.value, road), &view, container));
-        gap.held = holds(&held(&gap.road.leaf), &view, container);
-    }
+    view
 }
 
 /// The pod template after the API server has filled it: `gaps` applied. Equal, leaf for leaf, to what the policy makes.
@@ -269,92 +288,186 @@ fn root_mut(template: &mut Value, place: Place, index: Option<usize>) -> Option<
     }
 }
 
-fn compare(map: Option<&Value>, name: &str, limit: &str) -> Option<Ordering> {
-    compare_quantities(map?.get(name)?.as_str()?, limit)
-}
-
-/// Evaluates a condition on a template. `container` is the one being filled.
-#[must_use]
-pub fn holds(condition: &Condition, template: &Value, container: Option<&Value>) -> bool {
-    let root = |at: At| match at {
-        At::Pod => template.get("spec"),
-        At::Container => container,
-    };
-    let get = |at: At, path: &[&str]| path.iter().try_fold(root(at)?, |v, name| v.get(name));
-    match condition {
-        Condition::Any(all) => all.iter().any(|c| holds(c, template, container)),
-        Condition::Not(inner) => !holds(inner, template, container),
-        Condition::Has(at, path) => get(*at, path).is_some(),
-        Condition::HasEntry(at, path, name) => get(*at, path).and_then(|m| m.get(name)).is_some(),
-        Condition::Is(at, path, value) => get(*at, path) == Some(value),
-        Condition::Contains(at, path, names) => get(*at, path)
-            .and_then(Value::as_array)
-            .is_some_and(|list| list.iter().any(|v| v.as_str().is_some_and(|v| names.contains(&v)))),
-        Condition::ListHas(at, list, field, value) => get(*at, &[list])
-            .and_then(Value::as_array)
-            .is_some_and(|entries| entries.iter().any(|e| e.get(field) == Some(value))),
-        Condition::Exceeds(at, path, name, limit) => compare(get(*at, path), name, limit) == Some(Ordering::Greater),
-        Condition::Below(at, path, name, limit) => compare(get(*at, path), name, limit) == Some(Ordering::Less),
-        Condition::InAnyContainer(inner) => ["containers", "initContainers"]
-            .iter()
-            .filter_map(|list| template.get("spec")?.get(list)?.as_array())
-            .flatten()
-            .any(|c| holds(inner, template, Some(c))),
-        Condition::Annotated(prefix) => template
-            .pointer("/metadata/annotations")
-            .and_then(Value::as_object)
-            .is_some_and(|a| a.keys().any(|k| k.starts_with(prefix))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use serde_json::json;
 
     use super::*;
+    use crate::api::PathDefault;
+    use crate::plan::leaf::EntryKey;
+    use crate::plan::pod_template::collect;
 
-    const LIMITS: &str = r#"{"name":"app","resources":{"limits":{"memory":"?"}}}"#;
-    const REQUESTS: &str =
-        r#"{"name":"app","resources":{"limits":{"memory":"?"}}},{"resources":{"requests":{"memory":"?"}}}"#;
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+    const LIMITS: &str = r#"{"name":"db","resources":{"limits":{"memory":"?"}}}"#;
+    const REQUESTS: &str = r#"{"name":"db","resources":{"requests":{"memory":"?"}}}"#;
+    const BOTH: &str = r#"{"name":"db","resources":{"limits":{"memory":"?"},"requests":{"memory":"?"}}}"#;
 
-    /// The road had filled a request. `kubectl apply` then wrote limits, and maybe a request of another container.
-    fn applied(last: &str, limit: &str) -> Value {
+    fn road(template: &Value) -> Road {
+        let mut road = Road::default();
+        let default =
+            PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
+        collect(&default, &mut road).unwrap();
+        road
+    }
+
+    /// A workload with one container. `kubectl apply` wrote `last`, and `owned` is what managers own of the pod spec.
+    fn workload(last: &str, owned: &Value, pod: &Value) -> Value {
         json!({
             "metadata": {
                 "annotations": {"kubectl.kubernetes.io/last-applied-configuration": last},
-                "managedFields": [{"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {"f:spec": {
-                    "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": {
-                        "f:resources": {"f:limits": {"f:memory": {}}},
-                    }}}},
-                }}}],
+                "managedFields": [{"manager": "team", "operation": "Apply", "fieldsV1": {
+                    "f:spec": {"f:template": {"f:spec": owned}},
+                }}],
             },
-            "spec": {"template": {"spec": {"containers": [
-                {"name": "app", "resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": limit}}},
-            ]}}},
+            "spec": {"template": {"spec": pod}},
         })
     }
 
+    fn in_app(owned: &Value) -> Value {
+        json!({"f:containers": {"k:{\"name\":\"app\"}": owned}})
+    }
+
+    /// The template after one acting request, which must be the template after two of them.
+    fn settled(object: &Value, road: &Road) -> Value {
+        let once = filled(KIND, object, &gaps(KIND, object, road));
+        let mut again = object.clone();
+        again["spec"]["template"] = once.clone();
+        assert_eq!(filled(KIND, &again, &gaps(KIND, &again, road)), once, "a second acting request changes nothing");
+        once
+    }
+
+    fn memory(request: Option<&str>, limit: Option<&str>) -> Value {
+        let map = |quantity: Option<&str>| quantity.map(|q| json!({"memory": q}));
+        let maps = [("requests", map(request)), ("limits", map(limit))];
+        Value::Object(maps.into_iter().filter_map(|(name, map)| Some((name.to_owned(), map?))).collect())
+    }
+
+    /// The road had filled a request. Then `kubectl apply` wrote limits, and maybe a request of another container.
     #[rstest]
     #[case::only_the_limit_was_applied(LIMITS, "256Mi", Whose::Roads, None)]
-    #[case::refused(REQUESTS, "64Mi", Whose::Roads, None)]
-    #[case::allowed(REQUESTS, "256Mi", Whose::Teams, Some("128Mi"))]
+    #[case::refused(BOTH, "64Mi", Whose::Roads, None)]
+    #[case::allowed(BOTH, "256Mi", Whose::Teams, Some("128Mi"))]
     fn a_value_that_kubectl_may_have_applied_is_the_teams_unless_the_server_would_refuse_it(
         #[case] last: &str,
         #[case] limit: &str,
         #[case] whose: Whose,
         #[case] request: Option<&str>,
     ) {
+        let road = road(&json!({"spec": {"containers": [
+            {"name": "*", "resources": {"requests": {"memory": "128Mi"}}},
+        ]}}));
+        let owned = in_app(&json!({"f:resources": {"f:limits": {"f:memory": {}}}}));
+        let resources = memory(Some("128Mi"), Some(limit));
+        let object = workload(last, &owned, &json!({"containers": [{"name": "app", "resources": resources}]}));
+        assert_eq!(gaps(KIND, &object, &road)[0].whose, whose);
+        let after = settled(&object, &road);
+        assert_eq!(after["spec"]["containers"][0]["resources"], memory(request, Some(limit)), "no husk");
+    }
+
+    /// Whatever container `kubectl apply` wrote a memory request or limit of: values of the road that stand, stay.
+    /// Beside a value that may be the team's none comes.
+    #[rstest]
+    #[case::clear("", None, None, Some("128Mi"), Some("256Mi"))]
+    #[case::clear_limit("", None, Some("256Mi"), Some("128Mi"), Some("256Mi"))]
+    #[case::nothing_yet(LIMITS, None, None, Some("128Mi"), Some("256Mi"))]
+    #[case::own_limit_beside(LIMITS, Some("128Mi"), Some("256Mi"), Some("128Mi"), Some("256Mi"))]
+    #[case::request_first(LIMITS, Some("128Mi"), None, Some("128Mi"), Some("256Mi"))]
+    #[case::limit_may_be_the_teams(LIMITS, None, Some("256Mi"), None, Some("256Mi"))]
+    #[case::own_request_beside(REQUESTS, Some("128Mi"), Some("256Mi"), Some("128Mi"), Some("256Mi"))]
+    #[case::request_may_be_the_teams(REQUESTS, Some("128Mi"), None, Some("128Mi"), Some("256Mi"))]
+    #[case::both_may_be_the_teams(BOTH, Some("128Mi"), Some("256Mi"), Some("128Mi"), Some("256Mi"))]
+    // of the revision before: 512Mi and 1Gi
+    #[case::both_replaced("", Some("512Mi"), Some("1Gi"), Some("128Mi"), Some("256Mi"))]
+    #[case::request_replaced(LIMITS, Some("512Mi"), Some("1Gi"), Some("128Mi"), Some("1Gi"))]
+    #[case::limit_would_be_refused(REQUESTS, Some("512Mi"), Some("1Gi"), Some("512Mi"), None)]
+    fn request_and_limit_of_the_road_do_not_drive_each_other_out(
+        #[case] last: &str,
+        #[case] request: Option<&str>,
+        #[case] limit: Option<&str>,
+        #[case] request_after: Option<&str>,
+        #[case] limit_after: Option<&str>,
+    ) {
+        let revision = |request: &str, limit: &str| {
+            road(&json!({"spec": {"containers": [
+                {"name": "*", "resources": {"requests": {"memory": request}, "limits": {"memory": limit}}},
+            ]}}))
+        };
+        let mut road = revision("128Mi", "256Mi");
+        road.remember(&revision("512Mi", "1Gi"));
+        let app = json!({"name": "app", "resources": memory(request, limit)});
+        let object = workload(last, &in_app(&json!({"f:name": {}})), &json!({"containers": [app]}));
+        let after = settled(&object, &road);
+        assert_eq!(after["spec"]["containers"][0]["resources"], memory(request_after, limit_after));
+    }
+
+    /// What is not there may be missed only where it surely is: the limit leans on a request that may be the road's.
+    #[rstest]
+    #[case::nothing_yet(None, None, None)]
+    #[case::none_comes(Some("128Mi"), None, None)]
+    #[case::none_goes(Some("128Mi"), Some("256Mi"), Some("256Mi"))]
+    fn a_limit_that_leans_on_a_request_of_an_older_revision_is_sure_of_it(
+        #[case] request: Option<&str>,
+        #[case] limit: Option<&str>,
+        #[case] limit_after: Option<&str>,
+    ) {
+        let revision =
+            |resources: Value| road(&json!({"spec": {"containers": [{"name": "*", "resources": resources}]}}));
+        let mut road = revision(json!({"limits": {"memory": "256Mi"}}));
+        road.remember(&revision(json!({"requests": {"memory": "128Mi"}})));
+        let app = json!({"name": "app", "resources": memory(request, limit)});
+        let object = workload(REQUESTS, &in_app(&json!({"f:name": {}})), &json!({"containers": [app]}));
+        let after = settled(&object, &road);
+        assert_eq!(after["spec"]["containers"][0]["resources"], memory(request, limit_after));
+    }
+
+    /// A port's own name does not contradict it.
+    #[test]
+    fn a_named_port_that_kubectl_may_have_applied_is_the_teams() {
+        let port = json!({"name": "http", "containerPort": 8080, "protocol": "TCP"});
+        let road = road(&json!({"spec": {"containers": [{"name": "*", "ports": [port]}]}}));
+        let key = EntryKey(vec![("containerPort".into(), "8080".into()), ("protocol".into(), "\"TCP\"".into())]);
+        assert_eq!(road.0[0].leaf.entry, Some(key));
+        let pod = json!({"containers": [{"name": "app", "ports": [port]}]});
+        let whose = |last| {
+            let object = workload(last, &in_app(&json!({"f:name": {}})), &pod);
+            gaps(KIND, &object, &road)[0].whose
+        };
+        assert_eq!(whose(r#"{"ports":[{"containerPort":8080,"name":"http"}]}"#), Whose::Teams);
+        assert_eq!(whose("{}"), Whose::Roads);
+    }
+
+    /// The API server drops these, and the manager that applied them still owns the field.
+    #[rstest]
+    #[case::list("tolerations", json!([{"operator": "Exists"}]))]
+    #[case::map("nodeSelector", json!({"disk": "ssd"}))]
+    #[case::text("hostname", json!("one"))]
+    #[case::truth("hostIPC", json!(true))]
+    fn an_owned_empty_value_is_the_teams(#[case] field: &str, #[case] value: Value) {
         let mut road = Road::default();
-        let path = ["resources", "requests", "memory"].map(str::to_owned).to_vec();
-        let leaf = Leaf { place: Place::Containers, path, entry: None };
-        road.wish(leaf, None, Wish { default: "d".into(), value: json!("128Mi") }).unwrap();
-        let (kind, object) = (WorkloadKind::Deployment, applied(last, limit));
-        let gaps = gaps(kind, &object, &road);
-        assert_eq!(gaps[0].whose, whose);
-        let after = filled(kind, &object, &gaps);
-        let resources = &after["spec"]["containers"][0]["resources"];
-        assert_eq!(resources["requests"]["memory"].as_str(), request);
-        assert_eq!(resources["requests"].is_null(), request.is_none(), "no husk");
+        let leaf = Leaf { path: vec![field.to_owned()], ..Leaf::default() };
+        road.wish(leaf, None, Wish { default: "d".into(), value: value.clone() }).unwrap();
+        let of =
+            |owned: Value| settled(&workload("", &owned, &json!({"containers": []})), &road)["spec"][field].clone();
+        assert_eq!(of(json!({(format!("f:{field}")): {}})), Value::Null);
+        assert_eq!(of(json!({"f:containers": {}})), value);
+    }
+
+    /// In a list with keys or a struct that is filled field by field, an owner of nothing but the empty whole has left
+    /// every place in it open.
+    #[rstest]
+    #[case::list(json!({"env": [{"name": "TZ", "value": "UTC"}]}), json!({"f:env": {}}))]
+    #[case::map(json!({"resources": {"requests": {"cpu": "100m"}}}), json!({"f:resources": {"f:requests": {}}}))]
+    #[case::record(json!({"securityContext": {"privileged": false}}), json!({"f:securityContext": {}}))]
+    fn an_owned_empty_whole_leaves_its_places_open(#[case] fills: Value, #[case] owned: Value) {
+        let mut container = fills.clone();
+        container["name"] = json!("*");
+        let road = road(&json!({"spec": {"containers": [container]}}));
+        let object = workload("", &in_app(&owned), &json!({"containers": [{"name": "app"}]}));
+        let mut app = fills;
+        app["name"] = json!("app");
+        let mut expected = json!({"spec": {"containers": [app]}});
+        normalise(&mut expected);
+        assert_eq!(settled(&object, &road), expected);
     }
 }

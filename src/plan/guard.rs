@@ -1,8 +1,13 @@
 //! Never worse than without us: when a leaf is not filled although it is absent, and not removed although it is ours.
 //!
 //! Each condition is data, so that the pure function evaluates and the compiler prints the very same thing. All of them
-//! speak of the team's view: the template without the road's own values. Otherwise two of our leaves could hold each
-//! other off in turns.
+//! speak of the team's values. Otherwise two of our leaves could hold each other off.
+//!
+//! Not of every value can be told whose it is: one that nobody owns and that the road once filled may have been written
+//! by the team as well, see [`Sight`]. Unsure means that nothing comes and nothing goes: a value is filled only where no
+//! condition against it *may* hold, and leaves only where one *surely* does. With one answer for both, a limit that the
+//! road has filled itself would drive out the road's request as soon as it could be the team's, and bring it back when
+//! it no longer could.
 
 use serde_json::{Value, json};
 
@@ -17,7 +22,7 @@ pub enum At {
     Container,
 }
 
-/// A condition on the team's view of a pod template.
+/// A condition on a pod template. The more stands in it, the more conditions hold, but for [`Condition::Not`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Condition {
     /// At least one holds. Empty: never.
@@ -38,13 +43,50 @@ pub enum Condition {
     Exceeds(At, Vec<&'static str>, String, String),
     /// The quantity in a map is less than this one.
     Below(At, Vec<&'static str>, String, String),
+    /// The number is less than this one.
+    LessThan(At, Vec<&'static str>, i64),
     /// A container or init container satisfies it.
     InAnyContainer(Box<Condition>),
     /// An annotation of the pod template begins with this.
     Annotated(&'static str),
 }
 
-use Condition::{Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, ListHas, Not};
+/// Which of the values that stand in a template a condition does not see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// It sees every value.
+    Nothing,
+    /// It does not see what is the road's.
+    Roads,
+    /// It does not see what may be the road's: literals of the road that no manager owns.
+    Ownerless,
+}
+
+/// How a condition looks at values of which nobody knows whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What counts as standing is in the template without these.
+    pub standing: Without,
+    /// What counts as missing is not in the template without these.
+    pub missing: Without,
+}
+
+impl Sight {
+    /// Whether a condition may hold: what may be the team's stands, and what may be the road's is missing.
+    pub const MAYBE: Self = Self { standing: Without::Roads, missing: Without::Ownerless };
+    /// Whether a condition surely holds: only what is surely the team's stands, and what may be the team's is not missing.
+    pub const SURELY: Self = Self { standing: Without::Ownerless, missing: Without::Roads };
+    /// Whether a condition surely holds, for the decision on which values are the road's: it cannot ask for itself.
+    pub const BEFORE: Self = Self { standing: Without::Ownerless, missing: Without::Nothing };
+
+    /// How the inner condition of a [`Condition::Not`] is looked at: it surely does not hold where it may not hold.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self { standing: self.missing, missing: self.standing }
+    }
+}
+
+use Condition::{Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, LessThan, ListHas, Not};
 
 /// Fields of a container's securityContext that stand in the pod's too: there they are inherited.
 const INHERITED: [&str; 7] = [
@@ -79,7 +121,7 @@ const LINUX_ONLY: [&str; 17] = [
     "hostUsers",
 ];
 
-/// The leaf is left open while this holds, and a value of the road that stands there yields.
+/// The leaf is left open while this may hold, and a value of the road that stands there yields when it surely does.
 #[must_use]
 pub fn yields(leaf: &Leaf, value: &Value, road: &Road) -> Condition {
     let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
@@ -110,13 +152,21 @@ fn refusals(path: &[&str], leaf: &Leaf, value: &Value) -> Vec<Condition> {
     if name == "windowsOptions" {
         when.push(Is(At::Pod, vec!["os", "name"], json!("linux")));
     }
-    if name == "appArmorProfile" {
-        when.push(Annotated("container.apparmor.security.beta.kubernetes.io/"));
-    }
+    when.extend(annotation(name, leaf.place).map(Annotated));
     when
 }
 
-/// A value of the road stays while this holds: the team leans on it, and the API server would refuse it gone.
+/// Beginning of the annotation of the pod template that says the same in an older way: both must agree.
+fn annotation(name: &str, place: Place) -> Option<&'static str> {
+    match (name, place) {
+        ("appArmorProfile", _) => Some("container.apparmor.security.beta.kubernetes.io/"),
+        ("seccompProfile", Place::Pod) => Some("seccomp.security.alpha.kubernetes.io/pod"),
+        ("seccompProfile", _) => Some("container.seccomp.security.alpha.kubernetes.io/"),
+        _ => None,
+    }
+}
+
+/// A value of the road stays while this may hold: the team leans on it, and the API server would refuse it gone.
 #[must_use]
 pub fn held(leaf: &Leaf) -> Condition {
     let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
@@ -188,13 +238,33 @@ fn container(path: &[&str], place: Place, value: &Value) -> Vec<Condition> {
         }
         ["volumeMounts"] => vec![Has(At::Container, vec!["volumeDevices"])],
         ["lifecycle", "stopSignal"] => vec![Not(Box::new(Has(At::Pod, vec!["os", "name"])))],
+        ["lifecycle", _] => value
+            .pointer("/sleep/seconds")
+            .and_then(Value::as_i64)
+            .map(|seconds| LessThan(At::Pod, vec!["terminationGracePeriodSeconds"], seconds))
+            .into_iter()
+            .collect(),
+        ["resizePolicy"] if restarts(value) => vec![Is(At::Pod, vec!["restartPolicy"], json!("Never"))],
         _ => Vec::new(),
     };
-    let only_sidecars = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
-    if place == Place::InitContainers && path.first().is_some_and(|name| only_sidecars.contains(name)) {
+    let only_sidecars = match path {
+        ["livenessProbe" | "readinessProbe" | "startupProbe" | "lifecycle", ..] => true,
+        ["resizePolicy"] => restarts(value),
+        _ => false,
+    };
+    if place == Place::InitContainers && only_sidecars {
         when.push(Not(Box::new(Is(At::Container, vec!["restartPolicy"], json!("Always")))));
     }
     when
+}
+
+/// A `resizePolicy` that restarts the container.
+fn restarts(policies: &Value) -> bool {
+    policies
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|policy| policy.get("restartPolicy") == Some(&json!("RestartContainer")))
 }
 
 fn text(value: &Value, condition: impl Fn(String) -> Condition) -> Vec<Condition> {
@@ -286,7 +356,7 @@ fn without_volume(value: &Value, road: &Road) -> Option<Condition> {
 mod tests {
     use rstest::rstest;
 
-    use super::super::gaps::holds;
+    use super::super::view::{Views, holds};
     use super::*;
 
     fn leaf(path: &[&str]) -> Leaf {
@@ -301,9 +371,11 @@ mod tests {
     #[case::capabilities_dropped(json!({"capabilities": {"drop": ["KILL"]}}), false)]
     fn who_adds_capabilities_keeps_them(#[case] context: Value, #[case] left_open: bool) {
         let container = json!({"name": "app", "securityContext": context});
-        let template = json!({"spec": {"containers": [container]}});
+        let whole = json!({"spec": {"containers": [container]}});
+        let views = Views { without_roads: whole.clone(), without_ownerless: whole.clone(), whole };
         let yields = |path: &[&str], value: Value| {
-            holds(&yields(&leaf(path), &value, &Road::default()), &template, Some(&container))
+            let condition = yields(&leaf(path), &value, &Road::default());
+            holds(&condition, Sight::MAYBE, &views, Some((Place::Containers, 0)))
         };
         assert_eq!(yields(&["capabilities", "drop"], json!(["NET_RAW"])), left_open);
         assert_eq!(yields(&["allowPrivilegeEscalation"], json!(false)), left_open);

@@ -14,3 +14,4 @@ pub mod score;
 pub mod service;
 pub mod shipped;
 pub mod verdict;
+pub mod view;

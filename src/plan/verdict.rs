@@ -189,7 +189,7 @@ fn leaf_verdict(
             (VerdictState::SatisfiedByTeam, None)
         }
         (Whose::Teams, Some(wish)) => {
-            let own = gap.current.as_ref().map(brief).unwrap_or_default();
+            let own = gap.current.as_ref().map_or_else(|| "set to be empty".to_owned(), brief);
             let failed = if checked { ", and the check does not hold" } else { "" };
             (
                 VerdictState::Overridden,
@@ -299,6 +299,7 @@ mod tests {
     #[case::filled(deployment(Some(true), false), Standing::Adopted, Applied)]
     #[case::equal_by_the_team(deployment(Some(true), true), Standing::Adopted, SatisfiedByTeam)]
     #[case::other_by_the_team(deployment(Some(false), true), Standing::Adopted, Overridden)]
+    #[case::empty_by_the_team(deployment(None, true), Standing::Adopted, Overridden)]
     #[case::other_by_nobody(deployment(Some(false), false), Standing::Adopted, Overridden)]
     fn one_leaf_has_one_verdict(#[case] object: Value, #[case] standing: Standing, #[case] expected: VerdictState) {
         assert_eq!(judged(&object, None, &standing).state, expected);

@@ -22,12 +22,13 @@ fn operator() -> Operator {
     }
 }
 
-/// One of each shape: a scalar, a whole struct, a map entry, a list entry, a container by name.
+/// One of each shape: a scalar, a whole struct, map entries that look at each other, a list entry, a container by name.
 fn every_shape() -> Road {
     road(&json!({"spec": {
         "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [
-            {"name": "*", "resources": {"requests": {"cpu": "100m"}}, "env": [{"name": "TZ", "value": "UTC"}]},
+            {"name": "*", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}},
+             "env": [{"name": "TZ", "value": "UTC"}]},
             {"name": "app", "resources": {"requests": {"cpu": "200m"}}},
         ],
     }}))

@@ -1,35 +1,47 @@
 //! Guards as CEL: the conditions of `plan::guard`, printed.
 
 use super::cel_text::{any, literal, optional, string};
+use super::leaves::is_ownerless;
 use super::names::Names;
-use crate::plan::guard::{At, Condition};
+use crate::plan::guard::{At, Condition, Sight, Without};
 use crate::plan::leaf::Place;
 
+/// Whether the value of leaf `n` is one that a condition does not see, where it can be.
+fn unseen(n: usize, sight: Sight, names: &Names<'_>) -> Option<String> {
+    match sight.standing {
+        Without::Nothing => None,
+        Without::Roads => Some(names.roads(n)),
+        // which values are the road's is being asked
+        Without::Ownerless if sight == Sight::BEFORE => Some(is_ownerless(n, names)),
+        // mostly it is known that it is the road's
+        Without::Ownerless => Some(format!("({} || {})", names.roads(n), is_ownerless(n, names))),
+    }
+}
+
 /// Prints a condition. `place` is where the leaf lies that is being judged; `c` and `i` are its container and index.
-pub fn print(condition: &Condition, place: Place, names: &Names<'_>) -> String {
+pub fn print(condition: &Condition, sight: Sight, place: Place, names: &Names<'_>) -> String {
     let root = |of: At| match of {
         At::Pod => ("variables.spec", Place::Pod),
         At::Container => ("c", place),
     };
-    // a value of the road is not there, as far as guards go
     let has = |of: At, path: &[&str]| {
         let (root, place) = root(of);
         let value = optional(root, path.iter().copied());
-        match names.leaf_at(place, path) {
-            Some(n) => (value.clone(), format!("({value}.hasValue() && !{})", names.roads(n))),
-            None => (value.clone(), format!("{value}.hasValue()")),
-        }
+        let has = match names.leaf_at(place, path).and_then(|n| unseen(n, sight, names)) {
+            Some(unseen) => format!("({value}.hasValue() && !{unseen})"),
+            None => format!("{value}.hasValue()"),
+        };
+        (value, has)
     };
-    let with =
-        |path: &[&'static str], name: &str| path.iter().copied().chain([name]).map(str::to_owned).collect::<Vec<_>>();
+    let has_entry = |of: At, path: &[&'static str], name: &str| {
+        let path: Vec<&str> = path.iter().copied().chain([name]).collect();
+        has(of, &path)
+    };
     match condition {
-        Condition::Any(all) => any(all.iter().map(|c| print(c, place, names))),
-        Condition::Not(inner) => format!("!{}", parenthesised(&print(inner, place, names))),
+        Condition::Any(all) => any(all.iter().map(|c| print(c, sight, place, names))),
+        Condition::Not(inner) => format!("!{}", parenthesised(&print(inner, sight.negated(), place, names))),
         Condition::Has(of, path) => has(*of, path).1,
-        Condition::HasEntry(of, path, name) => {
-            let path = with(path, name);
-            has(*of, &path.iter().map(String::as_str).collect::<Vec<_>>()).1
-        }
+        Condition::HasEntry(of, path, name) => has_entry(*of, path, name).1,
         Condition::Is(of, path, value) => {
             let (get, has) = has(*of, path);
             format!("({has} && {get}.value() == {})", literal(value))
@@ -40,25 +52,27 @@ pub fn print(condition: &Condition, place: Place, names: &Names<'_>) -> String {
             format!("({has} && {get}.value().exists(x, x in [{}]))", members.join(", "))
         }
         Condition::Exceeds(of, path, name, limit) | Condition::Below(of, path, name, limit) => {
-            let path = with(path, name);
-            let (get, has) = has(*of, &path.iter().map(String::as_str).collect::<Vec<_>>());
+            let (get, has) = has_entry(*of, path, name);
             let compared = if matches!(condition, Condition::Below(..)) { "isLessThan" } else { "isGreaterThan" };
             format!("({has} && quantity(string({get}.value())).{compared}(quantity({})))", string(limit))
         }
+        Condition::LessThan(of, path, limit) => {
+            let (get, has) = has(*of, path);
+            format!("({has} && {get}.value() < {limit})")
+        }
         Condition::ListHas(of, list, field, value) => {
             let (root, place) = root(*of);
-            let roads = any(names.entries_at(place, list).map(|n| {
-                let matches =
-                    names.leaves[n].leaf.entry.as_ref().map(|key| entry_matches("e", key)).unwrap_or_default();
-                format!("({} && {matches})", names.roads(n))
+            let unseen = any(names.entries_at(place, list).filter_map(|n| {
+                let key = names.leaves[n].leaf.entry.as_ref()?;
+                Some(format!("({} && {})", unseen(n, sight, names)?, entry_matches("e", key)))
             }));
-            let list = optional(root, [*list]);
-            let mine = if roads == "false" { String::new() } else { format!(" && !{}", parenthesised(&roads)) };
-            format!("{list}.orValue([]).exists(e, e[?{}] == optional.of({}){mine})", string(field), literal(value))
+            let seen = if unseen == "false" { String::new() } else { format!(" && !{}", parenthesised(&unseen)) };
+            let is = format!("e[?{}] == optional.of({})", string(field), literal(value));
+            format!("{}.orValue([]).exists(e, {is}{seen})", optional(root, [*list]))
         }
         Condition::InAnyContainer(inner) => any([
-            format!("variables.containers.exists(i, c, {})", print(inner, Place::Containers, names)),
-            format!("variables.initContainers.exists(i, c, {})", print(inner, Place::InitContainers, names)),
+            format!("variables.containers.exists(i, c, {})", print(inner, sight, Place::Containers, names)),
+            format!("variables.initContainers.exists(i, c, {})", print(inner, sight, Place::InitContainers, names)),
         ]),
         Condition::Annotated(prefix) => {
             let annotations = optional("variables.template", ["metadata", "annotations"]);

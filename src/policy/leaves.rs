@@ -4,8 +4,8 @@ use super::cel_text::{any, literal, optional, pointer, string};
 use super::guard_text::{entry_matches, parenthesised, print};
 use super::lists;
 use super::names::Names;
-use crate::plan::guard::{Condition, held, refused, yields};
-use crate::plan::leaf::{Leaf, Place, Road, Wishes};
+use crate::plan::guard::{Condition, Sight, held, refused, yields};
+use crate::plan::leaf::{Leaf, Place, Road, Wish, Wishes};
 
 /// A variable of the policy.
 pub struct Variable {
@@ -20,7 +20,7 @@ pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
     let each = |prefix: &str, only_if: &str, decide: &dyn Fn(usize) -> String| {
         each_place(prefix, only_if, &|place| names.in_place(place).map(decide).collect())
     };
-    let mut variables = each("roads", "variables.tracked", &|n| is_roads(n, names));
+    let mut variables = each("roads", "variables.earlier", &|n| is_roads(n, names));
     variables.extend(each("wanted", "!variables.skipped", &|n| is_wanted(n, road, names)));
     variables.extend(each("coming", "!variables.skipped", &|n| is_coming(n, names)));
     let gates = [
@@ -91,6 +91,14 @@ fn is_owned(leaf: &Leaf) -> String {
     format!("{owners}.exists(o, {at}.hasValue())")
 }
 
+/// A literal of the road that no manager owns. Written out at every use and no variable: few requests ask for it.
+pub fn is_ownerless(n: usize, names: &Names<'_>) -> String {
+    let line = &names.leaves[n];
+    let value = value(&line.leaf);
+    let literals = any(line.formerly.iter().map(|l| format!("{value} == optional.of(dyn({}))", literal(l))));
+    format!("(variables.tracked && {literals} && !{})", is_owned(&line.leaf))
+}
+
 fn is_roads(n: usize, names: &Names<'_>) -> String {
     let line = &names.leaves[n];
     let value = value(&line.leaf);
@@ -100,43 +108,54 @@ fn is_roads(n: usize, names: &Names<'_>) -> String {
         Some(_) => "appliedLimits",
         None => "lastApplied",
     };
-    // values as they stand: a decision on the team's view would ask for itself
-    let nothing = Road::default();
-    let as_they_stand = Names::of(&nothing);
     let literals = any(line.formerly.iter().map(|l| {
-        let refused = print(&refused(&line.leaf, l), line.leaf.place, &as_they_stand);
-        let unclear = any([format!("!variables.{applied}.contains({token})"), refused]);
-        format!("({value} == optional.of(dyn({})) && {unclear})", literal(l))
+        let refused = print(&refused(&line.leaf, l), Sight::BEFORE, line.leaf.place, names);
+        let clear = any([format!("!variables.{applied}.contains({token})"), refused]);
+        format!("({value} == optional.of(dyn({})) && {clear})", literal(l))
     }));
     format!("{literals} && !{}", is_owned(&line.leaf))
 }
 
+/// In this order, since most requests find the road's values where they were.
 fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
     let line = &names.leaves[n];
     if line.wishes.iter().next().is_none() {
         return "false".to_owned();
     }
     let (leaf, place) = (&line.leaf, line.leaf.place);
-    let whole = |wish: &crate::plan::leaf::Wish| print(&yields(leaf, &wish.value, road), place, names);
-    // by name first: a container that is named does not get what every container gets
-    let fallback = line.wishes.any.as_ref().map_or("true".to_owned(), whole);
-    let yields = line
-        .wishes
-        .named
-        .iter()
-        .rev()
-        .fold(fallback, |rest, (name, wish)| format!("(c.name == {} ? {} : {rest})", string(name), whole(wish)));
-    // in this order, since most requests find the road's values where they were
-    format!("({} || !{}.hasValue()) && !{}", names.roads(n), value(leaf), parenthesised(&yields))
+    let yields = |wish: &Wish, sight| print(&yields(leaf, &wish.value, road), sight, place, names);
+    let stays = |wish: &Wish| {
+        let refused = print(&refused(leaf, &wish.value), Sight::MAYBE, place, names);
+        let replaced = match line.formerly.as_slice() {
+            [_] => "false".to_owned(),
+            _ if refused == "false" => refused,
+            _ => format!("({} != optional.of(dyn({})) && {refused})", value(leaf), literal(&wish.value)),
+        };
+        any([yields(wish, Sight::SURELY), replaced])
+    };
+    let open = format!("!{}.hasValue() && !{}", value(leaf), is_owned(leaf));
+    let coming = by_name(&line.wishes, "true", |wish| yields(wish, Sight::MAYBE));
+    if line.wishes.iter().all(|wish| yields(wish, Sight::MAYBE) == yields(wish, Sight::SURELY)) {
+        // nothing in it can be the road's, so there is nothing to be unsure about
+        return format!("({} || {open}) && !{}", names.roads(n), parenthesised(&coming));
+    }
+    let staying = by_name(&line.wishes, "true", stays);
+    format!("({} ? !{} : {open} && !{})", names.roads(n), parenthesised(&staying), parenthesised(&coming))
 }
 
-pub fn wish(wishes: &Wishes) -> String {
-    let fallback = wishes.any.as_ref().map_or("dyn(null)".to_owned(), |w| format!("dyn({})", literal(&w.value)));
+/// What is to be said of the wish for container `c`, by name first: a container that is named does not get what every
+/// container gets.
+fn by_name(wishes: &Wishes, none: &str, say: impl Fn(&Wish) -> String) -> String {
+    let fallback = wishes.any.as_ref().map_or(none.to_owned(), &say);
     wishes
         .named
         .iter()
         .rev()
-        .fold(fallback, |rest, (name, w)| format!("(c.name == {} ? dyn({}) : {rest})", string(name), literal(&w.value)))
+        .fold(fallback, |rest, (name, wish)| format!("(c.name == {} ? {} : {rest})", string(name), say(wish)))
+}
+
+pub fn wish(wishes: &Wishes) -> String {
+    by_name(wishes, "dyn(null)", |wish| format!("dyn({})", literal(&wish.value)))
 }
 
 fn has_wish(n: usize, names: &Names<'_>) -> bool {
@@ -148,7 +167,7 @@ pub fn leaves(n: usize, names: &Names<'_>) -> String {
     let leaf = &names.leaves[n].leaf;
     let hold = match held(leaf) {
         Condition::Any(none) if none.is_empty() => String::new(),
-        condition => format!(" && !{}", parenthesised(&print(&condition, leaf.place, names))),
+        condition => format!(" && !{}", parenthesised(&print(&condition, Sight::MAYBE, leaf.place, names))),
     };
     let wanted = if has_wish(n, names) { format!(" && !{}", names.wanted(n)) } else { String::new() };
     format!("({}{wanted}{hold})", names.roads(n))

@@ -121,7 +121,9 @@ fn ownership() -> Vec<Named> {
              .filter(m, m[?'fieldsV1'].hasValue() && m[?'subresource'].orValue('') == '')"
                 .to_owned(),
         ),
-        ("tracked", format!("!({CREATES}) && variables.managers.exists(m, dyn(m.fieldsV1)[?'f:spec'].hasValue())")),
+        ("tracked", "variables.managers.exists(m, dyn(m.fieldsV1)[?'f:spec'].hasValue())".to_owned()),
+        // a policy that has changed an object is run a second time: what it fills on CREATE it leaves alone then
+        ("earlier", format!("!({CREATES}) && variables.tracked")),
         ("ownersPod", pod_fields("variables.managers")),
         ("ownersContainers", in_containers("ownersPod", "containers")),
         ("ownersInitContainers", in_containers("ownersPod", "initContainers")),

@@ -7,6 +7,7 @@ mod catalogue;
 mod checks;
 mod corpus;
 mod defaults;
+mod empties;
 mod latency;
 pub mod random;
 mod requests;
@@ -20,7 +21,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use futures::StreamExt;
-use goldenpath::plan::leaf::Road;
+use goldenpath::plan::leaf::{Road, RoadLeaf};
 use goldenpath::plan::probe;
 use goldenpath_e2e::ControlPlane;
 use goldenpath_e2e::road::{InForce, Kind, canonical};
@@ -38,10 +39,13 @@ const STEPS: usize = 9;
 /// What was looked at.
 #[derive(Default)]
 pub struct Counts {
+    cases: AtomicUsize,
     steps: AtomicUsize,
     refused: AtomicUsize,
     rescued: AtomicUsize,
     twins: AtomicUsize,
+    unsure: AtomicUsize,
+    emptied: AtomicUsize,
 }
 
 impl Counts {
@@ -50,47 +54,105 @@ impl Counts {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+/// What to run: so many cases of a seed, or one of them.
+#[derive(Clone, Copy)]
+struct Plan {
+    seed: u64,
+    cases: usize,
+    only: Option<(usize, usize)>,
 }
+
+impl Plan {
+    /// The same cases everywhere, so that a change is judged by what it changes; other seeds are for looking further.
+    fn read() -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let only = variable("GOLDENPATH_CASE").map(|text| {
+            let (path, story) =
+                text.split_once('-').expect("GOLDENPATH_CASE is the number of a path, - and that of a story");
+            (path.parse().unwrap(), story.parse().unwrap())
+        });
+        Self {
+            seed: variable("GOLDENPATH_SEED").map_or(20_261_122, |text| text.parse().unwrap()),
+            cases: variable("GOLDENPATH_CASES").map_or(32, |text| text.parse().unwrap()),
+            only,
+        }
+    }
+
+    fn paths(self) -> Vec<usize> {
+        self.only.map_or_else(|| (0..self.cases.div_ceil(STORIES)).collect(), |(path, _)| vec![path])
+    }
+
+    /// Whether story `m` of path `n` is one of the cases.
+    fn has(self, n: usize, m: usize) -> bool {
+        self.only.map_or(n * STORIES + m < self.cases, |only| only == (n, m))
+    }
+
+    fn path_seed(self, n: usize) -> u64 {
+        self.seed.wrapping_mul(1_000_003).wrapping_add(n as u64)
+    }
+
+    /// How to run one case again.
+    fn again(self, n: usize, m: usize) -> String {
+        let seed = self.seed;
+        format!("GOLDENPATH_SEED={seed} GOLDENPATH_CASE={n}-{m} cargo test -p goldenpath-e2e --test it {NAME}")
+    }
+}
+
+/// Name of the test below.
+const NAME: &str = "the_api_server_and_the_pure_function_agree_and_nothing_gets_worse";
+/// A failure has a long story: so many are told.
+const SHOWN: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
-    // the same cases everywhere, so that a change is judged by what it changes; other seeds are for looking further
-    let seed = number("GOLDENPATH_SEED").unwrap_or(20_261_122);
-    let cases = usize::try_from(number("GOLDENPATH_CASES").unwrap_or(32)).unwrap();
-    println!("differential: GOLDENPATH_SEED={seed} GOLDENPATH_CASES={cases}");
+    let plan = Plan::read();
+    println!("differential: GOLDENPATH_SEED={} GOLDENPATH_CASES={}", plan.seed, plan.cases);
     let control_plane = ControlPlane::shared().await.unwrap();
     let client = control_plane.client().await.unwrap();
     let spaces = (control_plane.namespace("road").await.unwrap(), control_plane.namespace("twin").await.unwrap());
     let (counts, started) = (Counts::default(), Instant::now());
-    let paths = futures::stream::iter(0..cases.div_ceil(STORIES)).map(|n| {
+    let paths = futures::stream::iter(plan.paths()).map(|n| {
         let (client, spaces, counts) = (&client, (spaces.0.as_str(), spaces.1.as_str()), &counts);
         async move {
-            let seed = seed.wrapping_mul(1_000_003).wrapping_add(n as u64);
-            path(client, spaces, counts, seed, n).await.unwrap()
+            let failures = path(client, spaces, counts, plan, n).await;
+            // the path itself: its policies are not accepted, or not in force
+            failures
+                .unwrap_or_else(|error| vec![(0, format!("{error:#}"))])
+                .into_iter()
+                .map(move |(m, why)| format!("case {n}-{m}: {why}\n  run it again: {}", plan.again(n, m)))
         }
     });
-    let failures: Vec<Vec<String>> = paths.buffer_unordered(3).collect().await;
-    let failures: Vec<String> = failures.into_iter().flatten().collect();
+    let failures: Vec<String> = paths.buffer_unordered(3).collect::<Vec<_>>().await.into_iter().flatten().collect();
     let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     println!(
-        "differential: {cases} cases, {} requests, {} refused alike; {} steps compared, {} of them with a twin, {} accepted thanks to a yield, {:.0?}",
+        "differential: {} cases, {} requests, {} refused alike; {} steps compared, {} of them with a twin, {} accepted \
+         thanks to a yield, {} with a value that may be either's, {} with one set to be empty, {:.0?}",
+        read(&counts.cases),
         read(&requests::SENT),
         read(&counts.refused),
         read(&counts.steps),
         read(&counts.twins),
         read(&counts.rescued),
+        read(&counts.unsure),
+        read(&counts.emptied),
         started.elapsed()
     );
-    for failure in failures.iter().take(number("GOLDENPATH_SHOW").map_or(5, |n| n.try_into().unwrap())) {
+    for failure in failures.iter().take(SHOWN) {
         println!("{failure}\n");
     }
-    assert!(failures.is_empty(), "{} of {cases} cases fail; GOLDENPATH_SEED={seed}", failures.len());
+    let which: Vec<&str> = failures.iter().filter_map(|f| f.split(':').next()).collect();
+    assert!(failures.is_empty(), "GOLDENPATH_SEED={}: {} cases fail: {}", plan.seed, failures.len(), which.join(", "));
 }
 
-/// One path with its policies, and the workloads on it.
-async fn path(client: &Client, spaces: (&str, &str), counts: &Counts, seed: u64, n: usize) -> Result<Vec<String>> {
+/// One path with its policies, and the workloads on it. Failures come with the number of their story.
+async fn path(
+    client: &Client,
+    spaces: (&str, &str),
+    counts: &Counts,
+    plan: Plan,
+    n: usize,
+) -> Result<Vec<(usize, String)>> {
+    let seed = plan.path_seed(n);
     let mut random = Random::new(seed);
     // loud policies show a wrong expression as a refused request; the original would only leave the gap open
     let loud = !n.is_multiple_of(4);
@@ -102,38 +164,25 @@ async fn path(client: &Client, spaces: (&str, &str), counts: &Counts, seed: u64,
         (path.release(), path.second.release(), Kind::Release),
     ];
     policies.add(spaces.0, &roads, loud).await?;
-    let stories = futures::stream::iter(0..STORIES).map(|m| {
-        let (path, seed) = (&path, random.next());
+    let seeds: Vec<(usize, u64)> = (0..STORIES).map(|m| (m, random.next())).collect();
+    let stories = futures::stream::iter(seeds.into_iter().filter(|(m, _)| plan.has(n, *m))).map(|(m, seed)| {
+        let path = &path;
         async move {
+            Counts::add(&counts.cases);
             let mut random = Random::new(seed);
-            let name = format!("w{n}-{m}");
-            let mut story = Story::new(client, path, counts, spaces, &name, &mut random);
-            let mut run = async || -> Result<()> {
-                if story.create(&mut random).await? {
-                    for _ in 0..STEPS {
-                        story.step(&mut random).await?;
-                    }
-                }
-                Ok(())
-            };
-            let result = run().await;
-            result.err().map(|error| {
-                let mut log = story.log.clone();
-                log.push(format!(
-                    "road: {}",
-                    path.second
-                        .0
-                        .iter()
-                        .map(|l| format!("\n   {} {:?} formerly {:?}", l.leaf.field(None), l.wishes, l.formerly))
-                        .collect::<String>()
-                ));
-                format!("{name}: {error:#}\n  {}", log.join("\n  "))
-            })
+            let mut story = Story::new(client, path, counts, spaces, &format!("w{n}-{m}"), &mut random);
+            let error = story.run(&mut random, STEPS).await.err()?;
+            Some((m, format!("{error:#}\n  {}\n  {}", story.log.join("\n  "), described(&path.second))))
         }
     });
-    let failures: Vec<Option<String>> = stories.buffer_unordered(4).collect().await;
+    let failures: Vec<Option<(usize, String)>> = stories.buffer_unordered(4).collect().await;
     policies.remove().await?;
     Ok(failures.into_iter().flatten().collect())
+}
+
+fn described(road: &Road) -> String {
+    let line = |l: &RoadLeaf| format!("\n   {} {:?} formerly {:?}", l.leaf.field(None), l.wishes, l.formerly);
+    format!("road: {}", road.0.iter().map(line).collect::<String>())
 }
 
 /// Two revisions of a random path that the API server accepts.

@@ -153,6 +153,8 @@ fn container_fields() -> Vec<Field> {
     let entry = |path, keys, values| field(Containers, path, keys, values);
     let http = |port: i64| json!({"httpGet": {"path": "/", "port": port}});
     let probes = || json!([http(80), http(81), {"tcpSocket": {"port": 80}, "periodSeconds": 5}, {"exec": {"command": ["true"]}, "timeoutSeconds": 3}, {"grpc": {"port": 9}}]);
+    // no lifecycle.stopSignal: the API server takes fields of features that are off out after admission, so that its
+    // answer does not tell what admission saw
     let startup =
         || json!([http(80), {"tcpSocket": {"port": 80}, "failureThreshold": 30}, {"exec": {"command": ["true"]}}]);
     let hooks =
@@ -193,7 +195,6 @@ fn container_fields() -> Vec<Field> {
         of("startupProbe", startup()),
         of("lifecycle.preStop", hooks()),
         of("lifecycle.postStart", hooks()),
-        of("lifecycle.stopSignal", json!(["SIGTERM", "SIGINT"])),
         of("workingDir", json!(["/a", "/b"])),
         of("tty", json!([true, false])),
         of("stdin", json!([true, false])),
@@ -225,6 +226,28 @@ fn container_security() -> Vec<Field> {
     all
 }
 
+/// Fields whose guards look at each other, of containers where they stand in the pod as well.
+pub const PARTNERS: [[&str; 2]; 8] = [
+    ["resources.requests.cpu", "resources.limits.cpu"],
+    ["resources.requests.memory", "resources.limits.memory"],
+    ["resources.requests.ephemeral-storage", "resources.limits.ephemeral-storage"],
+    ["env", "envFrom"],
+    ["securityContext.runAsNonRoot", "securityContext.runAsUser"],
+    ["securityContext.allowPrivilegeEscalation", "securityContext.privileged"],
+    ["securityContext.allowPrivilegeEscalation", "securityContext.capabilities.add"],
+    ["securityContext.procMount", "hostUsers"],
+];
+
+/// The paths of fields that look at this one, or that it looks at.
+pub fn partners(path: &str) -> Vec<&'static str> {
+    let of = |[one, other]: &[&'static str; 2]| match path {
+        path if path == *one => Some(*other),
+        path if path == *other => Some(*one),
+        _ => None,
+    };
+    PARTNERS.iter().filter_map(of).collect()
+}
+
 /// What only teams set: the other side of the guards.
 pub fn teams_only() -> Vec<Field> {
     let pod = |path, values| field(Pod, path, &[], values);
@@ -237,6 +260,7 @@ pub fn teams_only() -> Vec<Field> {
         pod("resources.limits.memory", json!(["3Gi", "64Mi"])),
         pod("resources.requests.cpu", json!(["1", "3"])),
         pod("hostnameOverride", json!(["other"])),
+        pod("terminationGracePeriodSeconds", json!([2, 60])),
         pod("securityContext.runAsUser", json!([0])),
         of("resources.limits.memory", json!(["16Mi", "32Mi"])),
         of("resources.limits.cpu", json!(["10m", 1])),

@@ -10,22 +10,24 @@ use serde_json::{Value, json};
 
 use super::workloads::template;
 
-/// The template that the pure function expects of a request which admission saw as `seen`.
-pub fn expected(kind: WorkloadKind, seen: &Value, old: Option<&Value>, road: Option<&Road>) -> Value {
-    let mut own = template(kind, seen).clone();
-    normalise(&mut own);
-    let Some(road) = road else { return own };
+/// The road that acts on a request which admission saw as `seen`, if any does.
+pub fn acting(kind: WorkloadKind, seen: &Value, old: Option<&Value>, road: Option<&Road>) -> Option<Road> {
+    let road = road?;
     let changes = old.is_none_or(|old| template(kind, old) != template(kind, seen));
     let (skip, was) = (annotation(seen, labels::SKIP), old.and_then(|o| annotation(o, labels::SKIP)));
     let fill = annotation(seen, labels::FILL);
     let fills = fill.is_some() && fill != old.and_then(|o| annotation(o, labels::FILL));
     let skips = skip == Some(labels::SKIP_ALL) && was != skip;
-    if !(changes || fills || skips) {
-        return own;
-    }
     let lost = old.is_some() && changes && was == Some(labels::SKIP_ALL) && skip.is_none();
-    let road = if skip == Some(labels::SKIP_ALL) || lost { road.release() } else { road.clone() };
-    filled(kind, seen, &gaps(kind, seen, &road))
+    let skipped = skip == Some(labels::SKIP_ALL) || lost;
+    (changes || fills || skips).then(|| if skipped { road.release() } else { road.clone() })
+}
+
+/// The template that the pure function expects when a road acts, or none does.
+pub fn expected(kind: WorkloadKind, seen: &Value, road: Option<&Road>) -> Value {
+    let mut own = template(kind, seen).clone();
+    normalise(&mut own);
+    road.map_or(own, |road| filled(kind, seen, &gaps(kind, seen, road)))
 }
 
 pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {

@@ -75,7 +75,7 @@ async fn check(client: &Client, namespace: &str, road: &Road, workload: &Value) 
         (Answer::Refused(_), Answer::Accepted(_)) => return Ok("accepted thanks to the road"),
         (Answer::Refused(_), Answer::Refused(_)) => return Ok("refused alike"),
     };
-    let expected = expected(kind, &without, None, Some(road));
+    let expected = expected(kind, &without, Some(road));
     let differing = differences(&expected, template(kind, &made));
     if !differing.is_empty() {
         return Err(format!("UNEQUAL: {differing:#?}"));

@@ -5,7 +5,7 @@ use goldenpath::plan::leaf::{Place, Road};
 use goldenpath::plan::pod_template::collect;
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{Field, fillable};
+use super::catalogue::{Field, PARTNERS, fillable};
 use super::random::Random;
 
 /// The fields that one path is about, each with the containers that it is for.
@@ -17,6 +17,15 @@ impl Theme {
     pub fn random(random: &mut Random) -> Self {
         let all = fillable();
         let mut fields = Vec::new();
+        // of fields that look at each other one alone says little
+        if random.chance(60) {
+            for path in random.pick(&PARTNERS) {
+                let at = |f: &&Field| f.path.join(".") == *path;
+                let field = all.iter().filter(at).max_by_key(|f| f.place).unwrap().clone();
+                let container = if field.place == Place::Pod { "" } else { "*" };
+                fields.push((field, container));
+            }
+        }
         for _ in 0..4 + random.below(12) {
             let field = random.pick(&all).clone();
             let container = match field.place {

@@ -2,12 +2,15 @@
 
 use anyhow::{Result, ensure};
 use goldenpath::api::{WorkloadKind, labels};
+use goldenpath::plan::gaps::{Gap, Whose, filled, gaps};
 use goldenpath::plan::leaf::Road;
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::catalogue::{fillable, teams_only};
-use super::checks::{annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view};
+use super::checks::{
+    acting, annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view,
+};
 use super::random::Random;
 use super::requests::{Answer, Call, Target, Verb, Who, send};
 use super::workloads::{Edit, bare, containers_of, edit, set, template};
@@ -98,7 +101,14 @@ impl<'a> Story<'a> {
             WorkloadKind::DaemonSet,
             WorkloadKind::CronJob,
         ]);
-        let style = *random.pick(&[Style::Apply, Style::Apply, Style::ClientSide, Style::Replace, Style::Update]);
+        let style = *random.pick(&[
+            Style::Apply,
+            Style::Apply,
+            Style::ClientSide,
+            Style::ClientSide,
+            Style::Replace,
+            Style::Update,
+        ]);
         let target = |namespace: &str| Target { kind, namespace: namespace.to_owned(), name: name.to_owned() };
         Self {
             client,
@@ -116,8 +126,18 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Creates it, and lets so many things happen.
+    pub async fn run(&mut self, random: &mut Random, steps: usize) -> Result<()> {
+        if self.create(random).await? {
+            for _ in 0..steps {
+                self.step(random).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Creates it and its twin. False where no valid workload was found.
-    pub async fn create(&mut self, random: &mut Random) -> Result<bool> {
+    async fn create(&mut self, random: &mut Random) -> Result<bool> {
         let mut manifest = bare(self.kind, &self.target.name, random);
         let mut choice = fillable();
         choice.extend(teams_only());
@@ -199,7 +219,7 @@ impl<'a> Story<'a> {
     }
 
     /// One thing that happens.
-    pub async fn step(&mut self, random: &mut Random) -> Result<()> {
+    async fn step(&mut self, random: &mut Random) -> Result<()> {
         match random.below(100) {
             0..=63 => self.team_edits(random, false).await,
             64..=71 => self.fill(random).await,
@@ -350,18 +370,21 @@ impl<'a> Story<'a> {
             anyhow::bail!("REFUSED: accepted when the policy does not act, refused when it does: {why}");
         }
         let Answer::Accepted(made) = &pair.made else { return Ok(()) };
-        if let Answer::Accepted(seen) = &pair.seen {
-            let expected = expected(kind, seen, old, road.as_ref());
-            let differing = differences(&expected, template(kind, made));
+        let seen = pair.seen.accepted().unwrap_or(made);
+        let road = acting(kind, seen, old, road.as_ref());
+        if pair.seen.accepted().is_some() {
+            let differing = differences(&expected(kind, seen, road.as_ref()), template(kind, made));
             ensure!(differing.is_empty(), "UNEQUAL: pure function | API server: {differing:#?}\nseen: {seen}");
         } else {
             Counts::add(&self.counts.rescued);
+        }
+        if let Some(road) = &road {
+            self.settles(made, road)?;
         }
         let current = self.twin_live.clone();
         let ((Some(Answer::Accepted(without)), _) | (None, Some(without))) = (&pair.without, &current) else {
             return Ok(());
         };
-        let seen = pair.seen.accepted().unwrap_or(made);
         self.blurred |= [seen, made].iter().any(|object| !distinguishable(kind, object, without, &self.path.second));
         if self.blurred || is_leaned_on(kind, made, &self.path.second) {
             return Ok(());
@@ -372,8 +395,31 @@ impl<'a> Story<'a> {
         // an empty struct says what no struct says
         differing.retain(|d| !["{} | -", "[] | -", "- | {}", "- | []"].iter().any(|empty| d.ends_with(empty)));
         ensure!(differing.is_empty(), "TWIN: without the road's values | never adopted: {differing:#?}\nmade: {made}");
+        if old.is_some_and(|old| template(kind, old) == template(kind, made)) {
+            // A team that sets what stands there already, by the road, changes no template and rolls nothing out: the
+            // policy acts, and what now contradicts the team's value yields, with its next change.
+            return Ok(());
+        }
         let changed = changed_effects(kind, without, made);
         ensure!(changed.is_empty(), "EFFECT: {changed:#?}");
+        Ok(())
+    }
+
+    /// A second acting request changes nothing: no two values of the road drive each other out in turns.
+    fn settles(&self, made: &Value, road: &Road) -> Result<()> {
+        let gaps = gaps(self.kind, made, road);
+        let differing = differences(template(self.kind, made), &filled(self.kind, made, &gaps));
+        ensure!(differing.is_empty(), "UNSETTLED: after one acting request | after two: {differing:#?}\nmade: {made}");
+        let teams = || gaps.iter().filter(|gap| gap.whose == Whose::Teams);
+        let unsure = |gap: &Gap<'_>| {
+            gap.managers.is_empty() && gap.current.as_ref().is_some_and(|value| gap.road.formerly.contains(value))
+        };
+        if teams().any(unsure) {
+            Counts::add(&self.counts.unsure);
+        }
+        if teams().any(|gap| gap.current.is_none()) {
+            Counts::add(&self.counts.emptied);
+        }
         Ok(())
     }
 }

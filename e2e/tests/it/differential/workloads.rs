@@ -1,10 +1,10 @@
 //! Random workloads, and what teams do to them.
 
 use goldenpath::api::WorkloadKind;
-use goldenpath::plan::leaf::{Place, Road};
+use goldenpath::plan::leaf::{Place, Road, RoadLeaf};
 use serde_json::{Value, json};
 
-use super::catalogue::{Field, fillable, teams_only};
+use super::catalogue::{Field, fillable, partners, teams_only};
 use super::defaults::put;
 use super::random::Random;
 
@@ -28,7 +28,7 @@ pub fn bare(kind: WorkloadKind, name: &str, random: &mut Random) -> Value {
         spec["initContainers"] = json!(init);
     }
     if kind == WorkloadKind::CronJob {
-        spec["restartPolicy"] = json!("OnFailure");
+        spec["restartPolicy"] = json!(*random.pick(&["OnFailure", "Never"]));
     }
     let selector = json!({"matchLabels": {"app": name}});
     let template = json!({"metadata": {"labels": {"app": name}}, "spec": spec});
@@ -70,7 +70,8 @@ pub enum Edit {
     RenameContainer(String, String),
     /// Beside the template.
     Scale(u64),
-    AppArmorAnnotation(String),
+    /// Of the template: a security profile in the older way.
+    Annotation(&'static str, String, &'static str),
 }
 
 pub fn template(kind: WorkloadKind, object: &Value) -> &Value {
@@ -98,9 +99,8 @@ impl Edit {
             return scale(kind, object, *n);
         }
         let template = template_mut(kind, object);
-        if let Self::AppArmorAnnotation(name) = self {
-            let key = format!("container.apparmor.security.beta.kubernetes.io/{name}");
-            put(template, &["metadata", "annotations", &key], &[], json!("runtime/default"));
+        if let Self::Annotation(prefix, name, value) = self {
+            put(template, &["metadata", "annotations", &format!("{prefix}{name}")], &[], json!(value));
             return true;
         }
         let spec = &mut template["spec"];
@@ -145,7 +145,7 @@ impl Edit {
                 root["name"] = json!(to);
                 true
             }
-            Self::Scale(_) | Self::AppArmorAnnotation(_) => unreachable!("done above"),
+            Self::Scale(_) | Self::Annotation(..) => unreachable!("done above"),
         }
     }
 }
@@ -189,14 +189,23 @@ pub fn edit(manifest: &Value, kind: WorkloadKind, road: &Road, random: &mut Rand
         ),
         5 => Edit::RemoveContainer(random.pick(&names).clone()),
         6 if random.chance(50) => Edit::RenameContainer(random.pick(&names).clone(), "renamed".to_owned()),
-        6 => Edit::AppArmorAnnotation(random.pick(&names).clone()),
-        7..=11 => on_the_road(road, &names, random),
+        6 => annotation(random.pick(&names).clone(), random),
+        7..=10 => on_the_road(road, &names, random),
+        11 => emptied(road, &names, random),
         12..=14 => set(&teams_only(), &names, random),
         15..=16 => {
             let all = fillable();
             set(&all, &names, random)
         }
         _ => drop_own(manifest, kind, random),
+    }
+}
+
+fn annotation(container: String, random: &mut Random) -> Edit {
+    match random.below(3) {
+        0 => Edit::Annotation("container.apparmor.security.beta.kubernetes.io/", container, "runtime/default"),
+        1 => Edit::Annotation("container.seccomp.security.alpha.kubernetes.io/", container, "unconfined"),
+        _ => Edit::Annotation("seccomp.security.alpha.kubernetes.io/", "pod".to_owned(), "localhost/own"),
     }
 }
 
@@ -208,7 +217,10 @@ pub fn containers_of(template: &Value) -> Vec<String> {
 
 /// A field of the road, with one of its literals or with another value.
 fn on_the_road(road: &Road, names: &[String], random: &mut Random) -> Edit {
-    let line = random.pick(&road.0);
+    let has = |path: &str| road.0.iter().any(|l| l.leaf.path.join(".") == path);
+    let related = |l: &&RoadLeaf| partners(&l.leaf.path.join(".")).into_iter().any(has);
+    let related: Vec<&RoadLeaf> = road.0.iter().filter(related).collect();
+    let line = if !related.is_empty() && random.chance(40) { *random.pick(&related) } else { random.pick(&road.0) };
     let container = if line.leaf.place == Place::Pod { String::new() } else { random.pick(names).clone() };
     let others = fillable();
     let same = |f: &&Field| f.path == line.leaf.path && (f.place == Place::Pod) == (line.leaf.place == Place::Pod);
@@ -219,6 +231,29 @@ fn on_the_road(road: &Road, names: &[String], random: &mut Random) -> Edit {
     };
     let keys = line.leaf.entry.iter().flat_map(|key| key.0.iter().map(|(k, _)| k.clone()));
     Edit::Set { container, path: line.leaf.path.clone(), keys: keys.collect(), value }
+}
+
+/// What somebody writes instead of a value who wants nothing there.
+pub fn empty_of(value: &Value) -> Value {
+    match value {
+        Value::Array(_) => json!([]),
+        Value::Object(_) => json!({}),
+        Value::String(_) => json!(""),
+        Value::Number(_) => json!(0),
+        Value::Bool(_) | Value::Null => json!(false),
+    }
+}
+
+/// A field of the road with the empty value of its type.
+fn emptied(road: &Road, names: &[String], random: &mut Random) -> Edit {
+    let lines: Vec<&RoadLeaf> = road.0.iter().filter(|l| l.leaf.entry.is_none()).collect();
+    if lines.is_empty() {
+        return Edit::Deploy(random.next() % 1000);
+    }
+    let RoadLeaf { leaf, formerly, .. } = random.pick(&lines);
+    let value = empty_of(&formerly[0]);
+    let container = if leaf.place == Place::Pod { String::new() } else { random.pick(names).clone() };
+    Edit::Set { container, path: leaf.path.clone(), keys: Vec::new(), value }
 }
 
 /// A field with one of its values.
