@@ -22,6 +22,9 @@ pub enum WatchError {
     /// The API server said nothing.
     #[error("the API server said nothing for {} s", .0.as_secs())]
     Timeout(Duration),
+    /// A watch goes on after its time.
+    #[error("the API server did not end the watch within {} s", .0.as_secs())]
+    Overdue(Duration),
     /// No connection, or a lost one.
     #[error("connection: {0}")]
     Connection(std::io::Error),
@@ -60,7 +63,7 @@ impl WatchError {
             Self::Answer { code: 404, .. } => "NotFound",
             Self::Answer { code: 500.., .. } => "ServerError",
             Self::Answer { .. } => "Other",
-            Self::Timeout(_) => "Timeout",
+            Self::Timeout(_) | Self::Overdue(_) => "Timeout",
             Self::Connection(_) => "Connection",
             Self::Truncated => "Truncated",
             Self::Behind { .. } => "Behind",

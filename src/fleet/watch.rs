@@ -10,7 +10,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::io::{AsyncBufRead, AsyncReadExt};
 use kube::Client;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Fleet;
 use super::decode::{ErrorFrame, Frame, Page, RawFrame};
@@ -24,6 +24,8 @@ use crate::fleet::kept::Kept;
 const WATCH_SECONDS: u32 = 25;
 /// A server that says nothing for so long is not there any more.
 const SILENCE: Duration = Duration::from_secs(30);
+/// A watch that has not ended by then is given up, whatever it says: what comes at a drip is older with every line.
+const OVERDUE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 /// Objects in a page, where lists are not streamed: about 2 MB.
 const PAGE: u32 = 250;
 /// A streamed list of 100,000 workloads takes some ten seconds; this bounds one that never ends.
@@ -140,7 +142,8 @@ impl Watch {
         let started = Instant::now();
         let mut body = self.open(&query).await?;
         let mut told = false;
-        while let Some(line) = self.line(&mut body).await? {
+        let overdue = |_| WatchError::Overdue(OVERDUE);
+        while let Some(line) = timeout_at(started + OVERDUE, self.line(&mut body)).await.map_err(overdue)?? {
             told = true;
             // a line without a version, or from the past, must not move the watch: "" means from now on, and what went in
             // between would stay counted for ever

@@ -64,17 +64,25 @@ async fn a_watch_request_without_any_answer_is_noticed_while_the_others_go_on() 
     fleet.equals_a_recount().await;
 }
 
+/// The faster one lets a whole line through now and then: it is never silent, and ever further behind.
+#[rstest]
+#[case::without_a_line(1)]
+#[case::with_a_line_now_and_then(100)]
 #[tokio::test]
-async fn a_watch_that_drips_is_noticed_while_the_others_go_on() {
+async fn a_watch_that_drips_is_noticed_while_the_others_go_on(#[case] bytes_a_second: usize) {
     let fleet = Fleet::new().await;
     fleet.with_deployments(&["one", "two"]).await;
-    let drip = Action::Drip { bytes: 1, pause: Duration::from_secs(1) };
+    let drip = Action::Drip { bytes: bytes_a_second, pause: Duration::from_secs(1) };
     let _fault = fleet.proxy.fault(Fault::new(Target::any(BROKEN), drip).nth(1));
     fleet.disturb(BROKEN, Disturbance::End).await;
     blind_for_one_kind_alone(&fleet, 2).await;
+    // More than it lets through before its time is over.
+    for name in ["three", "four", "five", "six"] {
+        fleet.create(Deployment, name).await;
+    }
     let took = fleet.notices(BROKEN, "Timeout").await;
-    println!("a watch of one byte a second noticed after {took:?}");
-    fleet.counts(Deployment, 3).await;
+    println!("a watch of {bytes_a_second} bytes a second noticed after {took:?}");
+    fleet.counts(Deployment, 7).await;
     fleet.equals_a_recount().await;
 }
 
