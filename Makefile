@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo test verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo test bench instructions verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,16 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
 	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
 	echo "test: done after $$SECONDS s"
+
+# FLAGS: see `cargo run -p goldenpath-e2e --bin bench -- --help`; --strict makes a missed promise a failure.
+bench: N ?= 10000
+bench: ## Measure the operator at scale and write docs/benchmarks.md; make bench N=100000 takes more than an hour
+	@bash e2e/build-control-plane.sh kube-state-metrics
+	cargo build --release -p goldenpath -p goldenpath-e2e --bin goldenpath --bin control-plane --bin bench
+	cargo run --release -q -p goldenpath-e2e --bin bench -- --workloads $(N) --report docs/benchmarks.md $(FLAGS)
+
+instructions: ## Count the instructions of decoding and evaluating one workload with valgrind, against e2e/instructions.txt
+	@bash e2e/instructions.sh
 
 verify: ## Check generated files, format, lints, the law of imports, file sizes and the README
 	@bash e2e/verify.sh

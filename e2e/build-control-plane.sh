@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds the control plane that tests and the demo run on, from the Go modules in tools/, once per version.
+# `kube-state-metrics` as argument builds that as well: only benchmarks run it.
 # Finished programs lie in <cache>/<module>-<version>/<program>; the cache is shared by all checkouts of a user.
 set -euo pipefail
 cd "$(dirname "$0")/../tools"
@@ -39,6 +40,9 @@ build kubernetes $kubernetes $kubernetes/cmd/kubectl kubectl 30
 build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 etcd 60
 build kwok sigs.k8s.io/kwok sigs.k8s.io/kwok/cmd/kwok kwok 105
 build helm helm.sh/helm/v4 helm.sh/helm/v4/cmd/helm helm 120
+if [ "${1:-}" = kube-state-metrics ]; then
+  build kube-state-metrics k8s.io/kube-state-metrics/v2 k8s.io/kube-state-metrics/v2 kube-state-metrics 120
+fi
 
 # KWOK exits without stages; they are files of its module.
 stages=$cache/kwok-stages

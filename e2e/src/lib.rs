@@ -11,12 +11,14 @@
 //! [`fault_proxy`] breaks what it is told to break between the operator and the API server.
 
 pub mod audit;
+pub mod bench;
 pub mod chart;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
 pub mod evidence;
 pub mod fault_proxy;
+pub mod guarded;
 pub mod install;
 pub mod installed;
 pub mod kubeconfig;

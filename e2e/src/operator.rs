@@ -1,22 +1,18 @@
 //! The operator as a process: the real binary with a real user's rights, to be stopped and killed at will.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::Signal;
 
 use crate::control_plane::ControlPlane;
-use crate::supervisor::{processes, send};
+use crate::guarded::Guarded;
 use crate::{ports, probe, programs, wait};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
-const END_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to start an operator.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +28,8 @@ pub struct OperatorOptions {
 /// A running operator. It ends with this value, and with this process at the latest.
 #[derive(Debug)]
 pub struct Operator {
-    guard: Child,
-    pid: u32,
+    process: Guarded,
     port: u16,
-    log: PathBuf,
 }
 
 impl Operator {
@@ -57,31 +51,20 @@ impl Operator {
         operator.ready().await.map(|()| operator)
     }
 
-    fn spawn(folder: &Path, options: &OperatorOptions) -> Result<Self> {
+    /// Starts `goldenpath run` and waits for nothing.
+    pub(crate) fn spawn(folder: &Path, options: &OperatorOptions) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let [port] = ports::free()?;
         let log = folder.join(format!("operator-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
-        let mut guard = Command::new(programs::sibling("control-plane")?)
-            .args(["guard", "--log"])
-            .arg(&log)
-            .arg("--")
-            .arg(programs::sibling("goldenpath")?)
+        let mut command = Command::new(programs::sibling("goldenpath")?);
+        command
             .args(["run", "--listen", &format!("127.0.0.1:{port}")])
             .args(&options.args)
             .env("KUBECONFIG", &options.kubeconfig)
             .env("POD_NAMESPACE", "goldenpath-system")
             .env("RUST_LOG", "info,goldenpath=debug")
-            .envs(options.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .context("start the guard of an operator")?;
-        let mut line = String::new();
-        let stdout = guard.stdout.take().context("no pipe from the guard")?;
-        BufReader::new(stdout).read_line(&mut line).context("read from the guard")?;
-        let pid = line.trim().parse().with_context(|| format!("the guard did not start the operator: {line:?}"))?;
-        Ok(Self { guard, pid, port, log })
+            .envs(options.env.iter().map(|(name, value)| (name, value)));
+        Ok(Self { process: Guarded::spawn(&command, log)?, port })
     }
 
     async fn ready(&self) -> Result<()> {
@@ -95,27 +78,38 @@ impl Operator {
         });
         match ready.await {
             Ok(true) => Ok(()),
-            Ok(false) => bail!("the operator ended by itself; the end of its log:\n{}", processes::tail(&self.log)),
-            Err(error) => bail!("{error:#}; the end of its log:\n{}", processes::tail(&self.log)),
+            Ok(false) => bail!("the operator ended by itself; the end of its log:\n{}", self.process.tail()),
+            Err(error) => bail!("{error:#}; the end of its log:\n{}", self.process.tail()),
         }
+    }
+
+    /// The process under its guard.
+    pub(crate) fn process(&self) -> &Guarded {
+        &self.process
+    }
+
+    /// Port of `/livez`, `/readyz` and `/metrics`.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Process id of the operator itself, for its memory in `/proc`.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.process.pid()
     }
 
     /// Whether the process is there.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        alive(self.pid)
+        self.process.is_alive()
     }
 
     /// Everything it has written to stdout and stderr so far; empty when that cannot be read.
     #[must_use]
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.process.log()
     }
 
     /// Status and body of a GET on its port.
@@ -136,34 +130,20 @@ impl Operator {
         Ok(body)
     }
 
-    /// Ends it by SIGKILL, as a node that loses power would, and waits until it is gone.
+    /// As [`Guarded::kill`].
     ///
     /// # Errors
     /// When it does not go.
     pub async fn kill(&mut self) -> Result<()> {
-        drop(self.guard.stdin.take());
-        self.ended().await.map(drop)
+        self.process.kill().await
     }
 
-    /// Ends it by SIGTERM, as Kubernetes ends a pod; gives its exit status and how long it took.
-    ///
-    /// A signal that it did not handle shows as exit code 128 + signal (143 for SIGTERM).
+    /// As [`Guarded::terminate`].
     ///
     /// # Errors
     /// When it was not running, or does not end within a minute.
     pub async fn terminate(&mut self) -> Result<(ExitStatus, Duration)> {
-        // The id of a process that was waited for can belong to another one by now.
-        ensure!(self.guard.try_wait()?.is_none(), "the operator has ended already");
-        let started = Instant::now();
-        send(self.guard.id(), Signal::TERM)?;
-        let status = self.ended().await?;
-        Ok((status, started.elapsed()))
-    }
-
-    async fn ended(&mut self) -> Result<ExitStatus> {
-        let guard = &mut self.guard;
-        wait::until("the operator to end", END_TIMEOUT, || std::future::ready(guard.try_wait().map_err(Into::into)))
-            .await
+        self.process.terminate().await
     }
 }
 
@@ -171,15 +151,7 @@ impl Drop for Operator {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The log goes with the data folder, and a failed test needs it.
-            eprintln!("end of {}:\n{}", self.log.display(), processes::tail(&self.log));
+            eprintln!("end of {}:\n{}", self.process.log_file().display(), self.process.tail());
         }
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
     }
-}
-
-/// A zombie counts as ended: its parent, the guard, has only not asked for its status yet.
-fn alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }

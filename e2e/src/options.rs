@@ -1,6 +1,7 @@
 //! What can be chosen about a control plane; one type for the command line of the supervisor and for tests.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 
@@ -19,11 +20,28 @@ pub struct Options {
     /// Further flag of kube-apiserver, such as --feature-gates=Name=true (repeatable; the last of a kind wins)
     #[arg(long = "api-server-flag", value_name = "FLAG", allow_hyphen_values = true)]
     pub api_server_flags: Vec<String>,
+    /// Run etcd with fsync, as benchmarks need it; by default it is faster and loses data when the machine stops
+    #[arg(long)]
+    pub fsync: bool,
+    /// Run etcd and kube-apiserver only: no controllers, no scheduler, no nodes
+    #[arg(long)]
+    pub bare: bool,
+    /// Start from a copy of this data folder of an etcd that has ended
+    #[arg(long, value_name = "FOLDER")]
+    pub etcd_data: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 1, keep: false, kubernetes_version: None, api_server_flags: Vec::new() }
+        Self {
+            nodes: 1,
+            keep: false,
+            kubernetes_version: None,
+            api_server_flags: Vec::new(),
+            fsync: false,
+            bare: false,
+            etcd_data: None,
+        }
     }
 }
 
@@ -35,6 +53,12 @@ impl Options {
         args.extend(self.keep.then(|| "--keep".to_owned()));
         args.extend(self.kubernetes_version.iter().map(|version| format!("--kubernetes-version={version}")));
         args.extend(self.api_server_flags.iter().map(|flag| format!("--api-server-flag={flag}")));
-        args.into_iter().map(OsString::from).collect()
+        args.extend(self.fsync.then(|| "--fsync".to_owned()));
+        args.extend(self.bare.then(|| "--bare".to_owned()));
+        let mut args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
+        if let Some(folder) = &self.etcd_data {
+            args.extend(["--etcd-data".into(), folder.into()]);
+        }
+        args
     }
 }

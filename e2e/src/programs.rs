@@ -76,7 +76,42 @@ pub fn sibling(program: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn cache() -> Result<PathBuf> {
+/// Pinned versions, for what is kept per version and for reports.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// `v1.37.1`
+    pub kubernetes: String,
+    /// `v3.7.3`
+    pub etcd: String,
+    /// `v2.18.0`
+    pub kube_state_metrics: String,
+}
+
+/// The versions of `tools/*/go.mod`.
+///
+/// # Errors
+/// When such a file is missing or pins nothing.
+pub fn versions() -> Result<Versions> {
+    Ok(Versions {
+        kubernetes: version("kubernetes", "k8s.io/kubernetes")?,
+        etcd: version("etcd", "go.etcd.io/etcd/server/v3")?,
+        kube_state_metrics: version("kube-state-metrics", "k8s.io/kube-state-metrics/v2")?,
+    })
+}
+
+/// kube-state-metrics, which only benchmarks run beside the operator.
+///
+/// # Errors
+/// When it is not built.
+pub fn kube_state_metrics() -> Result<PathBuf> {
+    let folder = format!("kube-state-metrics-{}", versions()?.kube_state_metrics);
+    let path = cache()?.join(folder).join("kube-state-metrics");
+    ensure!(path.exists(), "{} is missing: run `bash e2e/build-control-plane.sh kube-state-metrics`", path.display());
+    Ok(path)
+}
+
+/// Folder of everything that is built or made once per version.
+pub(crate) fn cache() -> Result<PathBuf> {
     let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     from("GOLDENPATH_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|folder| folder.join("goldenpath")))

@@ -8,8 +8,8 @@ use tokio::process::Command;
 use crate::options::Options;
 use crate::programs::Programs;
 
-/// etcd without fsync: the data is thrown away at the end.
-pub fn etcd(programs: &Programs, folder: &Path, client: u16, peer: u16) -> Command {
+/// etcd, by default without fsync: the data is thrown away at the end.
+pub fn etcd(programs: &Programs, folder: &Path, options: &Options, client: u16, peer: u16) -> Command {
     let client = format!("http://127.0.0.1:{client}");
     let mut command = Command::new(&programs.etcd);
     command
@@ -17,7 +17,9 @@ pub fn etcd(programs: &Programs, folder: &Path, client: u16, peer: u16) -> Comma
         .arg(folder.join("etcd"))
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
-        .args(["--unsafe-no-fsync", "--log-level", "warn"]);
+        // 2 GiB by default, and 100,000 Deployments with their last revisions need more.
+        .args(["--quota-backend-bytes", "8589934592", "--log-level", "warn"])
+        .args((!options.fsync).then_some("--unsafe-no-fsync"));
     command
 }
 

@@ -9,10 +9,12 @@ pub(crate) mod processes;
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tempfile::TempDir;
@@ -102,21 +104,51 @@ async fn start(processes: &mut Processes, programs: &Programs, options: &Options
     let kubeconfig = folder.join("admin.kubeconfig");
     let client = kubeconfig::client(&kubeconfig).await?;
 
-    processes.spawn("etcd", &mut commands::etcd(programs, folder, etcd, peer))?;
+    if let Some(data) = &options.etcd_data {
+        copy(data, &folder.join("etcd")).with_context(|| format!("copy {}", data.display()))?;
+    }
+    processes.spawn("etcd", &mut commands::etcd(programs, folder, options, etcd, peer))?;
     processes.spawn("kube-apiserver", &mut commands::api_server(programs, folder, options, etcd, api))?;
     processes.while_alive(nodes::api_ready(&client)).await?;
 
+    if !options.bare {
+        nodes_and_controllers(processes, programs, options, folder, (&client, kwok)).await?;
+    }
+
+    let (folder, audit_log) = (folder.to_owned(), folder.join("audit.log"));
+    Ok(Ready { kubeconfig, folder, audit_log, server, pids: processes.pids() })
+}
+
+async fn nodes_and_controllers(
+    processes: &mut Processes,
+    programs: &Programs,
+    options: &Options,
+    folder: &Path,
+    (client, kwok): (&Client, u16),
+) -> Result<()> {
     processes.spawn("kube-controller-manager", &mut commands::controller_manager(programs, folder))?;
     processes.spawn("kube-scheduler", &mut commands::scheduler(programs, folder))?;
     processes.spawn("kwok", &mut commands::kwok(programs, folder, kwok))?;
     let usable = async {
-        nodes::create(&client, options.nodes).await?;
-        nodes::usable(&client, options.nodes).await
+        nodes::create(client, options.nodes).await?;
+        nodes::usable(client, options.nodes).await
     };
-    processes.while_alive(usable).await?;
+    processes.while_alive(usable).await
+}
 
-    let (folder, audit_log) = (folder.to_owned(), folder.join("audit.log"));
-    Ok(Ready { kubeconfig, folder, audit_log, server, pids: processes.pids() })
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in from.read_dir()? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Certificates, kubeconfigs and the audit policy.

@@ -4,6 +4,7 @@
 #![allow(clippy::similar_names, clippy::format_collect, clippy::case_sensitive_file_extension_comparisons)]
 
 mod bad_input;
+mod bench;
 mod chart;
 mod corpus;
 mod deployers;

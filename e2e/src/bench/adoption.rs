@@ -1,0 +1,213 @@
+//! Adopting side by side with a null writer: the same services are created, the same labels and the same status are
+//! written, by the same account, so many at a time; but the null writer reads nothing, asks nothing and decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::TryStreamExt;
+use goldenpath::api::{PlatformService, labels};
+use kube::api::ListParams;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Map, Value, json};
+
+use super::fleet::{Fleet, PATH_YAML, name};
+use super::scrape::Page;
+use super::stage::Stage;
+use super::writes::{create, deployment, each, merge, send};
+use crate::audit::{AuditEvent, Mark};
+use crate::wait;
+
+/// Requests at a time: the operator's own bound on passes over services.
+const CONCURRENCY: usize = 16;
+/// How long it may take until all services are Ready.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// No write of the operator for so long means that it is done.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// What came out over all rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Adoption {
+    /// Seconds of the operator, from the first service created until the last is Ready, one a round
+    pub operator: Vec<f64>,
+    /// Seconds of the null writer, one a round
+    pub null_writer: Vec<f64>,
+    /// Requests of the operator in its last round by `verb resource`, dry runs apart
+    pub requests: BTreeMap<String, usize>,
+}
+
+/// Rounds in alternating order. The last one is the operator's, so that the workloads are adopted afterwards.
+///
+/// # Errors
+/// When something is refused or does not end in time.
+pub async fn run(stage: &Stage, rounds: usize) -> Result<Adoption> {
+    let mut result = Adoption::default();
+    // Unmeasured: it proves the path, and shows what the null writer has to write.
+    operator_round(stage).await.context("adopt for the first time")?;
+    let sample = Sample::take(stage).await?;
+    for round in 0..rounds {
+        let operator_first = (rounds - round).is_multiple_of(2);
+        for operators_turn in [operator_first, !operator_first] {
+            reset(stage).await.context("undo the adoption")?;
+            if operators_turn {
+                let (seconds, requests) = operator_round(stage).await?;
+                result.operator.push(seconds);
+                result.requests = requests;
+            } else {
+                result.null_writer.push(null_round(stage, &sample).await?);
+            }
+        }
+        eprintln!(
+            "bench: adopting, round {} of {rounds}: operator {:.1} s, null writer {:.1} s",
+            round + 1,
+            result.operator[round],
+            result.null_writer[round]
+        );
+    }
+    Ok(result)
+}
+
+async fn operator_round(stage: &Stage) -> Result<(f64, BTreeMap<String, usize>)> {
+    let mut operator = stage.start_operator().await?;
+    // Its status says Ready since the last operator; this one must have taken it up, too.
+    stage.control_plane.golden_path(PATH_YAML).await?;
+    wait::until("the operator to take up the path", PATIENCE, async || {
+        let passes = ["kind=\"GoldenPath\"", "outcome=\"ok\""];
+        let done = Page::of(operator.port()).await?.sum("goldenpath_reconcile_total", &passes);
+        Ok((done > 0.0).then_some(()))
+    })
+    .await?;
+    let mark = stage.control_plane.audit_mark()?;
+    let started = Instant::now();
+    let (created, ready) = tokio::join!(create_services(&stage.client, &stage.fleet), all_ready(stage));
+    created?;
+    ready?;
+    let seconds = started.elapsed().as_secs_f64();
+    let requests = quiet(stage, mark).await?;
+    operator.terminate().await?;
+    Ok((seconds, requests))
+}
+
+async fn create_services(client: &Client, fleet: &Fleet) -> Result<()> {
+    each(0..fleet.services, CONCURRENCY, async |index| {
+        let service = fleet.service(index);
+        let namespace = service["metadata"]["namespace"].as_str().unwrap_or_default();
+        let path = format!("/apis/goldenpath.dev/v1alpha1/namespaces/{namespace}/platformservices");
+        create(client, &path, &service).await
+    })
+    .await
+}
+
+/// Until a watch has shown every service Ready.
+async fn all_ready(stage: &Stage) -> Result<()> {
+    let services: Api<PlatformService> = Api::all(stage.client.clone());
+    let mut changes = std::pin::pin!(watcher(services, watcher::Config::default()).applied_objects());
+    let mut ready = BTreeSet::new();
+    let watched = async {
+        while ready.len() < stage.fleet.services {
+            let service = changes.try_next().await?.context("the watch ended")?;
+            let status = service.status.as_ref();
+            let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
+            if conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True") {
+                ready.insert(service.name_any());
+            }
+        }
+        anyhow::Ok(())
+    };
+    let outcome = tokio::time::timeout(PATIENCE, watched).await;
+    outcome.with_context(|| format!("{} of {} services are Ready", ready.len(), stage.fleet.services))?
+}
+
+/// Waits until the operator writes no more; what it has asked for since the mark.
+async fn quiet(stage: &Stage, mark: Mark) -> Result<BTreeMap<String, usize>> {
+    let user = Stage::operator_user();
+    wait::until("the operator to be done", PATIENCE, async || {
+        let events = stage.control_plane.audit_since(mark)?;
+        let own: Vec<&AuditEvent> = events.iter().filter(|event| event.user == user).collect();
+        let last = own.iter().filter(|event| event.is_write()).map(|event| event.time).max();
+        let since = last.map_or(QUIET, |last| jiff::Timestamp::now().duration_since(last).unsigned_abs());
+        ensure!(since >= QUIET, "it wrote {since:?} ago");
+        Ok(Some(by_verb(&own)))
+    })
+    .await
+}
+
+/// Requests by verb and resource.
+fn by_verb(events: &[&AuditEvent]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for event in events {
+        let dry = if event.dry_run { " (dry run)" } else { "" };
+        let slash = if event.subresource.is_empty() { "" } else { "/" };
+        *counts.entry(format!("{} {}{slash}{}{dry}", event.verb, event.resource, event.subresource)).or_default() += 1;
+    }
+    counts
+}
+
+/// What the operator wrote, to be written again.
+struct Sample {
+    labels: Vec<(usize, Value)>,
+    statuses: Vec<(String, Value)>,
+}
+
+impl Sample {
+    async fn take(stage: &Stage) -> Result<Self> {
+        let mut claimed = Vec::with_capacity(stage.fleet.claimed());
+        for workload in (0..stage.fleet.workloads).filter(|workload| stage.fleet.service_of(*workload).is_some()) {
+            let request = http::Request::get(deployment(&stage.fleet, workload, "")).body(Vec::new())?;
+            let object: Value = stage.client.request(request).await?;
+            let mut found = Map::new();
+            for label in labels::WORKLOAD_LABELS {
+                if let Some(value) = object["metadata"]["labels"].get(label) {
+                    found.insert(label.to_owned(), value.clone());
+                }
+            }
+            ensure!(found.contains_key(labels::SERVICE), "{} is Ready and not labelled", name(workload));
+            claimed.push((workload, json!({"metadata": {"uid": object["metadata"]["uid"], "labels": found}})));
+        }
+        let services: Api<PlatformService> = Api::all(stage.client.clone());
+        let services = services.list(&ListParams::default()).await?;
+        let statuses = services.iter().map(|s| (service_path(s), json!({"status": s.status}))).collect();
+        Ok(Self { labels: claimed, statuses })
+    }
+}
+
+fn service_path(service: &PlatformService) -> String {
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    format!("/apis/goldenpath.dev/v1alpha1/namespaces/{namespace}/platformservices/{name}")
+}
+
+async fn null_round(stage: &Stage, sample: &Sample) -> Result<f64> {
+    // The operator's account: the policies of the path treat it like the operator's own writes.
+    let client = stage.operator_client().await?;
+    let started = Instant::now();
+    create_services(&stage.client, &stage.fleet).await?;
+    each(&sample.labels, CONCURRENCY, async |(workload, patch)| {
+        let path = deployment(&stage.fleet, *workload, "?fieldManager=goldenpath-operator");
+        merge(&client, &path, patch).await
+    })
+    .await?;
+    each(&sample.statuses, CONCURRENCY, async |(path, patch)| {
+        merge(&client, &format!("{path}/status?fieldManager=goldenpath-operator"), patch).await
+    })
+    .await?;
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// As before the first service: only the operator's account can take its labels away, from anybody else the API server
+/// takes it for a mistake and puts them back.
+async fn reset(stage: &Stage) -> Result<()> {
+    let client = stage.operator_client().await?;
+    let services: Api<PlatformService> = Api::all(stage.client.clone());
+    let services = services.list(&ListParams::default()).await?;
+    each(&services.items, CONCURRENCY, async |service| {
+        send(&stage.client, http::Method::DELETE, &service_path(service), "application/json", &json!({})).await
+    })
+    .await?;
+    let gone: Map<String, Value> =
+        labels::WORKLOAD_LABELS.map(|label| (label.to_owned(), Value::Null)).into_iter().collect();
+    let gone = json!({"metadata": {"labels": gone}});
+    let claimed = (0..stage.fleet.workloads).filter(|workload| stage.fleet.service_of(*workload).is_some());
+    each(claimed, CONCURRENCY, async |workload| merge(&client, &deployment(&stage.fleet, workload, ""), &gone).await)
+        .await
+}
