@@ -11,7 +11,7 @@ use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, controller, reflector, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -185,13 +185,15 @@ async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
 }
 
 /// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
-/// its workload, and a deleted path never.
+/// its workload, and a deleted path never. `managedFields` are not kept: of a service with 48 verdicts in its status they
+/// take ten times the memory of the rest.
 fn controller_of<K>(api: Api<K>, config: watcher::Config) -> Controller<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    Controller::for_stream(watcher(api, config).reflect(writer).touched_objects(), store)
+    let objects = watcher(api, config).modify(|object| object.managed_fields_mut().clear());
+    Controller::for_stream(objects.reflect(writer).touched_objects(), store)
 }
 
 /// The services of everything that was touched; a label that names no service is a suspect.

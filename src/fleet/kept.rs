@@ -1,8 +1,13 @@
 //! An object as the API server sent it, kept small.
 //!
 //! Only what services claim is kept: to evaluate it again when its service or its path changes costs no request then. A
-//! parsed Deployment takes 50 kB of memory, its JSON about 8 kB, the same compressed about a third of that.
+//! parsed Deployment takes 50 kB of memory, its JSON about 8 kB, the same compressed about a quarter of that.
 
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -14,14 +19,19 @@ impl Kept {
     /// Keeps an object.
     #[must_use]
     pub fn new(json: &RawValue) -> Self {
-        Self(lz4_flex::compress_prepend_size(json.get().as_bytes()).into_boxed_slice())
+        // level 3 is twice as fast as the default, and what it makes a tenth larger
+        let mut encoder = DeflateEncoder::new(Vec::with_capacity(json.get().len() / 3), Compression::new(3));
+        // a Vec takes everything; if it did not, the object would be read from the API server
+        let compressed = encoder.write_all(json.get().as_bytes()).and_then(|()| encoder.finish());
+        Self(compressed.unwrap_or_default().into_boxed_slice())
     }
 
     /// The object. Nothing if it is nested deeper than a parser follows: then it is read from the API server, which
     /// says the same.
     #[must_use]
     pub fn object(&self) -> Option<Value> {
-        let json = lz4_flex::decompress_size_prepended(&self.0).ok()?;
+        let mut json = Vec::new();
+        DeflateDecoder::new(&*self.0).read_to_end(&mut json).ok()?;
         serde_json::from_slice(&json).ok()
     }
 
