@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Counts the instructions of the two inner loops with callgrind and compares them with e2e/instructions.txt. Unlike
+# Counts the instructions of the inner loops with callgrind and compares them with e2e/instructions.txt. Unlike
 # seconds they hardly change from run to run or from machine to machine: 10 % more is a change of the program or of the
 # compiler. With GOLDENPATH_UPDATE=1 the file is written anew.
 set -euo pipefail
@@ -22,7 +22,7 @@ instructions() {
 # What one object takes: the difference between many and few, so that starting the program does not count.
 failed=0
 found=""
-for loop in decode evaluate; do
+for loop in decode check evaluate; do
   few=$(instructions $loop 1000)
   many=$(instructions $loop 2000)
   now=$(((many - few) / 1000))

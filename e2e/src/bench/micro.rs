@@ -1,4 +1,5 @@
-//! The two inner loops without a cluster: reading one line of a watch into the table, and evaluating one workload.
+//! The inner loops without a cluster: reading one line of a watch into the table, the checks of one workload, and all of its
+//! verdicts.
 //!
 //! Seconds of these go into the report. Under callgrind the same loops are counted in instructions, which do not depend
 //! on how busy the machine is (`make instructions`).
@@ -6,11 +7,13 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use goldenpath::api::{GoldenPath, WorkloadKind};
+use goldenpath::cel::Subject;
 use goldenpath::fleet::Table;
 use goldenpath::fleet::decode::Frame;
-use goldenpath::plan::revision::Revision;
+use goldenpath::plan::revision::{Revision, Rule};
+use goldenpath::plan::service::template;
 use goldenpath::plan::verdict::{Standing, Subjected, verdicts};
 use serde_json::{Value, json};
 
@@ -27,11 +30,13 @@ const OBJECTS: usize = 1_000;
 pub struct Micro {
     /// Reading its line into the table
     pub decode: f64,
-    /// Its twelve verdicts
+    /// Its twelve checks
+    pub check: f64,
+    /// Its twelve verdicts: whose each value is, its copies without the road's values, and the checks
     pub evaluate: f64,
 }
 
-/// Measures both, one after the other, on one thread: so many lines, and a tenth as many workloads.
+/// Measures them one after the other, on one thread: so many lines, and a tenth as many workloads.
 ///
 /// # Errors
 /// When the object or the path of the benchmark is broken.
@@ -44,7 +49,8 @@ pub fn measure(lines: usize) -> Result<Micro> {
         // What both calls prepare is taken off.
         anyhow::Ok(started.elapsed().saturating_sub(prepared * 2).as_secs_f64() / amount(count))
     };
-    Ok(Micro { decode: timed(lines, decode)?, evaluate: timed(lines / 10, evaluate)? })
+    let workloads = lines / 10;
+    Ok(Micro { decode: timed(lines, decode)?, check: timed(workloads, check)?, evaluate: timed(workloads, evaluate)? })
 }
 
 /// Reads so many lines.
@@ -65,6 +71,30 @@ pub fn decode(count: usize) -> Result<()> {
         }
         left = left.saturating_sub(OBJECTS);
         black_box(&table);
+    }
+    Ok(())
+}
+
+/// Evaluates the checks of so many workloads, and nothing else.
+///
+/// # Errors
+/// When the path of the benchmark is not valid, or a check does not run.
+pub fn check(count: usize) -> Result<()> {
+    let path: GoldenPath = serde_saphyr::from_str(PATH_YAML)?;
+    let revision = Revision::draft(&path)?;
+    let objects: Vec<Value> = (0..OBJECTS).map(object).collect::<Result<_>>()?;
+    let namespace = Fleet::new(OBJECTS, 0).namespace(0);
+    for object in objects.iter().cycle().take(count) {
+        let template = template(WorkloadKind::Deployment, object);
+        let subject = Subject { object, namespace_object: &namespace, template };
+        let checks = revision.rules.iter().filter_map(Rule::compiled_check);
+        let mut checked = 0;
+        for check in checks {
+            let check = check.map_err(|error| anyhow!("{error}"))?;
+            black_box(check.evaluate(&subject)?);
+            checked += 1;
+        }
+        ensure!(checked == DEFAULTS, "{checked} checks");
     }
     Ok(())
 }
@@ -105,10 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_object_is_as_large_as_a_real_one_and_both_loops_run() {
+    fn the_object_is_as_large_as_a_real_one_and_all_loops_run() {
         let line = line(0).unwrap();
         assert!((7_000..9_000).contains(&line.len()), "{} bytes", line.len());
         decode(OBJECTS + 1).unwrap();
+        check(2).unwrap();
         evaluate(2).unwrap();
     }
 }

@@ -47,7 +47,9 @@ enum Mode {
 enum Loop {
     /// Reading a line of a watch
     Decode,
-    /// Evaluating a workload
+    /// The checks of a workload
+    Check,
+    /// All verdicts of a workload
     Evaluate,
 }
 
@@ -73,6 +75,7 @@ async fn read(kubeconfig: &std::path::Path) -> Result<()> {
 fn repeat(what: Loop, count: usize) -> Result<()> {
     match what {
         Loop::Decode => micro::decode(count),
+        Loop::Check => micro::check(count),
         Loop::Evaluate => micro::evaluate(count),
     }
 }
