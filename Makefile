@@ -11,9 +11,10 @@ help: ## Print this list
 control-plane: ## Build the API server, etcd and the other programs that tests and demo run on (once per version)
 	@bash e2e/build-control-plane.sh
 
-demo: control-plane ## Show the operator at work on a control plane of its own; no cluster is needed
+# Only a KUBECONFIG that is written behind `make demo` names a cluster to run on; one of the environment is not meant.
+demo: control-plane ## Show the operator at work, no cluster is needed; make demo KUBECONFIG=... runs it on yours
 	cargo build --workspace --bins
-	cargo run -q -p goldenpath-e2e --bin demo
+	cargo run -q -p goldenpath-e2e --bin demo -- $(if $(findstring command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.

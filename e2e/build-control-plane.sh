@@ -11,6 +11,19 @@ if ! command -v go >/dev/null; then
   echo "control plane: Go 1.26 or newer is needed to build it (https://go.dev/dl); 'go' is not on the PATH" >&2
   exit 1
 fi
+# Go says of a full disk only which of a thousand files it could not write.
+enough_space() {
+  local needed=6 folder free # GB: the build cache of Kubernetes, and the modules
+  for folder in "$cache" "$(go env GOCACHE)" "$(go env GOMODCACHE)"; do
+    mkdir -p "$folder"
+    free=$(($(df -Pk "$folder" | awk 'NR == 2 { print $4 }') / 1000000))
+    [ "$free" -ge "$needed" ] && continue
+    echo "control plane: building it takes up to $needed GB, and $folder has $free GB left" >&2
+    echo "control plane: make room, or set GOLDENPATH_CACHE, GOCACHE and GOMODCACHE to folders that have it" >&2
+    exit 1
+  done
+}
+
 # Two checkouts that build at the same time would do the same work twice on the same cores.
 exec 9>"$cache/build.lock"
 flock -n 9 || { echo "control plane: another build is running, waiting for it"; flock 9; }
@@ -21,6 +34,7 @@ build() {
   version=$(cd "$folder" && go list -m -f '{{.Version}}' "$module")
   out=$cache/$folder-$version/$program
   [ -x "$out" ] && return
+  enough_space
   if [ "$folder" = kubernetes ]; then # without the stamp clients see v0.0.0 and feature gates think of version 0
     local base=k8s.io/component-base/version minor=${version#v1.}
     stamp="-X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*} -X $base.gitTreeState=clean"

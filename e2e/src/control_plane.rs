@@ -1,5 +1,6 @@
 //! A running control plane as tests see it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,23 +11,28 @@ use anyhow::{Context, Result, anyhow, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
+use kube::config::Kubeconfig;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::options::Options;
 use crate::programs::{self, Programs};
-use crate::supervisor::Ready;
+use crate::supervisor::{Ready, data_folder};
 use crate::{kubeconfig, wait};
 
-/// A control plane whose processes end with this value, and with this process at the latest.
+/// A control plane whose processes end with this value, and with this process at the latest; or, for the demo, one of the
+/// user's own that is only attached to.
 ///
 /// It holds nothing of a tokio runtime, so that one can serve the tests of a whole binary, each with its own runtime.
 #[derive(Debug)]
 pub struct ControlPlane {
     ready: Ready,
     programs: Programs,
-    supervisor: Child,
+    supervisor: Option<Child>,
+    /// Folder of one that is attached to: the supervisor of another has made its own
+    _attached: Option<TempDir>,
     installed: OnceCell<Result<(), String>>,
 }
 
@@ -65,9 +71,25 @@ impl ControlPlane {
             ensure!(!line.is_empty(), "the control plane did not get ready: the reason is on stderr");
             let ready =
                 serde_json::from_str(&line).with_context(|| format!("parse what the supervisor said: {line}"))?;
-            Ok(Self { ready, programs, supervisor, installed: OnceCell::new() })
+            Ok(Self { ready, programs, supervisor: Some(supervisor), _attached: None, installed: OnceCell::new() })
         })
         .await?
+    }
+
+    /// A cluster that runs already and goes on afterwards. Of it there are neither process ids nor an audit log.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used, or kubectl and helm are not built.
+    pub fn attach(kubeconfig: &Path) -> Result<Self> {
+        let file = Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
+        let server = kubeconfig::server(&file).with_context(|| format!("use {}", kubeconfig.display()))?;
+        let attached = data_folder()?;
+        let folder = attached.path().to_owned();
+        let audit_log = folder.join("audit.log");
+        let kubeconfig = std::path::absolute(kubeconfig)?;
+        let ready = Ready { kubeconfig, folder, audit_log, server, pids: BTreeMap::new() };
+        let programs = Programs::find(None)?;
+        Ok(Self { ready, programs, supervisor: None, _attached: Some(attached), installed: OnceCell::new() })
     }
 
     /// Kubeconfig of an administrator (`system:masters`).
@@ -131,7 +153,7 @@ impl ControlPlane {
     /// When it cannot be created, or gets no default `ServiceAccount` in time.
     pub async fn namespace_with(&self, prefix: &str, labels: &[(&str, &str)]) -> Result<String> {
         let client = self.client().await?;
-        let labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let namespace =
             serde_json::from_value(json!({"metadata": {"generateName": format!("{prefix}-"), "labels": labels}}))?;
         let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await;
@@ -152,9 +174,9 @@ impl ControlPlane {
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
         let answer = accounts.create_token_request(name, &PostParams::default(), &request).await;
         let answer = answer.with_context(|| format!("request a token of ServiceAccount {namespace}/{name}"))?;
-        let token = answer.status.context("the answer holds no token")?.token;
+        let token = answer.status.and_then(|status| status.token).context("the answer holds no token")?;
         let path = self.folder().join(format!("account-{namespace}-{name}.kubeconfig"));
-        kubeconfig::write(&path, &self.ready.server, &self.folder().join("ca.crt"), &json!({"token": token}))?;
+        kubeconfig::with_token(self.kubeconfig(), &path, &token)?;
         Ok(path)
     }
 }
@@ -162,8 +184,9 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     /// Closes the supervisor's stdin and waits until its processes and its folder are gone.
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
+        let Some(supervisor) = &mut self.supervisor else { return };
+        drop(supervisor.stdin.take());
         // It is our child and ends when stdin does; there is nothing left to do about an error.
-        let _ = self.supervisor.wait();
+        let _ = supervisor.wait();
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, NamedCluster};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
@@ -23,6 +23,44 @@ pub fn write(path: &Path, server: &str, authority: &Path, user: &Value) -> Resul
         "current-context": "goldenpath",
     });
     std::fs::write(path, config.to_string()).with_context(|| format!("write {}", path.display()))
+}
+
+/// Address of the API server that a kubeconfig's current context names.
+///
+/// # Errors
+/// When there is no such context or cluster.
+pub fn server(config: &Kubeconfig) -> Result<String> {
+    current(config)?
+        .cluster
+        .and_then(|cluster| cluster.server)
+        .context("the cluster of the current context has no server")
+}
+
+/// Writes a kubeconfig of the same cluster as another one's current context, for whoever has a token.
+///
+/// # Errors
+/// When the other one cannot be used, or the file cannot be written.
+pub fn with_token(from: &Path, to: &Path, token: &str) -> Result<()> {
+    let file = Kubeconfig::read_from(from).with_context(|| format!("read {}", from.display()))?;
+    let cluster = current(&file).with_context(|| format!("use {}", from.display()))?;
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "users": [{"name": "user", "user": {"token": token}}],
+        "contexts": [{"name": "account", "context": {"cluster": cluster.name, "user": "user"}}],
+        "current-context": "account",
+    });
+    std::fs::write(to, config.to_string()).with_context(|| format!("write {}", to.display()))
+}
+
+/// The cluster of the current context.
+fn current(config: &Kubeconfig) -> Result<NamedCluster> {
+    let name = config.current_context.as_deref().context("it has no current context")?;
+    let context = config.contexts.iter().find(|context| context.name == name).and_then(|named| named.context.as_ref());
+    let cluster = &context.with_context(|| format!("it has no context {name}"))?.cluster;
+    let cluster = config.clusters.iter().find(|named| named.name == *cluster);
+    cluster.cloned().with_context(|| format!("it lacks the cluster of context {name}"))
 }
 
 /// A fresh client. It belongs to the runtime it was made on: every `#[tokio::test]` needs its own.

@@ -16,6 +16,7 @@ pub mod chart;
 pub mod commands;
 pub mod control_plane;
 pub mod corpus;
+pub mod demo;
 pub mod evidence;
 pub mod fault_proxy;
 pub mod guarded;

@@ -20,6 +20,8 @@ use super::{PathAdoption, WorkloadKind, conditions};
     doc = "A GoldenPath is a paved road: versioned defaults for the workloads of the services that take it.",
     status = "GoldenPathStatus",
     shortname = "gp",
+    // not `goldenpath`: kubectl looks among the categories first, and `kubectl get goldenpath NAME` would be answered by
+    // "you must specify only one resource"
     category = "golden",
     derive = "Default",
     derive = "PartialEq",

@@ -74,7 +74,7 @@ pub async fn run(options: &Options) -> Result<()> {
 }
 
 /// Private keys lie in it, and folders of the temporary directory are open to everyone by default.
-fn data_folder() -> Result<TempDir> {
+pub(crate) fn data_folder() -> Result<TempDir> {
     let private = Permissions::from_mode(0o700);
     tempfile::Builder::new().prefix("goldenpath-").permissions(private).tempdir().context("create the data folder")
 }

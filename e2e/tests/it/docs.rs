@@ -1,0 +1,126 @@
+//! Every command block and every manifest of the README and of the documentation, run in the order in which they stand.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use goldenpath_e2e::chart::RELEASE;
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::{ControlPlane, Operator, Options, programs};
+
+/// A fenced block of a document.
+#[derive(Debug, PartialEq)]
+struct Block {
+    /// File and line
+    place: String,
+    /// What stands behind the opening fence
+    language: String,
+    text: String,
+}
+
+/// The documents that users read; the README first, since the others build on what it installs.
+const DOCUMENTS: [&str; 2] = ["README.md", "charts/goldenpath/README.md"];
+
+fn documents() -> Result<Vec<String>> {
+    let mut names: Vec<String> = DOCUMENTS.map(str::to_owned).into();
+    let mut docs = Vec::new();
+    for entry in std::fs::read_dir(programs::repository().join("docs"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        docs.extend(
+            Path::new(&name).extension().is_some_and(|extension| extension == "md").then(|| format!("docs/{name}")),
+        );
+    }
+    docs.sort();
+    names.extend(docs);
+    Ok(names)
+}
+
+fn blocks(name: &str, document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in document.lines().enumerate() {
+        match (line.strip_prefix("```"), open.take()) {
+            (Some(_), Some(block)) => blocks.push(block),
+            (Some(language), None) => {
+                let place = format!("{name}:{}", number + 1);
+                open = Some(Block { place, language: language.to_owned(), text: String::new() });
+            }
+            (None, Some(mut block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+                open = Some(block);
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn blocks_are_found_with_their_place_and_language() {
+    let found = blocks("a.md", "x\n```\nls\n```\n\n```yaml\na: b\nc: d\n```\n");
+    let block = |place: &str, language: &str, text: &str| Block {
+        place: place.into(),
+        language: language.into(),
+        text: text.into(),
+    };
+    assert_eq!(found, [block("a.md:2", "", "ls\n"), block("a.md:6", "yaml", "a: b\nc: d\n")]);
+}
+
+/// What of a block was done.
+enum Done {
+    /// Its commands were run, or its manifest was applied
+    Run(Option<Operator>),
+    /// It calls the Makefile, whose targets have tests of their own
+    Make,
+    /// Output or a picture
+    Shown,
+}
+
+#[tokio::test]
+async fn every_command_of_the_documents_works_as_it_stands_there() -> Result<()> {
+    let control_plane = ControlPlane::start(Options::default()).await?;
+    let (mut run, mut made, mut operators) = (0, 0, Vec::new());
+    for name in documents()? {
+        let path = programs::repository().join(&name);
+        let document = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+        for block in blocks(&name, &document) {
+            match follow(&control_plane, &block).await.with_context(|| format!("{}\n{}", block.place, block.text))? {
+                Done::Run(operator) => {
+                    run += 1;
+                    operators.extend(operator);
+                }
+                Done::Make => made += 1,
+                Done::Shown => {}
+            }
+        }
+    }
+    println!("docs: {run} blocks of commands and manifests run, {made} call the Makefile");
+    ensure!(run >= 12 && operators.len() == 1, "{run} blocks, {} installations", operators.len());
+    Ok(())
+}
+
+async fn follow(control_plane: &ControlPlane, block: &Block) -> Result<Done> {
+    match block.language.as_str() {
+        "" | "sh" => {}
+        "yaml" => {
+            control_plane.apply(&block.text).await?;
+            return Ok(Done::Run(None));
+        }
+        "text" | "mermaid" => return Ok(Done::Shown),
+        other => anyhow::bail!("a block in `{other}`: commands have none, manifests `yaml`, output `text`"),
+    }
+    if block.text.lines().all(|line| line.starts_with("make ")) {
+        return Ok(Done::Make);
+    }
+    let root = programs::repository().display();
+    let said = control_plane.shell(&format!("cd '{root}'\n{}", block.text)).await?.success()?;
+    println!("{}\n{}{said}", block.place, block.text);
+    if !block.text.contains(&format!("helm install {RELEASE} ")) {
+        return Ok(Done::Run(None));
+    }
+    // Pods do nothing on simulated nodes: what they would do is done here.
+    goldenpath_e2e::install::crds_served(control_plane).await?;
+    control_plane.run_paths_job().await?;
+    let operator = control_plane.start_operator(control_plane.as_account(NAMESPACE, ACCOUNT).await?).await?;
+    Ok(Done::Run(Some(operator)))
+}
