@@ -32,6 +32,8 @@ const PAGE: u32 = 250;
 const LIST_SECONDS: u32 = 600;
 /// A connection that held for so long was a good one: what ends it starts the pauses from the shortest again.
 const HELD: Duration = Duration::from_secs(10);
+/// No watch is asked for sooner after the last one.
+const BRIEF: Duration = Duration::from_secs(1);
 /// For so long a list that is older than what was seen is taken for the answer of a server that lags behind.
 const LAGS: Duration = Duration::from_mins(1);
 
@@ -155,7 +157,12 @@ impl Watch {
             }
         }
         // the server ends a watch when its time is over; one that ends before that and has said nothing is no watch
-        if told || started.elapsed() > Duration::from_secs(1) { Ok(()) } else { Err(WatchError::Truncated) }
+        if !told && started.elapsed() < BRIEF {
+            return Err(WatchError::Truncated);
+        }
+        // what it said counts, but a server that ends watch after watch must not be asked without a pause
+        tokio::time::sleep_until(started + BRIEF).await;
+        Ok(())
     }
 
     async fn open(&mut self, query: &str) -> Result<impl AsyncBufRead + Unpin + use<>, WatchError> {

@@ -4,6 +4,7 @@ mod compare;
 mod decoder;
 mod exposition;
 mod histories;
+mod pacing;
 
 use serde_json::{Value, json};
 
