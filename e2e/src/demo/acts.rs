@@ -97,6 +97,7 @@ impl Demo<'_> {
     async fn before(&self, started: Instant) -> Result<()> {
         say("1. Four teams run what they run. Nobody has prepared anything.");
         kubectl(self.control_plane(), &["apply", "-f", &self.file("teams")]).await?;
+        self.cluster.sign().await?;
         helm(self.control_plane(), &["install", "gift-cards", &self.file("gift-cards"), "--namespace", "payments"])
             .await?;
         self.child_of_an_operator().await?;

@@ -41,6 +41,7 @@ impl Cluster {
         ));
         cluster.is_new_enough().await?;
         if !cluster.get("namespaces", &["-l", MARK]).await?.is_empty() {
+            cluster.nobody_plays().await?;
             print("An earlier demo was cut off here: removing what it has left.");
             cluster.clean().await?;
         }
@@ -57,6 +58,32 @@ impl Cluster {
              filled on it. `make demo` without KUBECONFIG brings a control plane of its own"
         );
         Ok(())
+    }
+
+    /// Two at a time would take away each other's namespaces.
+    async fn nobody_plays(&self) -> Result<()> {
+        let columns = "jsonpath={.items[*].metadata.annotations.demo-process}";
+        let players = self.control_plane.kubectl(["get", "namespaces", "-l", MARK, "-o", columns]).await?;
+        let here = host();
+        for player in players.split_whitespace() {
+            let (on, process) = player.rsplit_once('/').unwrap_or_default();
+            let alive = on != here || Path::new("/proc").join(process).exists();
+            ensure!(
+                !alive,
+                "another demo plays on this cluster, process {process} of {on}: end it first. If it is not there any \
+                 more: kubectl annotate namespaces -l {MARK} demo-process-"
+            );
+        }
+        Ok(())
+    }
+
+    /// Says who plays, for whoever starts a second demo on the same cluster.
+    ///
+    /// # Errors
+    /// When the namespaces cannot be annotated.
+    pub(super) async fn sign(&self) -> Result<()> {
+        let process = format!("demo-process={}/{}", host(), std::process::id());
+        self.control_plane.kubectl(["annotate", "namespaces", "-l", MARK, &process]).await.map(drop)
     }
 
     /// What is there already is somebody's, and the end of the demo would delete it.
@@ -118,4 +145,9 @@ impl Cluster {
         delete(&format!("namespaces -l {MARK}")).await?;
         Ok(())
     }
+}
+
+/// Name of this machine.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

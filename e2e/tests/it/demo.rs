@@ -50,9 +50,11 @@ async fn the_demo_plays_on_a_users_cluster_and_leaves_it_as_it_was() -> Result<(
     ensure!(tokio::time::timeout(TIMEOUT, child.wait()).await??.success());
     ensure!(left(&control_plane).await? == before, "{}", left(&control_plane).await?);
 
-    // killed, it cannot; the next one does, and plays on
+    // killed, it cannot; the next one does, and plays on, but not while the first is still there
     let mut child = demo(&control_plane, &[])?.spawn()?;
     reaches(&mut child, "3. Two teams").await?;
+    let (succeeded, said) = play(&control_plane, &["--once"]).await?;
+    ensure!(!succeeded && said.contains("another demo plays on this cluster"), "{said}");
     child.kill().await?;
     ensure!(left(&control_plane).await? != before, "nothing was left, so nothing is tested");
     let mut child = demo(&control_plane, &[])?.spawn()?;
