@@ -10,9 +10,9 @@ use goldenpath::api::GoldenPath;
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
-use crate::installed::NAMESPACE;
+use crate::installed::{ACCOUNT, NAMESPACE};
 use crate::programs::{Programs, repository};
-use crate::{CommandOutput, install};
+use crate::{CommandOutput, Operator, install};
 
 /// Name of the release, as in the README.
 pub const RELEASE: &str = "goldenpath";
@@ -126,6 +126,16 @@ impl ControlPlane {
         let (chart, file) = (chart.to_string_lossy(), file.to_string_lossy());
         let args = [verb, RELEASE, &chart, "--namespace", NAMESPACE, "--values", &file];
         self.helm_output(args.iter().chain(flags)).await
+    }
+
+    /// Does what the pods of the installed chart do: brings the paths, and runs the operator with its account.
+    ///
+    /// # Errors
+    /// When a definition is not served in time, the paths cannot be brought, or the operator does not get ready.
+    pub async fn run_chart_pods(&self) -> Result<Operator> {
+        install::crds_served(self).await?;
+        self.run_paths_job().await?;
+        self.start_operator(self.as_account(NAMESPACE, ACCOUNT).await?).await
     }
 
     /// Does what the pod of the Job does that brings the shipped paths; gives what it says.

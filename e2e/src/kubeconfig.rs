@@ -14,15 +14,8 @@ use serde_json::{Value, json};
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, server: &str, authority: &Path, user: &Value) -> Result<()> {
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "goldenpath", "cluster": {"server": server, "certificate-authority": authority}}],
-        "users": [{"name": "user", "user": user}],
-        "contexts": [{"name": "goldenpath", "context": {"cluster": "goldenpath", "user": "user"}}],
-        "current-context": "goldenpath",
-    });
-    std::fs::write(path, config.to_string()).with_context(|| format!("write {}", path.display()))
+    let cluster = json!({"name": "goldenpath", "cluster": {"server": server, "certificate-authority": authority}});
+    save(path, &cluster, user)
 }
 
 /// Address of the API server that a kubeconfig's current context names.
@@ -43,15 +36,19 @@ pub fn server(config: &Kubeconfig) -> Result<String> {
 pub fn with_token(from: &Path, to: &Path, token: &str) -> Result<()> {
     let file = Kubeconfig::read_from(from).with_context(|| format!("read {}", from.display()))?;
     let cluster = current(&file).with_context(|| format!("use {}", from.display()))?;
+    save(to, &json!(cluster), &json!({"token": token}))
+}
+
+fn save(path: &Path, cluster: &Value, user: &Value) -> Result<()> {
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [cluster],
-        "users": [{"name": "user", "user": {"token": token}}],
-        "contexts": [{"name": "account", "context": {"cluster": cluster.name, "user": "user"}}],
-        "current-context": "account",
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "goldenpath", "context": {"cluster": cluster["name"], "user": "user"}}],
+        "current-context": "goldenpath",
     });
-    std::fs::write(to, config.to_string()).with_context(|| format!("write {}", to.display()))
+    std::fs::write(path, config.to_string()).with_context(|| format!("write {}", path.display()))
 }
 
 /// The cluster of the current context.

@@ -46,6 +46,18 @@ impl Default for Options {
 }
 
 impl Options {
+    /// A control plane without the kind MutatingAdmissionPolicy, as before Kubernetes 1.36.
+    #[must_use]
+    pub fn without_mutating_policies() -> Self {
+        let kind = "admissionregistration.k8s.io/v1/mutatingadmissionpolic";
+        let flags = [
+            format!("--runtime-config={kind}ies=false,{kind}ybindings=false"),
+            // it waits for ever for what is not served
+            "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
+        ];
+        Self { api_server_flags: flags.into(), ..Self::default() }
+    }
+
     /// The arguments from which the supervisor parses these same options.
     #[must_use]
     pub fn to_args(&self) -> Vec<OsString> {

@@ -294,22 +294,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::PathDefault;
     use crate::plan::leaf::EntryKey;
-    use crate::plan::pod_template::collect;
+    use crate::plan::pod_template::road;
 
     const KIND: WorkloadKind = WorkloadKind::Deployment;
     const LIMITS: &str = r#"{"name":"db","resources":{"limits":{"memory":"?"}}}"#;
     const REQUESTS: &str = r#"{"name":"db","resources":{"requests":{"memory":"?"}}}"#;
     const BOTH: &str = r#"{"name":"db","resources":{"limits":{"memory":"?"},"requests":{"memory":"?"}}}"#;
-
-    fn road(template: &Value) -> Road {
-        let mut road = Road::default();
-        let default =
-            PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
-        collect(&default, &mut road).unwrap();
-        road
-    }
 
     /// A workload with one container. `kubectl apply` wrote `last`, and `owned` is what managers own of the pod spec.
     fn workload(last: &str, owned: &Value, pod: &Value) -> Value {

@@ -280,6 +280,17 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
+/// The road of one default, for tests.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn road(template: &Value) -> Road {
+    let mut road = Road::default();
+    let default =
+        PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
+    collect(&default, &mut road).unwrap();
+    road
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;

@@ -156,17 +156,12 @@ fn targets(road: &Road, spec: &Value) -> Vec<(usize, Place, Option<usize>, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::PathDefault;
-    use crate::plan::pod_template::collect;
+    use crate::plan::pod_template::road;
 
     #[test]
     fn a_literal_that_the_server_leaves_out_is_not_wanted() {
-        let template =
-            json!({"spec": {"containers": [{"name": "*", "tty": false, "resources": {"requests": {"cpu": 0.1}}}]}});
-        let default =
-            PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
-        let mut road = Road::default();
-        collect(&default, &mut road).unwrap();
+        let container = json!({"name": "*", "tty": false, "resources": {"requests": {"cpu": 0.1}}});
+        let road = road(&json!({"spec": {"containers": [container]}}));
         let mut answer = written_out(&road);
         let container = answer["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap();
         container.remove("tty");

@@ -1,19 +1,10 @@
 //! Golden files of whole policies: a changed policy is looked at before it is accepted.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Operator, compile, proof};
-use crate::api::PathDefault;
 use crate::plan::leaf::Road;
-use crate::plan::pod_template::collect;
-
-fn road(template: &Value) -> Road {
-    let mut road = Road::default();
-    let default =
-        PathDefault { name: "d".into(), pod_template: template.as_object().cloned(), ..PathDefault::default() };
-    collect(&default, &mut road).unwrap();
-    road
-}
+use crate::plan::pod_template::road;
 
 fn operator() -> Operator {
     Operator {

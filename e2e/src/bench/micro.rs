@@ -80,23 +80,17 @@ pub fn decode(count: usize) -> Result<()> {
 /// # Errors
 /// When the path of the benchmark is not valid, or a check does not run.
 pub fn check(count: usize) -> Result<()> {
-    let path: GoldenPath = serde_saphyr::from_str(PATH_YAML)?;
-    let revision = Revision::draft(&path)?;
-    let objects: Vec<Value> = (0..OBJECTS).map(object).collect::<Result<_>>()?;
-    let namespace = Fleet::new(OBJECTS, 0).namespace(0);
-    for object in objects.iter().cycle().take(count) {
-        let template = template(WorkloadKind::Deployment, object);
-        let subject = Subject { object, namespace_object: &namespace, template };
-        let checks = revision.rules.iter().filter_map(Rule::compiled_check);
+    each(count, |Subjected { kind, object, namespace }, revision| {
+        let subject = Subject { object, namespace_object: namespace, template: template(kind, object) };
         let mut checked = 0;
-        for check in checks {
+        for check in revision.rules.iter().filter_map(Rule::compiled_check) {
             let check = check.map_err(|error| anyhow!("{error}"))?;
             black_box(check.evaluate(&subject)?);
             checked += 1;
         }
         ensure!(checked == DEFAULTS, "{checked} checks");
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Evaluates so many workloads.
@@ -104,15 +98,22 @@ pub fn check(count: usize) -> Result<()> {
 /// # Errors
 /// When the path of the benchmark is not valid.
 pub fn evaluate(count: usize) -> Result<()> {
+    each(count, |workload, revision| {
+        let found = verdicts(workload, revision, &Standing::Adopted);
+        ensure!(found.len() == DEFAULTS, "{} verdicts", found.len());
+        black_box(found);
+        Ok(())
+    })
+}
+
+/// Does something with so many workloads and the path of the benchmark.
+fn each(count: usize, work: impl Fn(Subjected<'_>, &Revision) -> Result<()>) -> Result<()> {
     let path: GoldenPath = serde_saphyr::from_str(PATH_YAML)?;
     let revision = Revision::draft(&path)?;
     let objects: Vec<Value> = (0..OBJECTS).map(object).collect::<Result<_>>()?;
     let namespace = Fleet::new(OBJECTS, 0).namespace(0);
     for object in objects.iter().cycle().take(count) {
-        let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &namespace };
-        let found = verdicts(subject, &revision, &Standing::Adopted);
-        ensure!(found.len() == DEFAULTS, "{} verdicts", found.len());
-        black_box(found);
+        work(Subjected { kind: WorkloadKind::Deployment, object, namespace: &namespace }, &revision)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::cluster::{Cluster, TEAMS};
 use super::table;
 use super::terminal::{helm, kubectl, print, say};
-use crate::installed::{ACCOUNT, NAMESPACE};
+use crate::installed::NAMESPACE;
 use crate::{ControlPlane, Operator, chart, programs, wait};
 
 /// On a real cluster images must be there to be pulled; this one does nothing and is small.
@@ -138,13 +138,11 @@ impl Demo<'_> {
         say("2. The platform team installs Goldenpath, and the chart brings three golden paths, to be edited.");
         self.cluster.create_namespace(NAMESPACE).await?;
         helm(control_plane, &["install", chart::RELEASE, &chart, "--namespace", NAMESPACE]).await?;
-        crate::install::crds_served(control_plane).await?;
         if self.cluster.foreign {
             // its pods would wait for an image that is in no registry
             control_plane.kubectl(["scale", "-n", NAMESPACE, "deployment/goldenpath", "--replicas=0"]).await?;
         }
-        control_plane.run_paths_job().await?;
-        let operator = control_plane.start_operator(control_plane.as_account(NAMESPACE, ACCOUNT).await?).await?;
+        let operator = control_plane.run_chart_pods().await?;
         print(
             "There is no public image yet: the operator runs beside the cluster, with the rights of the chart's account.",
         );

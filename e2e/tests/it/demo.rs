@@ -83,13 +83,7 @@ async fn refuses(control_plane: &ControlPlane) -> Result<()> {
 
 #[tokio::test]
 async fn the_demo_says_that_a_cluster_is_too_old() -> Result<()> {
-    let kind = "admissionregistration.k8s.io/v1/mutatingadmissionpolic";
-    let flags = [
-        format!("--runtime-config={kind}ies=false,{kind}ybindings=false"),
-        "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
-    ];
-    let options = Options { api_server_flags: flags.into(), ..Options::default() };
-    let control_plane = ControlPlane::start(options).await?;
+    let control_plane = ControlPlane::start(Options::without_mutating_policies()).await?;
     let (succeeded, said) = play(&control_plane, &["--once"]).await?;
     ensure!(!succeeded && said.contains("does not serve MutatingAdmissionPolicy v1"), "{said}");
     Ok(())

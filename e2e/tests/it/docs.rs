@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath_e2e::chart::RELEASE;
-use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::{ControlPlane, Operator, Options, programs};
 
 /// A fenced block of a document.
@@ -119,8 +118,5 @@ async fn follow(control_plane: &ControlPlane, block: &Block) -> Result<Done> {
         return Ok(Done::Run(None));
     }
     // Pods do nothing on simulated nodes: what they would do is done here.
-    goldenpath_e2e::install::crds_served(control_plane).await?;
-    control_plane.run_paths_job().await?;
-    let operator = control_plane.start_operator(control_plane.as_account(NAMESPACE, ACCOUNT).await?).await?;
-    Ok(Done::Run(Some(operator)))
+    Ok(Done::Run(Some(control_plane.run_chart_pods().await?)))
 }

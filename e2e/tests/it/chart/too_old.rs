@@ -9,13 +9,7 @@ const REASON: &str = "{.status.conditions[?(@.type==\"Ready\")].reason}";
 
 #[tokio::test]
 async fn an_older_cluster_is_told_what_still_works_and_that_is_true() -> Result<()> {
-    let kind = "admissionregistration.k8s.io/v1/mutatingadmissionpolic";
-    let flags = [
-        format!("--runtime-config={kind}ies=false,{kind}ybindings=false"),
-        // it waits for ever for what is not served
-        "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
-    ];
-    let control_plane = ControlPlane::start(Options { api_server_flags: flags.into(), ..Options::default() }).await?;
+    let control_plane = ControlPlane::start(Options::without_mutating_policies()).await?;
     let kubeconfig = control_plane.install_goldenpath().await?;
     let notes = control_plane.helm(["get", "notes", chart::RELEASE, "-n", "goldenpath-system"]).await?;
     ensure!(notes.contains("NOTHING IS FILLED ON THIS CLUSTER") && notes.contains("reason ServerTooOld"), "{notes}");
