@@ -10,6 +10,9 @@ pub const PATH: &str = "goldenpath.dev/path";
 pub const REVISION: &str = "goldenpath.dev/revision";
 /// Label on a workload: `Undo` where the values leave with the service.
 pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
+/// Label on an object that the operator made: the PlatformService whose template it was made from. It stays when the
+/// object does, so that the service can have it back.
+pub const TEMPLATE: &str = "goldenpath.dev/template";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 
@@ -19,6 +22,8 @@ pub const FILL: &str = "goldenpath.dev/fill";
 pub const SKIP: &str = "goldenpath.dev/skip";
 /// The one value of [`SKIP`].
 pub const SKIP_ALL: &str = "*";
+/// Annotation on an object that the operator made: a hash of what it applied last. It goes when the object is handed over.
+pub const APPLIED: &str = "goldenpath.dev/applied";
 /// Annotation on a policy: the version of the compiler that wrote it. A binary never touches the output of a newer one.
 pub const COMPILER: &str = "goldenpath.dev/compiler";
 /// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.
@@ -29,6 +34,13 @@ pub const SHIPPED: &str = "goldenpath.dev/shipped";
 
 /// The labels that a workload carries while it is adopted.
 pub const WORKLOAD_LABELS: [&str; 4] = [SERVICE, PATH, REVISION, ON_DELETE];
+
+/// Whether a label or an annotation is ours by its name.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    let domain = name.split_once('/').map_or("", |(domain, _)| domain);
+    domain == super::GROUP || domain.strip_suffix(super::GROUP).is_some_and(|left| left.ends_with('.'))
+}
 
 /// The field manager of every write of the operator.
 pub const FIELD_MANAGER: &str = "goldenpath-operator";
@@ -47,4 +59,20 @@ pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "k
 #[must_use]
 pub fn release_revision(path: &str) -> String {
     format!("{path}-release")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::ours(SERVICE, true)]
+    #[case::of_a_part("skip.goldenpath.dev/requests", true)]
+    #[case::another_domain("notgoldenpath.dev/service", false)]
+    #[case::no_domain("goldenpath.dev", false)]
+    fn labels_are_ours_by_their_domain(#[case] name: &str, #[case] ours: bool) {
+        assert_eq!(is_ours(name), ours);
+    }
 }

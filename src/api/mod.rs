@@ -6,6 +6,7 @@ pub mod crds;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
+pub mod template;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
@@ -16,6 +17,7 @@ pub use platform_service::{
     Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, Origin, PlatformService, PlatformServiceSpec,
     PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,
 };
+pub use template::{Probes, TemplateKind, WorkloadTemplate};
 
 /// The API group of every kind.
 pub const GROUP: &str = "goldenpath.dev";

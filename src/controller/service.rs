@@ -10,14 +10,15 @@ use super::apply::apply;
 use super::context::{Context, GuardedService};
 use super::errors::Error;
 use super::events::publish;
+use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::PlatformService;
+use crate::api::{PlatformService, Reason};
 use crate::fleet::Evaluation;
 use crate::observability;
 use crate::plan::score::weights;
-use crate::plan::service::{PathFacts, ServiceFacts, plan};
+use crate::plan::service::{Blocker, PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
 use crate::status::service::{Assessment, Evaluated, assess};
 
@@ -28,7 +29,6 @@ pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> R
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
     let refused = observability::observe(subject, &context.metrics, pass(&guarded, &context)).await?;
     if refused {
-        // whatever refuses, a quota or a policy of the cluster, changes without a word to us
         return Ok(failed(&guarded, &context));
     }
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
@@ -49,7 +49,8 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error
         observed => observed?,
     };
     let outcomes = apply(&facts, plan(&facts), context).await?;
-    let refused = outcomes.iter().any(|o| o.refused.is_some());
+    sweep(&facts, context).await?;
+    let refused = outcomes.iter().any(|o| o.refused.is_some() || o.unmade.as_ref().is_some_and(asks_again));
     let assessment = assess(&facts, &outcomes, Timestamp::now());
     count(&facts, &assessment, context);
     let status = assessment.status;
@@ -59,6 +60,12 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error
         publish(&*service, before, &conditions, context).await;
     }
     Ok(refused)
+}
+
+/// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody
+/// else; a conflict over a field ends with a change of the object itself.
+fn asks_again(unmade: &Blocker) -> bool {
+    matches!(unmade.reason, Reason::ApiServerRefused | Reason::NameTaken)
 }
 
 /// Tells the fleet how far the service and its workloads are.

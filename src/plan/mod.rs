@@ -1,9 +1,12 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
+pub mod applied;
 pub mod gaps;
 pub mod guard;
 pub mod leaf;
+pub mod making;
 pub mod ownership;
+pub mod patch;
 pub mod pod_template;
 pub mod probe;
 pub mod remnant;
@@ -13,5 +16,6 @@ pub mod schema;
 pub mod score;
 pub mod service;
 pub mod shipped;
+pub mod template;
 pub mod verdict;
 pub mod view;

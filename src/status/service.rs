@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::counts::UNOWNED;
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
-    VerdictState, WorkloadStatus, labels,
+    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, Origin, PlatformServiceStatus, Reason,
+    State, VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::revision::Revision;
 use crate::plan::score::{state, weights};
@@ -30,6 +30,8 @@ pub struct Outcome {
     pub blocker: Option<Blocker>,
     /// What the API server answered when it refused.
     pub refused: Option<String>,
+    /// What of a template is not in place, although the workload is there.
+    pub unmade: Option<Blocker>,
     /// Labels were written just now.
     pub labelled: bool,
 }
@@ -84,7 +86,7 @@ fn service_status(
     let before = facts.service.status.clone().unwrap_or_default();
     let revision = revision_of(facts);
     let findings = [ready(facts, outcomes, revision), adopted(evaluated, facts)];
-    let adoption = adoption(&before, evaluated, now);
+    let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
         observed_generation: facts.service.metadata.generation,
@@ -107,7 +109,7 @@ fn service_status(
 fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -> Option<Evaluated> {
     let revision = revision_of(facts)?;
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
-    let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
+    let (name, kind) = (&workload.workload.name, workload.target.kind);
     let before = before_on(facts, revision).and_then(|s| s.workloads.iter().find(|w| w.name == *name));
     let hash = template_hash(kind, object);
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
@@ -135,6 +137,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
     let status = WorkloadStatus {
         name: name.clone(),
         kind,
+        object: workload.target.name.clone(),
         state: state(&verdicts, &standing, before.map(|b| b.state)),
         score: weights(&verdicts).score(),
         labelled_template,
@@ -152,13 +155,20 @@ fn team(facts: &ServiceFacts) -> String {
     declared.or_else(of_workload).or_else(of_namespace).unwrap_or_else(|| UNOWNED.to_owned())
 }
 
-fn adoption(before: &PlatformServiceStatus, evaluated: &[&Evaluated], now: Timestamp) -> Adoption {
+fn adoption(
+    facts: &ServiceFacts,
+    before: &PlatformServiceStatus,
+    evaluated: &[&Evaluated],
+    now: Timestamp,
+) -> Adoption {
     let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted];
     let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
     let was = before.adoption.clone().unwrap_or_default();
+    // what came first says it, whatever is added later
+    let made = before.adoption.is_none() && facts.workloads.iter().any(|w| w.made.is_some());
     Adoption {
         state,
-        origin: was.origin,
+        origin: if made { Origin::Greenfield } else { was.origin },
         score: weights(evaluated.iter().flat_map(|e| &e.verdicts)).score(),
         adopted_at: was.adopted_at.or_else(|| (state == State::Adopted).then(|| whole_second(now))),
     }
@@ -207,6 +217,9 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     let names = || facts.workloads.iter().zip(outcomes);
     if let Some((workload, refused)) = names().find_map(|(w, o)| Some((w, o.refused.as_ref()?))) {
         return bad(Reason::ApiServerRefused, format!("workloads[{}]: {refused}", workload.workload.name));
+    }
+    if let Some(unmade) = outcomes.iter().find_map(|o| o.unmade.as_ref()) {
+        return bad(unmade.reason, unmade.message.clone());
     }
     if facts.service.spec.suspend {
         let text = "suspend: true, nothing is written for this service; filled values stay";
