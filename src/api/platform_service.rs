@@ -132,8 +132,9 @@ pub struct Workload {
 }
 
 /// The object of a template is called as its service and its entry are. Pods of a StatefulSet and jobs of a CronJob add
-/// 11 characters to it, and 63 is as much as a label and the name of a Service take.
-const TEMPLATE_NAMES_FIT: &str = "self.spec.workloads.all(w, !has(w.template) || \
+/// 11 characters to it, and 63 is as much as a label and the name of a Service take. The rule is asked about each status,
+/// too, those of objects that an older definition let in without workloads included.
+const TEMPLATE_NAMES_FIT: &str = "!has(self.spec.workloads) || self.spec.workloads.all(w, !has(w.template) || \
      (self.metadata.name == w.name ? 0 : self.metadata.name.size() + 1) + w.name.size() <= \
      (has(w.template.schedule) || has(w.template.kind) && w.template.kind == 'StatefulSet' ? 52 : 63))";
 const TEMPLATE_NAME_TOO_LONG: &str = "the names of the service and of an entry with a template are too long together: \

@@ -121,11 +121,14 @@ async fn templates(control_plane: &ControlPlane, namespace: &str) -> Result<()> 
     control_plane.expect(namespace, "service/green-api", "{.spec.ports[0].port}", "81").await?;
     control_plane.expect(namespace, "deployment/green-api", "{.spec.replicas}", "3").await?;
     control_plane.apply(&service(json!([template("other", json!({"schedule": "0 0 1 1 *"}))]))).await?;
-    for kind in ["deployment/green-api", "service/green-api", "statefulset/green-ledger", "cronjob/green-sweeper"] {
-        let gone = ["wait", "--for=delete", kind, "-n", namespace, "--timeout=60s"];
-        control_plane.kubectl(gone).await?;
+    let gone = async |object: &str| {
+        control_plane.kubectl(["wait", "--for=delete", object, "-n", namespace, "--timeout=60s"]).await
+    };
+    for object in ["deployment/green-api", "service/green-api", "statefulset/green-ledger", "cronjob/green-sweeper"] {
+        gone(object).await?;
     }
-    Ok(())
+    control_plane.kubectl(["delete", "platformservice", "green", "-n", namespace]).await?;
+    gone("cronjob/green-other").await.map(drop)
 }
 
 #[tokio::test]
