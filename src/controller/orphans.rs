@@ -156,10 +156,10 @@ async fn release(key: &WorkloadKey, object: &Value, owner: &Owner, context: &Con
 /// garbage collector that deletes it. The answer is whether there is nothing more to do.
 async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &Context) -> Result<bool, Error> {
     let place = ObjectKey::workload(key.kind, &key.namespace, &key.name);
-    let owned = owner.live.as_ref().is_some_and(|live| is_owned_by(object, live));
+    let is_its = owner.live.as_ref().is_some_and(|live| is_owned_by(object, live));
     match &owner.live {
         Some(live) if live.spec.suspend || live.metadata.deletion_timestamp.is_some() => return Ok(true),
-        Some(live) if owned && !is_kept(&live.spec) => {
+        Some(live) if is_its && !is_kept(&live.spec) => {
             if object.pointer("/metadata/deletionTimestamp").is_none() {
                 let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
                 context.requests.delete_object(&place, uid).await?;
@@ -169,7 +169,7 @@ async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &C
         }
         _ => {}
     }
-    if !owned && (controller_of(object).is_some() || !is_applied(object)) {
+    if !is_its && (controller_of(object).is_some() || !is_applied(object)) {
         return Ok(false);
     }
     context.requests.patch_object(&place, hand_over(object, &labels::WORKLOAD_LABELS)).await?;

@@ -249,16 +249,13 @@ fn means(wanted: &Value, live: &Value) -> bool {
 }
 
 fn shown(path: &[Step]) -> String {
-    let mut text = String::new();
-    for step in path {
-        match step {
-            Step::Field(name) if name.contains(['.', '/']) => text.push_str(&format!("[{name}]")),
-            Step::Field(name) if text.is_empty() => text.push_str(name),
-            Step::Field(name) => text.push_str(&format!(".{name}")),
-            Step::Entry(_, name) => text.push_str(&format!("[{name}]")),
-        }
-    }
-    text
+    let part = |(position, step): (usize, &Step)| match step {
+        Step::Field(name) if name.contains(['.', '/']) => format!("[{name}]"),
+        Step::Field(name) if position == 0 => name.clone(),
+        Step::Field(name) => format!(".{name}"),
+        Step::Entry(_, name) => format!("[{name}]"),
+    };
+    path.iter().enumerate().map(part).collect()
 }
 
 /// Takes a value out, and what would be left empty above it: an empty struct would be owned as such.

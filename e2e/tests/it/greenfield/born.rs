@@ -14,13 +14,8 @@ async fn ready_endpoints(shop: &Shop<'_>, service: &str) -> Result<usize> {
     let query = format!("get endpointslices -l kubernetes.io/service-name={service} -o json");
     wait::until(&format!("endpoints of {service}"), PATIENCE, async || {
         let slices: Value = serde_json::from_str(&shop.kubectl(&query).await?)?;
-        let endpoints: Vec<&Value> = slices["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .flat_map(|s| s["endpoints"].as_array())
-            .flatten()
-            .collect();
+        let all = slices["items"].as_array().into_iter().flatten();
+        let endpoints: Vec<&Value> = all.filter_map(|slice| slice["endpoints"].as_array()).flatten().collect();
         let ready = endpoints.iter().filter(|e| e["conditions"]["ready"] == true).count();
         ensure!(ready > 0 && ready == endpoints.len(), "{endpoints:?}");
         ensure!(slices["items"][0]["ports"][0]["port"] == 8080, "{}", slices["items"][0]["ports"]);
