@@ -13,6 +13,14 @@ pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
 /// Label on an object that the operator made: the PlatformService whose template it was made from. It stays when the
 /// object does, so that the service can have it back.
 pub const TEMPLATE: &str = "goldenpath.dev/template";
+/// Label on an object that a path asked for beside a workload: the PlatformService that it was made for.
+pub const COMPANION: &str = "goldenpath.dev/companion";
+/// Label on such an object: what the workload is called in its service.
+pub const COMPANION_OF: &str = "goldenpath.dev/companion-of";
+/// Label on such an object: the default of the path that asked for it.
+pub const DEFAULT: &str = "goldenpath.dev/default";
+/// Domain of the labels by which one default is skipped on a workload.
+pub const SKIP_DEFAULT: &str = "skip.goldenpath.dev/";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 

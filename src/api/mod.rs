@@ -1,6 +1,7 @@
 //! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
 
 pub mod adoption;
+pub mod companion;
 pub mod conditions;
 pub mod crds;
 pub mod golden_path;
@@ -9,6 +10,7 @@ pub mod platform_service;
 pub mod template;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
+pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
 pub use golden_path::{
     Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, PathOwner, Stage, Timing,

@@ -3,15 +3,18 @@
 mod adoption;
 mod apply;
 mod backoff;
+mod beside;
 mod children;
 mod context;
 mod errors;
 mod events;
+mod kinds;
 mod make;
 mod observe;
 mod orphans;
 mod path;
 mod policies;
+mod put_backs;
 mod requests;
 mod revisions;
 pub mod run;

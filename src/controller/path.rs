@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
+use super::beside::try_companions;
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
@@ -16,6 +17,7 @@ use super::revisions::{NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
 use crate::observability;
+use crate::plan::companions;
 use crate::plan::revision::{Revision, check_default_for};
 use crate::policy::compile;
 use crate::status::{Finding, merge, standing};
@@ -101,6 +103,7 @@ async fn last_good(
 /// Tells the services, if it is news.
 fn announce(name: &str, published: Published, context: &Context) {
     if context.roads.publish(name, published) {
+        context.kinds_wanted.notify_one();
         // the receiver lives as long as the process
         let _ = context.path_changed.unbounded_send(());
     }
@@ -121,7 +124,7 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     let mut kept = kept(&name, context).await?;
     let mut revision = match kept.find(&draft.name) {
         Some(revision) => revision.clone().in_the_words_of(draft),
-        None => match canonical(draft, context).await? {
+        None => match first_try(path, draft, context).await? {
             Ok(revision) => kept.keep(revision, context).await?,
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
@@ -154,9 +157,19 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     Ok((Ok(revision), waiting))
 }
 
+/// What the API server makes of a draft that it has not seen before.
+async fn first_try(path: &GoldenPath, draft: Revision, context: &Context) -> Result<Result<Revision, NotReady>, Error> {
+    match try_companions(path, context).await? {
+        Some(not_ready) => Ok(Err(not_ready)),
+        None => canonical(draft, context).await,
+    }
+}
+
 fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
     let others: Vec<Arc<GoldenPath>> =
         context.paths.state().iter().filter_map(|p| p.0.as_ref().ok().map(|p| Arc::new(p.clone()))).collect();
+    companions::check(path, &context.allowed)
+        .map_err(|invalid| NotReady { reason: Reason::InvalidDefault, message: invalid.to_string() })?;
     check_default_for(path, &others)
         .and_then(|()| Revision::draft(path))
         .map_err(|invalid| NotReady { reason: invalid.reason(), message: invalid.to_string() })

@@ -1,6 +1,7 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
 pub mod applied;
+pub mod companions;
 pub mod gaps;
 pub mod guard;
 pub mod leaf;
@@ -14,6 +15,7 @@ pub mod revision;
 pub mod rollout;
 pub mod schema;
 pub mod score;
+pub mod selector;
 pub mod service;
 pub mod shipped;
 pub mod template;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::leaf::Road;
 use super::pod_template::{InvalidDefault, collect};
-use crate::api::{Category, DefaultOwner, GoldenPath, PathDefault, PathOwner, Reason, Timing};
+use crate::api::{Category, Companion, DefaultOwner, GoldenPath, PathDefault, PathOwner, Reason, Timing};
 use crate::cel::{Check, CheckError};
 
 /// A snapshot of a path's defaults and the road that they make.
@@ -53,6 +53,9 @@ pub struct Rule {
     /// The expression compiled, once for all workloads: compiling takes a thousand times as long as evaluating.
     #[serde(skip)]
     compiled: Once,
+    /// What is made beside the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Companion>,
     /// What a team can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -169,6 +172,7 @@ impl Rule {
             timing: default.timing,
             weight: default.weight,
             check: default.check.clone(),
+            resources: default.resources.clone(),
             hint: default.hint.clone(),
             reason: default.reason.clone(),
             compiled: Once::default(),
@@ -199,8 +203,12 @@ pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) 
 /// Hash of what a revision does. Words are not part of it (hint, reason, owner, category): a better sentence relabels no
 /// workload.
 fn content_hash(path: &GoldenPath) -> String {
-    let defaults: Vec<Value> =
-        path.spec.defaults.iter().map(|d| json!([d.name, d.timing, d.weight, d.pod_template, d.check])).collect();
+    // what a default does not have is left out, so that a new kind of content renames no revision without it
+    let content_of = |d: &PathDefault| match d.resources.as_slice() {
+        [] => json!([d.name, d.timing, d.weight, d.pod_template, d.check]),
+        resources => json!([d.name, d.timing, d.weight, d.pod_template, d.check, resources]),
+    };
+    let defaults: Vec<Value> = path.spec.defaults.iter().map(content_of).collect();
     let content = json!([path.spec.version, defaults]);
     hex(&Sha256::digest(content.to_string().as_bytes())[..5])
 }

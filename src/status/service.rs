@@ -11,6 +11,7 @@ use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, Origin, PlatformServiceStatus, Reason,
     State, VerdictState, WorkloadStatus, labels,
 };
+use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::revision::Revision;
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
@@ -34,6 +35,8 @@ pub struct Outcome {
     pub unmade: Option<Blocker>,
     /// Labels were written just now.
     pub labelled: bool,
+    /// What is the case beside the workload.
+    pub companions: Vec<CompanionVerdict>,
 }
 
 /// One workload of a service, evaluated.
@@ -134,6 +137,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
         Standing::Adopted
     };
     let verdicts = verdicts(Subjected { kind, object, namespace: &facts.namespace }, revision, &standing);
+    let verdicts = combine(verdicts, &outcome.companions, revision);
     let status = WorkloadStatus {
         name: name.clone(),
         kind,
