@@ -6,6 +6,7 @@
 mod bad_input;
 mod bench;
 mod chart;
+mod companions;
 mod corpus;
 mod demo;
 mod deployers;
