@@ -6,6 +6,7 @@ mod ends;
 mod restart;
 mod scaling;
 mod taken;
+mod tenants;
 
 use std::time::Duration;
 
