@@ -173,6 +173,11 @@ impl Site<'_> {
             Some(live) if !is_ours(live, &self.facts.service) => {
                 Kept { object: None, unmade: Some(service_taken(&wanted.key, self.entry())) }
             }
+            // a Service cannot become headless or cease to be; it goes, and is made anew when it is gone
+            Some(live) if is_headless(live) != is_headless(&wanted.object) => {
+                taken_away(&wanted.key, live, self.context).await?;
+                Kept::default()
+            }
             live => ensure(wanted, live.as_ref(), self.entry(), self.context).await?,
         };
         if let Some(object) = &kept.object {
@@ -180,6 +185,10 @@ impl Site<'_> {
         }
         Ok(Made { unmade: made.unmade.or(kept.unmade), ..made })
     }
+}
+
+fn is_headless(service: &Value) -> bool {
+    service.pointer("/spec/clusterIP").is_some_and(|address| address == "None")
 }
 
 /// What came of keeping an object.

@@ -148,6 +148,25 @@ async fn an_entry_that_is_removed_takes_its_objects_with_it_or_leaves_them() -> 
     Ok(())
 }
 
+/// A Service cannot become headless, so the one of the Deployment goes with it.
+#[tokio::test]
+async fn another_kind_of_workload_is_made_anew_with_its_service() -> Result<()> {
+    let shop = Shop::open().await?;
+    shop.asks_for(cart("1.0.0")).await?;
+    shop.runs("deployment/cart-api").await?;
+    let mut set = cart("1.0.0");
+    set["kind"] = json!("StatefulSet");
+    for (template, object, address) in
+        [(set, "statefulset/cart-api", true), (cart("1.0.0"), "deployment/cart-api", false)]
+    {
+        shop.asks_for(template).await?;
+        shop.until(object, "made", is_owned).await?;
+        shop.until("service/cart-api", "of its kind", |o| (o["spec"]["clusterIP"] == "None") == address).await?;
+        assert_filled(&shop.runs(object).await?, FIRST_CPU)?;
+    }
+    shop.gone("statefulset/cart-api").await
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_out_takes_its_service_with_it() -> Result<()> {
     let shop = Shop::open().await?;
