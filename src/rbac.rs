@@ -78,8 +78,8 @@ pub const NAMESPACE_RULES: &[Rule] = &[
     Rule {
         group: "apps",
         resources: &["controllerrevisions"],
-        verbs: &["list", "create"],
-        reason: "keep the revisions of paths",
+        verbs: &["list", "create", "delete"],
+        reason: "keep the revisions of paths, and delete the oldest beyond their limit",
     },
     Rule {
         group: "apps",

@@ -24,13 +24,36 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
     list
 }
 
-/// Types of conditions. `True` is good.
+/// Types of conditions. `True` is good, but for those that [`ConditionType::is_bad`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// The object is understood and everything it asks for is done or under way.
     Ready,
     /// Every default of the path is in place on every workload of the service.
     Adopted,
+    /// The service follows the version that the path has for it, and that is not about to end.
+    UpToDate,
+    /// The team decided otherwise than the path permits.
+    Conflicted,
+    /// Something about the path needs its owner.
+    Degraded,
+}
+
+impl ConditionType {
+    /// Every type.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Adopted, Self::UpToDate, Self::Conflicted, Self::Degraded];
+
+    /// Whether nobody needs to be told that all is well from the start.
+    #[must_use]
+    pub fn is_silent_at_first(self) -> bool {
+        !matches!(self, Self::Ready | Self::Adopted)
+    }
+
+    /// Whether `True` is bad.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Conflicted | Self::Degraded)
+    }
 }
 
 /// Why a condition is as it is. The name is the text in the status, in Events and in metrics.
@@ -56,6 +79,10 @@ pub enum Reason {
     Undecodable,
     /// The API server refused a request.
     ApiServerRefused,
+    /// An entry of `overrides` names a default that does not exist or that the path forbids to override, or it has ended.
+    InvalidOverride,
+    /// The path never had the version that the service is pinned to, or does not keep it any more.
+    VersionNotFound,
     /// `suspend: true`: the operator writes nothing for this service.
     Suspended,
 
@@ -65,6 +92,12 @@ pub enum Reason {
     InvalidCheck,
     /// An older path already claims a kind in `defaultFor`.
     DefaultForTaken,
+    /// Services follow another content under the same version.
+    VersionReused,
+    /// The path would be replaced by itself, over others.
+    CyclicRetirement,
+    /// An exemption names a default that no revision has, or a selector that cannot be read.
+    InvalidExemption,
     /// The stage says that the path cannot be adopted.
     StageNotAdoptable,
     /// The compiled policy is being proved on the API server.
@@ -88,6 +121,29 @@ pub enum Reason {
     Adopted,
     /// Was adopted on this revision and is not any more.
     Drifted,
+    /// Every default is exempt.
+    Exempt,
+
+    /// The service follows the path as it is now.
+    UpToDate,
+    /// The service is pinned to another version.
+    Pinned,
+    /// The version that the service is pinned to ends.
+    VersionRetiring,
+    /// The path ends.
+    PathRetiring,
+
+    /// The team decided otherwise than the path permits.
+    Conflicted,
+    /// Nothing that the team decided is against the path.
+    NoConflict,
+
+    /// More services are exempt than the path allows for.
+    TooManyExemptions,
+    /// An exemption has ended and stands in the path still.
+    ExemptionExpired,
+    /// Nothing needs the path's owner.
+    Healthy,
 }
 
 impl fmt::Display for Reason {

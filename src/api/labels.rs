@@ -10,6 +10,10 @@ pub const PATH: &str = "goldenpath.dev/path";
 pub const REVISION: &str = "goldenpath.dev/revision";
 /// Label on a workload: `Undo` where the values leave with the service.
 pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
+/// Label on a workload: `Enforce` where values that a default forbids to change are replaced in the team's own request.
+pub const MODE: &str = "goldenpath.dev/mode";
+/// Beginning of a label on a workload that goes on with the name of a default: the workload does without that default.
+pub const SKIP_PREFIX: &str = "skip.goldenpath.dev/";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 
@@ -28,7 +32,9 @@ pub const RESUME: &str = "goldenpath.dev/resume";
 pub const SHIPPED: &str = "goldenpath.dev/shipped";
 
 /// The labels that a workload carries while it is adopted.
-pub const WORKLOAD_LABELS: [&str; 4] = [SERVICE, PATH, REVISION, ON_DELETE];
+///
+/// Labels that begin with [`SKIP_PREFIX`] come on top.
+pub const WORKLOAD_LABELS: [&str; 5] = [SERVICE, PATH, REVISION, ON_DELETE, MODE];
 
 /// The field manager of every write of the operator.
 pub const FIELD_MANAGER: &str = "goldenpath-operator";
@@ -40,6 +46,12 @@ pub const REPORTER: &str = "goldenpath.dev/operator";
 pub const DEFAULT_NAMESPACE: &str = "goldenpath-system";
 /// Namespaces whose workloads are never touched, whatever a path or a service says.
 pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
+
+/// The label that says of a workload that it does without a default.
+#[must_use]
+pub fn skip(default: &str) -> String {
+    format!("{SKIP_PREFIX}{default}")
+}
 
 /// The value of [`REVISION`] that hands a workload to the release policy of `path`.
 ///

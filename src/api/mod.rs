@@ -3,18 +3,26 @@
 pub mod adoption;
 pub mod conditions;
 pub mod crds;
+pub mod exemptions;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
+pub mod selectors;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
+pub use exemptions::{
+    DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,
+    GrantedExemption, OverrideAction,
+};
 pub use golden_path::{
-    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, PathOwner, Stage, Timing,
+    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, Override, PathDefault, PathOwner,
+    PathReference, RetiredVersion, Retirement, Stage, Timing,
 };
 pub use platform_service::{
-    Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, Origin, PlatformService, PlatformServiceSpec,
-    PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,
+    Adoption, DefaultStatus, DeletionPolicy, GoldenPathRef, GoldenPathStatusRef, Mode, Origin, PlatformService,
+    PlatformServiceSpec, PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
+    WorkloadStatus,
 };
 
 /// The API group of every kind.

@@ -1,5 +1,6 @@
 //! The driver of GoldenPaths: compile, prove, put in force, publish to services.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,22 @@ use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
 use super::policies::{self, carried, ensure, installed, prune, unbound};
-use super::revisions::{NotReady, canonical, kept};
+use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
 use crate::observability;
-use crate::plan::revision::{Revision, check_default_for};
+use crate::plan::exceptions::Terms;
+use crate::plan::leaf::Road;
+use crate::plan::revision::{Revision, check_default_for, check_retirement};
+use crate::plan::route::{InForce, pin};
 use crate::policy::compile;
+use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end};
 use crate::status::{Finding, merge, standing};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
 const PRUNE_AGAIN: Duration = Duration::from_mins(1);
+/// Revisions that are kept although nobody follows them, where the path does not say how many.
+const HISTORY_LIMIT: usize = 10;
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
@@ -47,19 +54,20 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     let before = path.status.clone().unwrap_or_default();
     let (result, waiting) = establish(path, context).await?;
     let (finding, in_force) = match result {
-        Ok(revision) => {
-            let text = format!("revision {} is proved and in force", revision.name);
-            (Finding::good(ConditionType::Ready, Reason::Ready, text), Some(revision))
+        Ok(in_force) => {
+            let text = format!("revision {} is proved and in force", in_force.current.name);
+            let good = || Finding::good(ConditionType::Ready, Reason::Ready, text);
+            (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some(in_force))
         }
         Err(NotReady { reason, mut message }) => {
-            let last = last_good(reason, before.current_revision.as_deref(), name, context).await?;
+            let last = last_good(reason, before.current_revision.as_deref(), path, context).await?;
             if let Some(last) = &last {
-                message = format!("{message}; services stay on revision {}", last.name);
+                message = format!("{message}; services stay on revision {}", last.current.name);
             }
             (Finding::bad(ConditionType::Ready, reason, message), last)
         }
     };
-    let current_revision = in_force.as_ref().map(|r| r.name.clone()).or(before.current_revision);
+    let current_revision = in_force.as_ref().map(|f| f.current.name.clone()).or(before.current_revision);
     let published =
         in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
     announce(name, published, context);
@@ -67,7 +75,12 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
     }
-    let finding_reason = finding.reason;
+    let now = Timestamp::now();
+    let services = context.services.state();
+    let services = followers(path, services.iter().filter_map(|service| service.0.as_ref().ok()));
+    let exemptions = exemptions(path, &services, now);
+    let findings = [finding, degraded(path, &services, &exemptions)];
+    let finding_reason = findings[0].reason;
     if finding_reason != Reason::DefaultForTaken {
         wake_waiting(context);
     }
@@ -75,27 +88,37 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         observed_generation: path.metadata.generation,
         current_revision,
         adoption: before.adoption.clone(),
-        conditions: merge(&before.conditions, &[finding], path.metadata.generation, Timestamp::now()),
+        exemptions,
+        conditions: merge(&before.conditions, &findings, path.metadata.generation, now),
     };
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
     let again = waiting || finding_reason == Reason::ProofFailed;
-    Ok(Action::requeue(if again { PRUNE_AGAIN } else { LOOK_AGAIN }))
+    let pause = if again { PRUNE_AGAIN } else { LOOK_AGAIN };
+    let end = next_end(path, now).and_then(|end| Duration::try_from(end.duration_since(now)).ok());
+    Ok(Action::requeue(end.map_or(pause, |end| pause.min(end + Duration::from_secs(1)))))
 }
 
-/// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
+/// What was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
 async fn last_good(
     reason: Reason,
     current: Option<&str>,
-    path: &str,
+    path: &GoldenPath,
     context: &Context,
-) -> Result<Option<Revision>, Error> {
-    let of_the_spec = [Reason::InvalidDefault, Reason::InvalidCheck, Reason::ProofFailed, Reason::DefaultForTaken];
+) -> Result<Option<InForce>, Error> {
+    let of_the_spec = [
+        Reason::InvalidDefault,
+        Reason::InvalidCheck,
+        Reason::ProofFailed,
+        Reason::DefaultForTaken,
+        Reason::VersionReused,
+        Reason::CyclicRetirement,
+    ];
     let Some(current) = current.filter(|_| of_the_spec.contains(&reason)) else { return Ok(None) };
-    let kept = kept(path, context).await?;
-    Ok(kept.find(current).map(|revision| Revision { road: kept.road(revision), ..revision.clone() }))
+    let kept = kept(&path.name_any(), context).await?;
+    Ok(kept.find(current).map(|revision| in_force(path, revision.clone(), &kept, context)))
 }
 
 /// Tells the services, if it is news.
@@ -106,8 +129,8 @@ fn announce(name: &str, published: Published, context: &Context) {
     }
 }
 
-/// The revision in force, or why there is none; and whether old policies have to wait.
-async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revision, NotReady>, bool), Error> {
+/// What is in force, or why nothing is; and whether old policies have to wait.
+async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<InForce, NotReady>, bool), Error> {
     let draft = match draft(path, context) {
         Ok(draft) => draft,
         Err(not_ready) => return Ok((Err(not_ready), false)),
@@ -119,45 +142,99 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     }
     let name = path.name_any();
     let mut kept = kept(&name, context).await?;
-    let mut revision = match kept.find(&draft.name) {
+    if let Some(not_ready) = reused(&draft, &kept, context).await? {
+        return Ok((Err(not_ready), false));
+    }
+    let revision = match kept.find(&draft.name) {
         Some(revision) => revision.clone().in_the_words_of(draft),
         None => match canonical(draft, context).await? {
             Ok(revision) => kept.keep(revision, context).await?,
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
     };
-    revision.road = kept.road(&revision);
+    let in_force = in_force(path, revision, &kept, context);
+    match put_in_force(path, &in_force, context).await? {
+        Ok(waiting) => {
+            let followed: Vec<&str> = in_force.revisions().map(|r| r.name.as_str()).collect();
+            let limit = path.spec.revision_history_limit.map_or(HISTORY_LIMIT, |n| usize::try_from(n).unwrap_or(0));
+            kept.forget(&followed, limit, context).await?;
+            Ok((Ok(in_force), waiting))
+        }
+        Err(not_ready) => Ok((Err(not_ready), false)),
+    }
+}
+
+/// A version that somebody follows with another content stays what it is.
+async fn reused(draft: &Revision, kept: &Kept, context: &Context) -> Result<Option<NotReady>, Error> {
+    let Some(version) = &draft.version else { return Ok(None) };
+    for other in kept.all().filter(|r| r.version.as_ref() == Some(version) && r.name != draft.name) {
+        if policies::in_use(&other.name, context).await? {
+            let message = format!(
+                "version: workloads follow other defaults under {version} already (revision {}); \
+                 write a new version, or take the change back",
+                other.name
+            );
+            return Ok(Some(NotReady { reason: Reason::VersionReused, message }));
+        }
+    }
+    Ok(None)
+}
+
+/// The current revision and those that services are pinned to, each with every literal that the path ever filled.
+fn in_force(path: &GoldenPath, current: Revision, kept: &Kept, context: &Context) -> InForce {
+    let with_road = |revision: &Revision| Arc::new(Revision { road: kept.road(revision), ..revision.clone() });
+    let services = context.services.state();
+    let services = services.iter().filter_map(|service| service.0.as_ref().ok());
+    let ours = services.filter(|s| s.spec.golden_path_ref.as_ref().is_some_and(|r| r.name == path.name_any()));
+    let pins: BTreeSet<String> = ours.filter_map(|service| pin(service).map(ToOwned::to_owned)).collect();
+    let pinned = pins.iter().filter_map(|version| kept.version(version)).filter(|r| r.name != current.name);
+    InForce {
+        pinned: pinned.map(with_road).collect(),
+        versions: kept.versions(),
+        defaults: kept.defaults(),
+        terms: Arc::new(Terms::of(path)),
+        current: with_road(&current),
+    }
+}
+
+/// Proves and binds the policies of everything that services may follow, and the path's release policy; removes what
+/// nothing needs any more. The answer is whether something of that has to wait.
+async fn put_in_force(
+    path: &GoldenPath,
+    in_force: &InForce,
+    context: &Context,
+) -> Result<Result<bool, NotReady>, Error> {
+    let name = path.name_any();
     let serialisation = |source| Error::Serialisation { what: format!("GoldenPath {name}"), source };
-    let release = labels::release_revision(&name);
-    let compiled = [
-        (
-            compile(&name, &revision.name, &revision.road, false, &context.operator).map_err(serialisation)?,
-            revision.road.clone(),
-        ),
-        (
-            compile(&name, &release, &revision.road.release(), true, &context.operator).map_err(serialisation)?,
-            revision.road.release(),
-        ),
-    ];
+    let policy = |revision: &str, road: Road, release: bool| {
+        let compiled = compile(&name, revision, &road, release, &context.operator).map_err(serialisation)?;
+        Ok((compiled, road))
+    };
+    let release = in_force.current.road.release();
+    let compiled: Vec<_> = in_force
+        .revisions()
+        .map(|revision| policy(&revision.name, revision.road.clone(), false))
+        .chain([policy(&labels::release_revision(&name), release, true)])
+        .collect::<Result<_, Error>>()?;
     let before = installed(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {
-        return Ok((Err(not_ready), false));
+        return Ok(Err(not_ready));
     }
     for (policy, road) in &compiled {
         if let Some(not_ready) = ensure(policy, road, path, &before, context).await? {
-            return Ok((Err(not_ready), false));
+            return Ok(Err(not_ready));
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
     let after = installed(&name, context).await?;
-    let waiting = prune(&wanted, &after, Timestamp::now().as_second(), context).await?;
-    Ok((Ok(revision), waiting))
+    Ok(Ok(prune(&wanted, &after, Timestamp::now().as_second(), context).await?))
 }
 
 fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
     let others: Vec<Arc<GoldenPath>> =
         context.paths.state().iter().filter_map(|p| p.0.as_ref().ok().map(|p| Arc::new(p.clone()))).collect();
     check_default_for(path, &others)
+        .and_then(|()| check_retirement(path, &others))
         .and_then(|()| Revision::draft(path))
         .map_err(|invalid| NotReady { reason: invalid.reason(), message: invalid.to_string() })
 }

@@ -1,6 +1,7 @@
 //! The driver of PlatformServices: observe, plan, apply, write status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -26,31 +27,27 @@ pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> R
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
-    let refused = observability::observe(subject, &context.metrics, pass(&guarded, &context)).await?;
-    if refused {
-        // whatever refuses, a quota or a policy of the cluster, changes without a word to us
-        return Ok(failed(&guarded, &context));
-    }
-    context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(Action::await_change())
+    observability::observe(subject, &context.metrics, pass(&guarded, &context)).await
 }
 
-/// The answer is whether the API server refused something.
-async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error> {
+async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Error> {
     let service = match &guarded.0 {
         Ok(service) => current(service, context),
-        Err(invalid) => return say_undecodable::<PlatformService>(invalid, context).await.map(|()| false),
+        Err(invalid) => {
+            return say_undecodable::<PlatformService>(invalid, context).await.map(|()| Action::await_change());
+        }
     };
     context.seed_claims();
     claim(&service, context);
-    let facts = match observe(service.clone(), context).await {
+    let now = Timestamp::now();
+    let facts = match observe(service.clone(), now, context).await {
         // after a start the path's own pass comes first, and wakes every service; so does the namespace when it is seen
-        Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(false),
+        Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(Action::await_change()),
         observed => observed?,
     };
     let outcomes = apply(&facts, plan(&facts), context).await?;
     let refused = outcomes.iter().any(|o| o.refused.is_some());
-    let assessment = assess(&facts, &outcomes, Timestamp::now());
+    let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
     let conditions = status.conditions.clone();
@@ -58,7 +55,27 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
     }
-    Ok(refused)
+    if refused {
+        // whatever refuses, a quota or a policy of the cluster, changes without a word to us
+        return Ok(failed(guarded, context));
+    }
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    context.service_backoff.succeeded(&format!("{namespace}/{name}"));
+    Ok(next_look(&facts, now))
+}
+
+/// Exceptions and versions end without an event.
+fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
+    let route = match &facts.path {
+        PathFacts::Ready(route) => route.changes_at(now),
+        _ => None,
+    };
+    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).min() else {
+        return Action::await_change();
+    };
+    // a timer of years would overflow; looking once a day costs nothing
+    let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    Action::requeue(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
 }
 
 /// Tells the fleet how far the service and its workloads are.
@@ -66,7 +83,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
     let (service, spec) = (&facts.service, &facts.service.spec);
     let mut table = context.fleet.table();
     let path = match &facts.path {
-        PathFacts::Ready(revision) => Some(table.name(&revision.path)),
+        PathFacts::Ready(route) => Some(table.name(&route.revision.path)),
         _ => None,
     };
     let adoption = assessment.status.adoption.clone().unwrap_or_default();
@@ -74,7 +91,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
         path: path.clone(),
         team: table.name(assessment.status.team.as_deref().unwrap_or(UNOWNED)),
         state: adoption.state,
-        mode: spec.mode,
+        mode: facts.mode(),
         origin: adoption.origin,
     };
     let (name, team) = (table.name(&service.name_any()), spec.team.as_deref().map(|team| table.name(team)));
@@ -89,7 +106,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
             service: name.clone(),
             team: team.clone(),
             path: path.clone(),
-            mode: spec.mode,
+            mode: facts.mode(),
             state: evaluated.as_ref().map(|e| e.status.state).unwrap_or_default(),
             weights: weights(verdicts),
             verdicts: verdicts.iter().map(|v| (table.name(&v.default), v.state)).collect(),

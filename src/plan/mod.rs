@@ -1,5 +1,6 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
+pub mod exceptions;
 pub mod gaps;
 pub mod guard;
 pub mod leaf;
@@ -9,6 +10,7 @@ pub mod probe;
 pub mod remnant;
 pub mod revision;
 pub mod rollout;
+pub mod route;
 pub mod schema;
 pub mod score;
 pub mod service;

@@ -1,6 +1,8 @@
 //! Probe workloads: the objects with which a revision is read back and proved. They are sent with `dryRun` alone and
 //! never exist.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::leaf::{Place, Road, Wish, Wishes, put, remember};
@@ -67,7 +69,8 @@ pub fn read_back(road: &Road, answer: &Value) -> Road {
     canonical
 }
 
-/// Workloads of every kind that a proof is made with: bare ones, and ones whose team has set what guards look at.
+/// Workloads of every kind that a proof is made with: bare ones, ones whose team has set what guards look at, ones that do
+/// without a default and ones on which values are replaced.
 #[must_use]
 pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
     let mut probes = Vec::new();
@@ -83,7 +86,22 @@ pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
         if let (Some(first), Some(set)) = (spec["containers"][0].as_object_mut(), set.as_object()) {
             first.extend(set.clone());
         }
-        probes.push((WorkloadKind::Deployment, workload(WorkloadKind::Deployment, spec)));
+        let probe = workload(WorkloadKind::Deployment, spec);
+        if road.0.iter().any(|line| line.wishes.iter().any(|wish| wish.forbidden)) {
+            let mut enforced = probe.clone();
+            enforced["metadata"]["labels"] = json!({labels::MODE: "Enforce"});
+            probes.push((WorkloadKind::Deployment, enforced));
+        }
+        probes.push((WorkloadKind::Deployment, probe));
+    }
+    let defaults: BTreeSet<&str> =
+        road.0.iter().flat_map(|line| line.wishes.iter()).map(|wish| wish.default.as_str()).collect();
+    // every second one, so that those that stay cannot lean on those that go
+    for first in 0..defaults.len().min(2) {
+        let skipped = defaults.iter().skip(first).step_by(2).map(|default| (labels::skip(default), json!("")));
+        let mut probe = workload(WorkloadKind::Deployment, bare_spec(road, 1));
+        probe["metadata"]["labels"] = Value::Object(skipped.collect());
+        probes.push((WorkloadKind::Deployment, probe));
     }
     probes
 }
@@ -92,7 +110,7 @@ pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
 #[must_use]
 pub fn labelled(probe: &Value, revision: &str) -> Value {
     let mut probe = probe.clone();
-    probe["metadata"]["labels"] = json!({labels::REVISION: revision});
+    probe["metadata"]["labels"][labels::REVISION] = json!(revision);
     probe
 }
 

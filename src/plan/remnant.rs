@@ -132,7 +132,8 @@ mod tests {
 
     fn road() -> Road {
         let mut road = Road::default();
-        road.wish(probe_leaf(), None, Wish { default: "probes".into(), value: json_of(CANONICAL) }).unwrap();
+        road.wish(probe_leaf(), None, Wish { default: "probes".into(), value: json_of(CANONICAL), forbidden: false })
+            .unwrap();
         road.0[0].parts = parts(&probe_leaf(), &json_of(WRITTEN), &json_of(CANONICAL));
         road
     }

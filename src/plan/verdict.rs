@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::exceptions::{Exception, Exceptions};
 use super::gaps::{Gap, Whose, filled, gaps, team_view};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
-use crate::api::{Category, DefaultOwner, PathOwner, VerdictState, WorkloadKind, brief, labels};
+use crate::api::{Category, DefaultOwner, Override, PathOwner, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
 
 /// Longest message of a verdict, in characters: the limit of the field in a status.
@@ -66,6 +67,7 @@ pub struct Subjected<'a> {
 /// What holds for every default of a workload.
 struct Circumstances<'a> {
     standing: &'a Standing,
+    exceptions: &'a Exceptions,
     rollout: Option<String>,
     skipped: bool,
     help: Option<String>,
@@ -73,10 +75,16 @@ struct Circumstances<'a> {
 
 /// Verdicts of every default of a revision on one workload.
 #[must_use]
-pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standing) -> Vec<Verdict> {
+pub fn verdicts(
+    workload: Subjected<'_>,
+    revision: &Revision,
+    standing: &Standing,
+    exceptions: &Exceptions,
+) -> Vec<Verdict> {
     let gaps = gaps(workload.kind, workload.object, &revision.road);
     let circumstances = Circumstances {
         standing,
+        exceptions,
         rollout: waits_for(workload.kind, workload.object),
         skipped: is_skipped(workload.object),
         help: revision.owner.as_ref().and_then(PathOwner::help),
@@ -118,6 +126,15 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
+        _ => {}
+    }
+    if let Some(exception) = seen.exceptions.from(&rule.name)
+        && (gaps.is_empty() || check == Some(Ok(false)) || !gaps.iter().all(|gap| gap.is_equal_by_team()))
+    {
+        let (state, message) = excepted(exception, gaps);
+        return verdict(state, Some(message));
+    }
+    match &check {
         Some(Ok(false)) if gaps.is_empty() => {
             return verdict(VerdictState::Missing, Some(advice(rule, seen.help.as_deref())));
         }
@@ -125,7 +142,8 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
     }
     if seen.skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
-        return verdict(VerdictState::Overridden, Some(message));
+        let (state, message) = as_permitted(rule, VerdictState::Overridden, Some(message));
+        return verdict(state, message);
     }
     // a sidecar has its own value and the main container the road's: neither alone makes the check hold
     let together = matches!(&check, Some(Ok(false)))
@@ -136,11 +154,37 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
         .iter()
         .map(|gap| match gap.whose {
             Whose::Teams if together => (VerdictState::SatisfiedByTeam, None),
-            _ => leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()),
+            _ => {
+                let (state, message) = leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some());
+                as_permitted(rule, state, message)
+            }
         })
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
     verdict(state, message)
+}
+
+/// What is the case for a default that the service does without.
+fn excepted(exception: &Exception, gaps: &[&Gap<'_>]) -> (VerdictState, String) {
+    let (state, text) = match exception {
+        Exception::Exemption { name, terms } => (VerdictState::Exempt, format!("exemption {name}, {terms}")),
+        Exception::Override { reason } => (VerdictState::Overridden, format!("overrides: {reason}")),
+    };
+    match gaps.iter().find(|gap| gap.whose == Whose::Roads) {
+        Some(gap) => (state, format!("{text}; {} leaves with the team's next rollout", gap.field())),
+        None => (state, text),
+    }
+}
+
+/// A team that decided otherwise, and whether the path lets it.
+fn as_permitted(rule: &Rule, state: VerdictState, message: Option<String>) -> (VerdictState, Option<String>) {
+    let fix = match rule.permission {
+        _ if state != VerdictState::Overridden => return (state, message),
+        Override::Allowed => return (state, message),
+        Override::WithReason => "say why in spec.overrides, or remove it",
+        Override::Forbidden => "the path forbids it: remove it, or ask with spec.exemptionRequests",
+    };
+    (VerdictState::Conflict, Some(format!("{}; {fix}", message.unwrap_or_default())))
 }
 
 /// Evaluates a rule's check, if it has one.
@@ -185,8 +229,11 @@ fn leaf_verdict(
 ) -> (VerdictState, Option<String>) {
     let field = gap.field();
     match (gap.whose, gap.wish) {
-        (Whose::Teams, Some(wish)) if gap.current.as_ref() == Some(&wish.value) => {
-            (VerdictState::SatisfiedByTeam, None)
+        (Whose::Teams, Some(_)) if gap.is_equal_by_team() => (VerdictState::SatisfiedByTeam, None),
+        (_, Some(wish)) if gap.enforced => {
+            let own = gap.current.as_ref().map_or_else(String::new, brief);
+            let text = format!("{field} is {own}, and {} takes its place with the next rollout", brief(&wish.value));
+            (VerdictState::PendingRollout, Some(text))
         }
         (Whose::Teams, Some(wish)) => {
             let own = gap.current.as_ref().map_or_else(|| "set to be empty".to_owned(), brief);
@@ -196,7 +243,7 @@ fn leaf_verdict(
                 Some(format!("{field} is {own}, the road's value is {}{failed}", brief(&wish.value))),
             )
         }
-        _ if gap.yields && gap.whose == Whose::Nobodys => (VerdictState::SatisfiedByTeam, None),
+        _ if gap.yields && !gap.skipped && gap.whose == Whose::Nobodys => (VerdictState::SatisfiedByTeam, None),
         (_, None) => (VerdictState::SatisfiedByTeam, None),
         (Whose::Roads, Some(_)) if gap.adds().is_none() && !gap.yields && *standing != Standing::Leaving => {
             match rollout {
@@ -288,7 +335,7 @@ mod tests {
 
     fn judged(object: &Value, check: Option<&str>, standing: &Standing) -> Verdict {
         let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
-        verdicts(subject, &revision(check), standing).remove(0)
+        verdicts(subject, &revision(check), standing, &Exceptions::default()).remove(0)
     }
 
     #[rstest]
@@ -346,7 +393,7 @@ mod tests {
             json!({"k:{\"name\":\"sidecar\"}": {"f:resources": {"f:requests": {"f:cpu": {}}}}});
         let state = |object: &Value| {
             let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
-            verdicts(subject, &revision, &Standing::Adopted).remove(0).state
+            verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default()).remove(0).state
         };
         assert_eq!(state(&object), Applied);
         object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
@@ -367,7 +414,8 @@ mod tests {
         let mut object = deployment(None, false);
         object["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([constraint]);
         let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
-        assert_eq!(verdicts(subject, &Revision::draft(&path).unwrap(), &Standing::Adopted)[0].state, Applied);
+        let revision = Revision::draft(&path).unwrap();
+        assert_eq!(verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default())[0].state, Applied);
     }
 
     fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
@@ -405,7 +453,7 @@ mod tests {
         revision.rules[0].category = Some(Category::Security);
         let object = deployment(None, false);
         let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
-        let verdict = verdicts(subject, &revision, &Standing::Adopted).remove(0);
+        let verdict = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default()).remove(0);
         assert_eq!((verdict.owner, verdict.category), (Some(DefaultOwner::Platform), Some(Category::Security)));
     }
 }

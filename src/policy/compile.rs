@@ -12,7 +12,7 @@ use crate::plan::leaf::Road;
 use crate::plan::revision::hex;
 
 /// Version of the compiler's output. Raise it with every change that makes another policy out of the same road.
-pub const COMPILER_VERSION: u32 = 2;
+pub const COMPILER_VERSION: u32 = 3;
 
 /// Who the operator is: compiled into policies, so that its own label patches are not taken for somebody's mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]

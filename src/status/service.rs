@@ -8,16 +8,20 @@ use serde_json::Value;
 use super::counts::UNOWNED;
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, PlatformServiceStatus, Reason, State,
-    VerdictState, WorkloadStatus, labels,
+    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode,
+    PlatformServiceStatus, Reason, State, VerdictState, WorkloadStatus, labels,
 };
+use crate::plan::exceptions::{Claimant, statuses};
 use crate::plan::revision::Revision;
+use crate::plan::route::Route;
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
+/// Most exemptions that a status lists.
+const MAX_EXEMPTIONS: usize = 64;
 /// Most field managers that a verdict lists.
 const MAX_MANAGERS: usize = 8;
 
@@ -61,12 +65,17 @@ pub fn assess(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Ass
     Assessment { status: service_status(facts, outcomes, &evaluated, now), workloads }
 }
 
-/// The revision that a service follows, if its path can be taken.
-fn revision_of(facts: &ServiceFacts) -> Option<&Revision> {
+/// The route of a service, if its path can be taken.
+fn route_of(facts: &ServiceFacts) -> Option<&Route> {
     match &facts.path {
-        PathFacts::Ready(revision) => Some(revision.as_ref()),
+        PathFacts::Ready(route) => Some(route),
         _ => None,
     }
+}
+
+/// The revision that a service follows, if its path can be taken.
+fn revision_of(facts: &ServiceFacts) -> Option<&Revision> {
+    route_of(facts).map(|route| route.revision.as_ref())
 }
 
 /// The status of a service before, as far as it was of the revision that it follows now.
@@ -83,7 +92,9 @@ fn service_status(
 ) -> PlatformServiceStatus {
     let before = facts.service.status.clone().unwrap_or_default();
     let revision = revision_of(facts);
-    let findings = [ready(facts, outcomes, revision), adopted(evaluated, facts)];
+    let route = route_of(facts);
+    let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
+    findings.extend(route.map(|route| route.up_to_date(&facts.service, now)));
     let adoption = adoption(&before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
@@ -91,17 +102,29 @@ fn service_status(
         team: Some(team(facts)),
         // what it followed stays on show while the path is away
         golden_path: match revision {
-            Some(r) => {
-                Some(GoldenPathStatusRef { name: r.path.clone(), version: r.version.clone(), revision: r.name.clone() })
-            }
+            Some(r) => Some(GoldenPathStatusRef {
+                name: r.path.clone(),
+                version: r.version.clone(),
+                target_version: route.and_then(|route| route.current.version.clone()),
+                revision: r.name.clone(),
+            }),
             None => before.golden_path.clone(),
         },
         adoption: Some(adoption),
         defaults_total: Some(i64::try_from(defaults.len()).unwrap_or(i64::MAX)),
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
         workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
+        exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
         conditions: merge(&before.conditions, &findings, facts.service.metadata.generation, now),
     }
+}
+
+fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now: Timestamp) -> Vec<ExemptionStatus> {
+    let Route { revision, terms, .. } = route;
+    let claimant = Claimant { service: &facts.service, namespace: &facts.namespace, revision, terms };
+    let verdicts: Vec<(&str, VerdictState)> =
+        evaluated.iter().flat_map(|e| &e.verdicts).map(|v| (v.default.as_str(), v.state)).collect();
+    statuses(claimant, &verdicts, now).into_iter().take(MAX_EXEMPTIONS).collect()
 }
 
 fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -> Option<Evaluated> {
@@ -124,14 +147,15 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
         if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
     } else if label(object, labels::PATH).is_some() {
         Standing::Leaving
-    } else if facts.service.spec.mode == Mode::Observe {
+    } else if facts.mode() == Mode::Observe {
         Standing::Observed
     } else if facts.service.spec.suspend {
         Standing::NotLabelled("suspend: true, so the workload is not labelled".to_owned())
     } else {
         Standing::Adopted
     };
-    let verdicts = verdicts(Subjected { kind, object, namespace: &facts.namespace }, revision, &standing);
+    let subject = Subjected { kind, object, namespace: &facts.namespace };
+    let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
     let status = WorkloadStatus {
         name: name.clone(),
         kind,
@@ -153,7 +177,7 @@ fn team(facts: &ServiceFacts) -> String {
 }
 
 fn adoption(before: &PlatformServiceStatus, evaluated: &[&Evaluated], now: Timestamp) -> Adoption {
-    let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted];
+    let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted, State::Exempt];
     let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
     let was = before.adoption.clone().unwrap_or_default();
     Adoption {
@@ -202,11 +226,21 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
         PathFacts::NotReady(name, why) => {
             return bad(Reason::PathNotReady, format!("GoldenPath {name} cannot be taken yet: {why}"));
         }
+        PathFacts::VersionNotFound(name, version, kept) => {
+            let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+            let text = format!("goldenPathRef.version: GoldenPath {name} keeps no version {version}; it has {kept}");
+            return bad(Reason::VersionNotFound, text);
+        }
         PathFacts::Ready(_) => {}
     }
     let names = || facts.workloads.iter().zip(outcomes);
     if let Some((workload, refused)) = names().find_map(|(w, o)| Some((w, o.refused.as_ref()?))) {
         return bad(Reason::ApiServerRefused, format!("workloads[{}]: {refused}", workload.workload.name));
+    }
+    if let Some(first) = facts.exceptions.invalid.first() {
+        let more = facts.exceptions.invalid.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return bad(Reason::InvalidOverride, format!("{first}{more}"));
     }
     if facts.service.spec.suspend {
         let text = "suspend: true, nothing is written for this service; filled values stay";
@@ -214,7 +248,30 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     }
     let (count, path) = (facts.workloads.len(), revision.map(|r| r.path.as_str()).unwrap_or_default());
     let noun = if count == 1 { "workload follows" } else { "workloads follow" };
-    Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}"))
+    let capped = if facts.mode() == facts.service.spec.mode {
+        String::new()
+    } else {
+        format!("; mode {:?} is more than its maxMode, so it is {:?}", facts.service.spec.mode, facts.mode())
+    };
+    Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}{capped}"))
+}
+
+/// Who decided otherwise than the path permits, field by field.
+fn conflicted(evaluated: &[&Evaluated]) -> Finding {
+    let conflicts: Vec<(&Evaluated, &Verdict)> = evaluated
+        .iter()
+        .flat_map(|e| e.verdicts.iter().map(move |v| (*e, v)))
+        .filter(|(_, v)| v.state == VerdictState::Conflict)
+        .collect();
+    let Some((workload, first)) = conflicts.first() else {
+        let text = "nothing that the team decided is against the path";
+        return Finding::good(ConditionType::Conflicted, Reason::NoConflict, text);
+    };
+    let who = if first.managers.is_empty() { String::new() } else { format!(" (by {})", first.managers.join(", ")) };
+    let more = if conflicts.len() > 1 { format!(" (and {} more)", conflicts.len() - 1) } else { String::new() };
+    let what = first.message.clone().unwrap_or_default();
+    let text = format!("workloads[{}]: {}{who}: {what}{more}", workload.status.name, first.default);
+    Finding::bad(ConditionType::Conflicted, Reason::Conflicted, text)
 }
 
 fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
@@ -223,7 +280,11 @@ fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
     }
     let states: Vec<State> = evaluated.iter().map(|e| e.status.state).collect();
     let text = summary(evaluated, facts.workloads.len());
-    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Adopted) {
+    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Exempt) {
+        let text = "an exemption covers every default of the path";
+        return Finding::bad(ConditionType::Adopted, Reason::Exempt, text);
+    }
+    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| matches!(s, State::Adopted | State::Exempt)) {
         return Finding::good(ConditionType::Adopted, Reason::Adopted, text);
     }
     if states.contains(&State::Drifted) {
@@ -231,9 +292,9 @@ fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
     } else if states.contains(&State::Migrating) || states.contains(&State::Adopted) {
         Finding::bad(ConditionType::Adopted, Reason::Migrating, text)
     } else {
-        let why = match facts.service.spec.mode {
+        let why = match facts.mode() {
             Mode::Observe => "mode: Observe, nothing is filled",
-            Mode::Default => "the road's values leave with the team's next rollout",
+            Mode::Default | Mode::Enforce => "the road's values leave with the team's next rollout",
         };
         Finding::bad(ConditionType::Adopted, Reason::Observing, format!("{why}; {text}"))
     }
@@ -250,6 +311,15 @@ fn summary(evaluated: &[&Evaluated], workloads: usize) -> String {
     match count(&[VerdictState::Overridden]) {
         0 => {}
         n => parts.push(format!("{n} {} overridden", are(n))),
+    }
+    match count(&[VerdictState::Exempt]) {
+        0 => {}
+        n => parts.push(format!("{n} {} exempt", are(n))),
+    }
+    match count(&[VerdictState::Conflict]) {
+        0 => {}
+        1 => parts.push("1 is against the path".to_owned()),
+        n => parts.push(format!("{n} are against the path")),
     }
     match count(&[VerdictState::PendingRollout]) {
         0 => {}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 use goldenpath::api::{GoldenPath, GoldenPathSpec, PathDefault, VerdictState, WorkloadKind, labels};
 use goldenpath::cel::compare_quantities;
+use goldenpath::plan::exceptions::Exceptions;
 use goldenpath::plan::gaps::{Gap, Whose, gaps};
 use goldenpath::plan::revision::{InvalidPath, Revision};
 use goldenpath::plan::service::template;
@@ -147,7 +148,7 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
         let mut row = Row { default: default.name.clone(), fills, have: 0, gain: 0, yields: 0, lack: 0, breaks };
         for (kind, object) in corpus.of_kinds(&path.spec.default_for) {
             let subject = Subjected { kind: *kind, object, namespace: &nothing };
-            let verdicts = verdicts(subject, &revision, &Standing::Adopted);
+            let verdicts = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default());
             let verdict = verdicts.iter().find(|v| v.default == default.name).context("no verdict")?;
             let left_open = || {
                 let gaps = gaps(*kind, object, &revision.road);
@@ -158,8 +159,10 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
                 VerdictState::PendingRollout => row.gain += 1,
                 VerdictState::SatisfiedByTeam if left_open() => row.yields += 1,
                 VerdictState::SatisfiedByTeam => row.have += 1,
-                VerdictState::Missing | VerdictState::Overridden => row.lack += 1,
-                VerdictState::Applied => bail!("{}: nothing is applied in a manifest", default.name),
+                VerdictState::Missing | VerdictState::Overridden | VerdictState::Conflict => row.lack += 1,
+                VerdictState::Applied | VerdictState::Exempt => {
+                    bail!("{}: nothing is applied in a manifest, and nobody is exempt", default.name)
+                }
             }
         }
         rows.push(row);
