@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 
@@ -24,6 +25,12 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
     list
 }
 
+/// The API keeps whole seconds; anything finer would differ from itself after a round trip and be written for ever.
+#[must_use]
+pub fn whole_second(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
 /// Types of conditions. `True` is good, but for those that [`ConditionType::is_bad`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
@@ -37,13 +44,25 @@ pub enum ConditionType {
     Conflicted,
     /// Something about the path needs its owner.
     Degraded,
+    /// The current revision has reached every service, and they are well.
+    RolledOut,
+    /// The current revision is on its way.
+    Progressing,
 }
 
 impl ConditionType {
     /// Every type.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Adopted, Self::UpToDate, Self::Conflicted, Self::Degraded];
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Adopted,
+        Self::UpToDate,
+        Self::Conflicted,
+        Self::Degraded,
+        Self::RolledOut,
+        Self::Progressing,
+    ];
 
-    /// Whether nobody needs to be told that all is well from the start.
+    /// Whether nobody needs to be told of it from the start.
     #[must_use]
     pub fn is_silent_at_first(self) -> bool {
         !matches!(self, Self::Ready | Self::Adopted)
@@ -132,6 +151,23 @@ pub enum Reason {
     VersionRetiring,
     /// The path ends.
     PathRetiring,
+    /// The wave of the service has not begun.
+    WaitingForWave,
+    /// The service was well before its rollout and not after it, and went back.
+    RolledBack,
+    /// The revision was taken back from every service.
+    RolloutAborted,
+
+    /// Every wave has moved.
+    Complete,
+    /// It waits until enough services of the wave have rolled out.
+    Exercising,
+    /// Enough have, and nothing must fail for a while.
+    Soaking,
+    /// The next wave waits for a promotion.
+    AwaitingApproval,
+    /// It is paused.
+    Paused,
 
     /// The team decided otherwise than the path permits.
     Conflicted,

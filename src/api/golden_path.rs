@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Exemption, GrantedExemption, Mode, PathAdoption, WorkloadKind, conditions};
+use super::{Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus, WorkloadKind, conditions};
 
 /// spec says what the path gives to the workloads that take it.
 ///
@@ -38,6 +38,7 @@ use super::{Exemption, GrantedExemption, Mode, PathAdoption, WorkloadKind, condi
     printcolumn(name = "Adopted", type_ = "integer", json_path = ".status.adoption.workloads.adopted"),
     printcolumn(name = "Eligible", type_ = "integer", json_path = ".status.adoption.workloads.eligible"),
     printcolumn(name = "Percent", type_ = "string", json_path = ".status.adoption.workloads.percent"),
+    printcolumn(name = "Wave", type_ = "string", json_path = ".status.rollout.wave"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
     printcolumn(name = "Revision", type_ = "string", priority = 1, json_path = ".status.currentRevision"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -89,6 +90,10 @@ pub struct GoldenPathSpec {
     /// lets services ask for values to be replaced where a default says `override: Forbidden`.
     #[serde(default)]
     pub max_mode: Mode,
+
+    /// rollout says how a changed path reaches the services on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 
     /// exemptions lists who may do without which defaults, until when, and who granted that. Only who can write the path
     /// can grant; teams ask with exemptionRequests in their PlatformService.
@@ -340,13 +345,18 @@ pub struct GoldenPathStatus {
     /// adoption says how far everyone has come on the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<PathAdoption>,
+    /// rollout says how far the current revision has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
     /// exemptions says how each exemption of the spec is used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<GrantedExemption>,
-    /// conditions has entries of type Ready, which says whether the path can be taken, and Degraded, which is True where
-    /// its owner is needed: more services are exempt than the path allows for, or an exemption has ended.
+    /// conditions has entries of type Ready, which says whether the path can be taken, RolledOut, which says whether the
+    /// current revision has reached every service, Progressing, which says whether it is on its way, and Degraded, which is
+    /// True where its owner is needed: a revision was taken back, more services are exempt than the path allows for, or an
+    /// exemption has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

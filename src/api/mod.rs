@@ -7,6 +7,7 @@ pub mod exemptions;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
+pub mod rollout;
 pub mod selectors;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
@@ -21,9 +22,11 @@ pub use golden_path::{
 };
 pub use platform_service::{
     Adoption, DefaultStatus, DeletionPolicy, GoldenPathRef, GoldenPathStatusRef, Mode, Origin, PlatformService,
-    PlatformServiceSpec, PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
+    PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
     WorkloadStatus,
 };
+
+pub use rollout::{Abort, Approval, Promotion, Rollout, RolloutPhase, RolloutStatus, Tier, Wave};
 
 /// The API group of every kind.
 pub const GROUP: &str = "goldenpath.dev";

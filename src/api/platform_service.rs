@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, conditions};
+use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Tier, conditions};
 
 /// spec says which workloads the service consists of and which path they take.
 ///
@@ -52,6 +52,10 @@ pub struct PlatformServiceSpec {
     /// Forbidden`, in the team's own request. The path's maxMode is the limit.
     #[serde(default)]
     pub mode: Mode,
+
+    /// tier says how much the service matters: Critical, Standard or BestEffort. Waves of a path may ask for it.
+    #[serde(default)]
+    pub tier: Tier,
 
     /// suspend stops the operator from writing anything for this service. Workloads that are labelled already keep their
     /// defaults.
@@ -266,6 +270,27 @@ pub struct GoldenPathStatusRef {
     /// revision is the revision that the workloads are labelled with, or will be.
     #[schemars(length(max = 63))]
     pub revision: String,
+    /// previousRevision is the revision that the service followed before: the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub previous_revision: Option<String>,
+    /// rolledBack says of which revision the service was taken back, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
+}
+
+/// A revision that did a service no good.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolledBack {
+    /// revision is that revision.
+    #[schemars(length(max = 63))]
+    pub revision: String,
+    /// to is the revision that the service went back to.
+    #[schemars(length(max = 63))]
+    pub to: String,
+    /// cause says what was seen.
+    #[schemars(length(max = 512))]
+    pub cause: String,
 }
 
 /// How far a service has come.
@@ -332,6 +357,15 @@ pub struct WorkloadStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub labelled_template: Option<String>,
+    /// healthyBefore says whether all pods ran when the workload was labelled: what was broken before proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_before: Option<bool>,
+    /// exercised says whether a rollout was complete since then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exercised: bool,
+    /// rollingOutSince is when the rollout that is under way was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling_out_since: Option<Time>,
 }
 
 /// Each entry is the verdict of one default on one workload.

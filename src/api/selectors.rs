@@ -8,6 +8,7 @@ const MAX_KEY: usize = 317;
 const MAX_VALUE: usize = 63;
 
 /// Schema of a `LabelSelector`.
+#[must_use]
 pub fn schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

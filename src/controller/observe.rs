@@ -32,7 +32,7 @@ pub fn workload_keys(service: &PlatformService) -> Vec<WorkloadKey> {
 pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Context) -> Result<ServiceFacts, Error> {
     let namespace = service.namespace().unwrap_or_default();
     let object = context.fleet.table().namespace(&namespace).ok_or(Error::NamespaceNotSeen(namespace))?;
-    let path = path_of(&service, now, context)?;
+    let path = path_of(&service, &object, now, context)?;
     let exceptions = match &path {
         PathFacts::Ready(Route { revision, terms, .. }) => {
             exceptions(Claimant { service: &service, namespace: &object, revision, terms }, now)
@@ -85,15 +85,20 @@ async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -
     Ok(named != route.revision.path && installed(named, context).await?.policies.is_empty())
 }
 
-/// Nothing looks at a workload's `status.conditions`; the rest of it is needed.
+/// Of a workload's `status.conditions` only `Progressing` is looked at.
 fn trimmed(mut object: Value) -> Value {
-    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
-        status.remove("conditions");
+    if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        conditions.retain(|condition| condition["type"] == "Progressing");
     }
     object
 }
 
-fn path_of(service: &PlatformService, now: Timestamp, context: &Context) -> Result<PathFacts, Error> {
+fn path_of(
+    service: &PlatformService,
+    namespace: &Value,
+    now: Timestamp,
+    context: &Context,
+) -> Result<PathFacts, Error> {
     let paths = context.paths.state();
     let readable = || paths.iter().filter_map(|p| p.0.as_ref().ok());
     let name = if let Some(reference) = &service.spec.golden_path_ref {
@@ -109,7 +114,7 @@ fn path_of(service: &PlatformService, now: Timestamp, context: &Context) -> Resu
         return Ok(PathFacts::NotFound(name));
     }
     match context.roads.get(&name) {
-        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force, service, now) {
+        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force, service, namespace, now) {
             Ok(route) => PathFacts::Ready(route),
             Err(detour) => {
                 let version = pin(service).unwrap_or_default().to_owned();

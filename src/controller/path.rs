@@ -15,14 +15,18 @@ use super::events::publish;
 use super::policies::{self, carried, ensure, installed, prune, unbound};
 use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
-use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
+use crate::api::{
+    ConditionType, GoldenPath, GoldenPathStatus, PlatformService, Reason, RolloutPhase, RolloutStatus, labels,
+};
 use crate::observability;
 use crate::plan::exceptions::Terms;
 use crate::plan::leaf::Road;
+use crate::plan::members::Member;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
-use crate::plan::route::{InForce, pin};
+use crate::plan::route::{InForce, Reach};
+use crate::plan::waves::{Ongoing, advance, next_change};
 use crate::policy::compile;
-use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end};
+use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
 use crate::status::{Finding, merge, standing};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
@@ -54,51 +58,78 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     let before = path.status.clone().unwrap_or_default();
     let (result, waiting) = establish(path, context).await?;
     let (finding, in_force) = match result {
-        Ok(in_force) => {
+        Ok((in_force, rollout)) => {
             let text = format!("revision {} is proved and in force", in_force.current.name);
             let good = || Finding::good(ConditionType::Ready, Reason::Ready, text);
-            (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some(in_force))
+            (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some((in_force, rollout)))
         }
         Err(NotReady { reason, mut message }) => {
             let last = last_good(reason, before.current_revision.as_deref(), path, context).await?;
-            if let Some(last) = &last {
+            if let Some((last, _)) = &last {
                 message = format!("{message}; services stay on revision {}", last.current.name);
             }
             (Finding::bad(ConditionType::Ready, reason, message), last)
         }
     };
-    let current_revision = in_force.as_ref().map(|f| f.current.name.clone()).or(before.current_revision);
-    let published =
-        in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
+    let current_revision =
+        in_force.as_ref().map(|(in_force, _)| in_force.current.name.clone()).or(before.current_revision);
+    let rollout = in_force.as_ref().map(|(_, rollout)| rollout.clone()).or(before.rollout);
+    let published = in_force.map_or_else(
+        || Published::NotReady(finding.message.clone()),
+        |(in_force, _)| Published::Ready(Arc::new(in_force)),
+    );
     announce(name, published, context);
     if before.observed_generation != path.metadata.generation {
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
     }
-    let now = Timestamp::now();
-    let services = context.services.state();
-    let services = followers(path, services.iter().filter_map(|service| service.0.as_ref().ok()));
-    let exemptions = exemptions(path, &services, now);
-    let findings = [finding, degraded(path, &services, &exemptions)];
-    let finding_reason = findings[0].reason;
-    if finding_reason != Reason::DefaultForTaken {
+    let reason = finding.reason;
+    if reason != Reason::DefaultForTaken {
         wake_waiting(context);
     }
-    let status = GoldenPathStatus {
-        observed_generation: path.metadata.generation,
-        current_revision,
-        adoption: before.adoption.clone(),
-        exemptions,
-        conditions: merge(&before.conditions, &findings, path.metadata.generation, now),
-    };
+    let now = Timestamp::now();
+    let status = status(path, finding, current_revision, rollout, now, context);
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
-    let again = waiting || finding_reason == Reason::ProofFailed;
-    let pause = if again { PRUNE_AGAIN } else { LOOK_AGAIN };
-    let end = next_end(path, now).and_then(|end| Duration::try_from(end.duration_since(now)).ok());
-    Ok(Action::requeue(end.map_or(pause, |end| pause.min(end + Duration::from_secs(1)))))
+    let soon = waiting || reason == Reason::ProofFailed;
+    Ok(Action::requeue(pause(path, &status, soon, now)))
+}
+
+/// The status of a path, but for its adoption, which has a writer of its own.
+fn status(
+    path: &GoldenPath,
+    finding: Finding,
+    current_revision: Option<String>,
+    rollout: Option<RolloutStatus>,
+    now: Timestamp,
+    context: &Context,
+) -> GoldenPathStatus {
+    let before = path.status.clone().unwrap_or_default();
+    let services = context.services.state();
+    let services = followers(path, services.iter().filter_map(|service| service.0.as_ref().ok()));
+    let exemptions = exemptions(path, &services, now);
+    let mut findings = vec![finding, degraded(path, rollout.as_ref(), &services, &exemptions)];
+    findings.extend(rollout.iter().flat_map(rolled_out));
+    GoldenPathStatus {
+        observed_generation: path.metadata.generation,
+        current_revision,
+        adoption: before.adoption,
+        rollout,
+        exemptions,
+        conditions: merge(&before.conditions, &findings, path.metadata.generation, now),
+    }
+}
+
+/// Until the next look: exemptions end and waves go on without an event.
+fn pause(path: &GoldenPath, status: &GoldenPathStatus, soon: bool, now: Timestamp) -> Duration {
+    let pause = if soon { PRUNE_AGAIN } else { LOOK_AGAIN };
+    let spec = path.spec.rollout.clone().unwrap_or_default();
+    let wave = status.rollout.as_ref().and_then(|rollout| next_change(&spec, rollout)).filter(|at| *at > now);
+    let next = next_end(path, now).into_iter().chain(wave).min();
+    let next = next.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    next.map_or(pause, |next| pause.min(next + Duration::from_secs(1)))
 }
 
 /// What was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
@@ -107,7 +138,7 @@ async fn last_good(
     current: Option<&str>,
     path: &GoldenPath,
     context: &Context,
-) -> Result<Option<InForce>, Error> {
+) -> Result<Option<(InForce, RolloutStatus)>, Error> {
     let of_the_spec = [
         Reason::InvalidDefault,
         Reason::InvalidCheck,
@@ -118,7 +149,7 @@ async fn last_good(
     ];
     let Some(current) = current.filter(|_| of_the_spec.contains(&reason)) else { return Ok(None) };
     let kept = kept(&path.name_any(), context).await?;
-    Ok(kept.find(current).map(|revision| in_force(path, revision.clone(), &kept, context)))
+    Ok(kept.find(current).map(|revision| in_force(path, revision, &kept, context)))
 }
 
 /// Tells the services, if it is news.
@@ -130,7 +161,10 @@ fn announce(name: &str, published: Published, context: &Context) {
 }
 
 /// What is in force, or why nothing is; and whether old policies have to wait.
-async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<InForce, NotReady>, bool), Error> {
+async fn establish(
+    path: &GoldenPath,
+    context: &Context,
+) -> Result<(Result<(InForce, RolloutStatus), NotReady>, bool), Error> {
     let draft = match draft(path, context) {
         Ok(draft) => draft,
         Err(not_ready) => return Ok((Err(not_ready), false)),
@@ -152,13 +186,13 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<InFor
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
     };
-    let in_force = in_force(path, revision, &kept, context);
+    let (in_force, rollout) = in_force(path, &revision, &kept, context);
     match put_in_force(path, &in_force, context).await? {
         Ok(waiting) => {
             let followed: Vec<&str> = in_force.revisions().map(|r| r.name.as_str()).collect();
             let limit = path.spec.revision_history_limit.map_or(HISTORY_LIMIT, |n| usize::try_from(n).unwrap_or(0));
             kept.forget(&followed, limit, context).await?;
-            Ok((Ok(in_force), waiting))
+            Ok((Ok((in_force, rollout)), waiting))
         }
         Err(not_ready) => Ok((Err(not_ready), false)),
     }
@@ -180,21 +214,77 @@ async fn reused(draft: &Revision, kept: &Kept, context: &Context) -> Result<Opti
     Ok(None)
 }
 
-/// The current revision and those that services are pinned to, each with every literal that the path ever filled.
-fn in_force(path: &GoldenPath, current: Revision, kept: &Kept, context: &Context) -> InForce {
+/// The current revision and the others that services may follow, each with every literal that the path ever filled.
+fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Context) -> (InForce, RolloutStatus) {
     let with_road = |revision: &Revision| Arc::new(Revision { road: kept.road(revision), ..revision.clone() });
     let services = context.services.state();
-    let services = services.iter().filter_map(|service| service.0.as_ref().ok());
-    let ours = services.filter(|s| s.spec.golden_path_ref.as_ref().is_some_and(|r| r.name == path.name_any()));
-    let pins: BTreeSet<String> = ours.filter_map(|service| pin(service).map(ToOwned::to_owned)).collect();
-    let pinned = pins.iter().filter_map(|version| kept.version(version)).filter(|r| r.name != current.name);
-    InForce {
-        pinned: pinned.map(with_road).collect(),
+    let readable = || services.iter().filter_map(|service| service.0.as_ref().ok());
+    let rollout = rollout(path, &current.name, readable(), context);
+    let spec = path.spec.rollout.clone().unwrap_or_default();
+    let wanted = others(path, &rollout, readable());
+    let is_wanted = |revision: &&Revision| match &revision.version {
+        _ if revision.name == current.name => false,
+        _ if wanted.names.contains(&revision.name) => true,
+        Some(version) => {
+            wanted.pins.contains(version) && kept.version(version).is_some_and(|newest| newest.name == revision.name)
+        }
+        None => false,
+    };
+    let in_force = InForce {
+        others: kept.all().filter(is_wanted).map(with_road).collect(),
+        reach: Reach::of(&spec, &rollout),
         versions: kept.versions(),
         defaults: kept.defaults(),
         terms: Arc::new(Terms::of(path)),
-        current: with_road(&current),
+        current: with_road(current),
+    };
+    (in_force, rollout)
+}
+
+/// Where the rollout of the current revision stands.
+fn rollout<'a>(
+    path: &GoldenPath,
+    revision: &str,
+    services: impl Iterator<Item = &'a PlatformService>,
+    context: &Context,
+) -> RolloutStatus {
+    let (name, status) = (path.name_any(), path.status.as_ref());
+    let spec = path.spec.rollout.clone().unwrap_or_default();
+    let member = |service: &PlatformService| {
+        let namespace = context.fleet.table().namespace(service.namespace().as_deref()?)?;
+        Member::of(&spec, &name, revision, service, &namespace)
+    };
+    let members: Vec<Member> = services.filter_map(member).collect();
+    let before = status.and_then(|status| status.current_revision.as_deref());
+    let ongoing = Ongoing { spec: &spec, revision, before };
+    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), &members, Timestamp::now())
+}
+
+/// Revisions, by name or by version, that services may follow beside the current one.
+struct Others {
+    names: BTreeSet<String>,
+    pins: BTreeSet<String>,
+}
+
+fn others<'a>(
+    path: &GoldenPath,
+    rollout: &RolloutStatus,
+    services: impl Iterator<Item = &'a PlatformService>,
+) -> Others {
+    let name = path.name_any();
+    let mut others = Others { names: rollout.stable_revision.iter().cloned().collect(), pins: BTreeSet::new() };
+    let goes_on = rollout.phase != RolloutPhase::Complete;
+    for service in services {
+        let reference = service.spec.golden_path_ref.as_ref().filter(|reference| reference.name == name);
+        others.pins.extend(reference.and_then(|reference| reference.version.clone()));
+        let followed = service.status.as_ref().and_then(|status| status.golden_path.as_ref());
+        if let Some(followed) = followed.filter(|followed| followed.name == name) {
+            others.names.insert(followed.revision.clone());
+            others.names.extend(followed.rolled_back.as_ref().map(|back| back.to.clone()));
+            others.names.extend(followed.previous_revision.clone().filter(|_| goes_on));
+        }
     }
+    others
 }
 
 /// Proves and binds the policies of everything that services may follow, and the path's release policy; removes what

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::apply::apply;
 use super::context::{Context, GuardedService};
@@ -54,6 +55,12 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
+        if let PathFacts::Ready(route) = &facts.path
+            && route.rolls_out
+        {
+            // the receiver lives as long as the process
+            let _ = context.wake_path.unbounded_send(ObjectRef::new(&route.current.path));
+        }
     }
     if refused {
         // whatever refuses, a quota or a policy of the cluster, changes without a word to us

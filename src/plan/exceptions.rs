@@ -104,13 +104,12 @@ pub fn exceptions(claimant: Claimant<'_>, now: Timestamp) -> Exceptions {
     let mut ends = Vec::new();
     for entry in &claimant.service.spec.overrides {
         let (name, end) = (&entry.default, entry.expires_at.as_ref().map(|t| t.0));
-        match refusal(claimant.revision, name, end, now) {
-            Some(text) => found.invalid.push(text),
-            None => {
-                ends.extend(end);
-                let reason = Exception::Override { reason: entry.reason.clone() };
-                found.by_default.insert(name.clone(), reason);
-            }
+        if let Some(text) = refusal(claimant.revision, name, end, now) {
+            found.invalid.push(text);
+        } else {
+            ends.extend(end);
+            let reason = Exception::Override { reason: entry.reason.clone() };
+            found.by_default.insert(name.clone(), reason);
         }
     }
     for exemption in claimant.terms.exemptions.iter().filter(|e| covers(e, claimant) && e.expires_at.0 > now) {

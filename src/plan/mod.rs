@@ -3,7 +3,9 @@
 pub mod exceptions;
 pub mod gaps;
 pub mod guard;
+pub mod health;
 pub mod leaf;
+pub mod members;
 pub mod ownership;
 pub mod pod_template;
 pub mod probe;
@@ -17,3 +19,4 @@ pub mod service;
 pub mod shipped;
 pub mod verdict;
 pub mod view;
+pub mod waves;

@@ -252,8 +252,16 @@ pub fn with_labels(object: &Value, labels: &Labels) -> Value {
 /// that its service had claimed already and its first rollout is not over: nothing that runs is restarted then.
 fn fill(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: &Revision) -> Action {
     let kind = workload.workload.reference.kind;
-    let annotation = object.pointer("/metadata/annotations").and_then(|a| a.get(labels::FILL)).and_then(Value::as_str);
-    if annotation == Some(target.name.as_str()) || is_skipped(object) {
+    let status = facts.service.status.as_ref().and_then(|status| status.golden_path.as_ref());
+    let back = status.and_then(|followed| followed.rolled_back.as_ref()).filter(|back| back.to == target.name);
+    if let Some(back) = back
+        && has_gaps(kind, object, target)
+    {
+        // at once: it does not run as it is
+        let asked = format!("{}-after-{}", target.name, back.revision);
+        return if annotation(object, labels::FILL) == Some(&asked) { Action::Nothing } else { Action::Fill(asked) };
+    }
+    if annotation(object, labels::FILL) == Some(target.name.as_str()) || is_skipped(object) {
         return Action::Nothing;
     }
     let gaps = super::gaps::gaps(kind, object, &target.road);
@@ -269,6 +277,10 @@ fn is_new_under_claim(facts: &ServiceFacts, object: &Value) -> bool {
     let Some(created) = created.and_then(|t| t.parse::<Timestamp>().ok()) else { return false };
     let claimed = facts.service.metadata.creation_timestamp.as_ref().map(|t| t.0);
     object.pointer("/metadata/generation") == Some(&Value::from(1)) && claimed.is_some_and(|claimed| claimed < created)
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
 }
 
 /// The pod template of a workload.
@@ -307,6 +319,7 @@ mod tests {
                 revision: Arc::new(revision),
                 current: Arc::default(),
                 terms: Arc::default(),
+                rolls_out: false,
             }),
             exceptions: Exceptions::default(),
             workloads: vec![WorkloadFacts {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::exceptions::{Exception, Exceptions};
-use super::gaps::{Gap, Whose, filled, gaps, team_view};
+use super::gaps::{Gap, Label, Whose, filled, gaps, team_view};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
@@ -230,7 +230,7 @@ fn leaf_verdict(
     let field = gap.field();
     match (gap.whose, gap.wish) {
         (Whose::Teams, Some(_)) if gap.is_equal_by_team() => (VerdictState::SatisfiedByTeam, None),
-        (_, Some(wish)) if gap.enforced => {
+        (_, Some(wish)) if gap.label == Label::Enforces => {
             let own = gap.current.as_ref().map_or_else(String::new, brief);
             let text = format!("{field} is {own}, and {} takes its place with the next rollout", brief(&wish.value));
             (VerdictState::PendingRollout, Some(text))
@@ -243,7 +243,9 @@ fn leaf_verdict(
                 Some(format!("{field} is {own}, the road's value is {}{failed}", brief(&wish.value))),
             )
         }
-        _ if gap.yields && !gap.skipped && gap.whose == Whose::Nobodys => (VerdictState::SatisfiedByTeam, None),
+        _ if gap.yields && gap.label != Label::Skips && gap.whose == Whose::Nobodys => {
+            (VerdictState::SatisfiedByTeam, None)
+        }
         (_, None) => (VerdictState::SatisfiedByTeam, None),
         (Whose::Roads, Some(_)) if gap.adds().is_none() && !gap.yields && *standing != Standing::Leaving => {
             match rollout {

@@ -22,6 +22,17 @@ pub struct Views {
     pub skips: Vec<String>,
 }
 
+/// What the labels of a workload say about a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// Nothing.
+    Nothing,
+    /// The workload does without it.
+    Skips,
+    /// The road's value goes before the team's own, which the default forbids.
+    Enforces,
+}
+
 /// The defaults that a workload does without, by its labels.
 #[must_use]
 pub fn skips(object: &Value) -> Vec<String> {

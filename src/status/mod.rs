@@ -4,10 +4,12 @@ pub mod adoption;
 pub mod counts;
 pub mod path;
 pub mod service;
+pub mod version;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+pub use crate::api::conditions::whole_second;
 use crate::api::{ConditionType, Reason};
 
 /// What a condition should say, before times are known.
@@ -63,12 +65,6 @@ pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>
         }
     }
     conditions
-}
-
-/// The API keeps whole seconds; anything finer would differ from itself after a round trip and be written for ever.
-#[must_use]
-pub fn whole_second(now: Timestamp) -> Time {
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// Status and reason of a condition.

@@ -5,7 +5,10 @@ use kube::ResourceExt;
 use kube::core::Selector;
 
 use super::Finding;
-use crate::api::{ConditionType, Exemption, ExemptionState, GoldenPath, GrantedExemption, PlatformService, Reason};
+use crate::api::{
+    ConditionType, Exemption, ExemptionState, GoldenPath, GrantedExemption, PlatformService, Reason, RolloutPhase,
+    RolloutStatus,
+};
 
 /// The path's exemptions, and how many services lean on each.
 #[must_use]
@@ -36,8 +39,17 @@ fn is_in_use(state: ExemptionState) -> bool {
 
 /// Whether something about the exemptions needs the path's owner.
 #[must_use]
-pub fn degraded(path: &GoldenPath, services: &[&PlatformService], exemptions: &[GrantedExemption]) -> Finding {
+pub fn degraded(
+    path: &GoldenPath,
+    rollout: Option<&RolloutStatus>,
+    services: &[&PlatformService],
+    exemptions: &[GrantedExemption],
+) -> Finding {
     let bad = |reason, text: String| Finding::bad(ConditionType::Degraded, reason, text);
+    if let Some(aborted) = rollout.filter(|rollout| rollout.phase == RolloutPhase::Aborted) {
+        let why = aborted.waiting_for.clone().unwrap_or_default();
+        return bad(Reason::RolloutAborted, format!("revision {}: {why}", aborted.revision));
+    }
     let exempt = services
         .iter()
         .filter_map(|service| service.status.as_ref())
@@ -60,6 +72,24 @@ pub fn degraded(path: &GoldenPath, services: &[&PlatformService], exemptions: &[
         return bad(Reason::ExemptionExpired, text);
     }
     Finding::good(ConditionType::Degraded, Reason::Healthy, "nothing about the path needs its owner")
+}
+
+/// Whether the current revision has reached every service, and whether it is on its way.
+#[must_use]
+pub fn rolled_out(rollout: &RolloutStatus) -> [Finding; 2] {
+    let RolloutStatus { moved, exercised, pending, .. } = rollout;
+    let wait = rollout.waiting_for.as_deref().map_or_else(String::new, |wait| format!("; {wait}"));
+    let text = format!("{moved} of {} services have moved, {exercised} have rolled out{wait}", moved + pending);
+    let (reason, done, goes_on) = match rollout.phase {
+        RolloutPhase::Complete => (Reason::Complete, true, false),
+        RolloutPhase::Exercising => (Reason::Exercising, false, true),
+        RolloutPhase::Soaking => (Reason::Soaking, false, true),
+        RolloutPhase::AwaitingApproval => (Reason::AwaitingApproval, false, false),
+        RolloutPhase::Paused => (Reason::Paused, false, false),
+        RolloutPhase::Aborted => (Reason::RolloutAborted, false, false),
+    };
+    let finding = |condition, good| Finding { condition, good, reason, message: text.clone() };
+    [finding(ConditionType::RolledOut, done), finding(ConditionType::Progressing, goes_on)]
 }
 
 /// An exemption that cannot mean what it says: a default that no revision has, or a selector that selects nothing.

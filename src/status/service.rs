@@ -6,13 +6,16 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
+use super::version::up_to_date;
 use super::{Finding, merge, whole_second};
 use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode,
-    PlatformServiceStatus, Reason, State, VerdictState, WorkloadStatus, labels,
+    PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
 };
 use crate::plan::exceptions::{Claimant, statuses};
+use crate::plan::health::{failure, is_well};
 use crate::plan::revision::Revision;
+use crate::plan::rollout::waits_for;
 use crate::plan::route::Route;
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
@@ -45,6 +48,8 @@ pub struct Evaluated {
     pub status: WorkloadStatus,
     /// The verdict of every default.
     pub verdicts: Vec<Verdict>,
+    /// Why the first rollout since it was labelled has failed, if it was well before that.
+    pub failure: Option<String>,
 }
 
 /// What a pass found out about a service.
@@ -60,7 +65,7 @@ pub struct Assessment {
 #[must_use]
 pub fn assess(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Assessment {
     let workloads: Vec<Option<Evaluated>> =
-        facts.workloads.iter().zip(outcomes).map(|(w, outcome)| evaluate(facts, w, outcome)).collect();
+        facts.workloads.iter().zip(outcomes).map(|(w, outcome)| evaluate(facts, w, outcome, now)).collect();
     let evaluated: Vec<&Evaluated> = workloads.iter().flatten().collect();
     Assessment { status: service_status(facts, outcomes, &evaluated, now), workloads }
 }
@@ -94,7 +99,7 @@ fn service_status(
     let revision = revision_of(facts);
     let route = route_of(facts);
     let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
-    findings.extend(route.map(|route| route.up_to_date(&facts.service, now)));
+    findings.extend(route.map(|route| up_to_date(route, &facts.service, now)));
     let adoption = adoption(&before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
@@ -107,6 +112,8 @@ fn service_status(
                 version: r.version.clone(),
                 target_version: route.and_then(|route| route.current.version.clone()),
                 revision: r.name.clone(),
+                previous_revision: previous_revision(&before, r),
+                rolled_back: route.and_then(|route| rolled_back(&before, route, evaluated)),
             }),
             None => before.golden_path.clone(),
         },
@@ -119,6 +126,28 @@ fn service_status(
     }
 }
 
+/// The revision of the same path that the service followed before it followed this one.
+fn previous_revision(before: &PlatformServiceStatus, revision: &Revision) -> Option<String> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == revision.path)?;
+    if followed.revision == revision.name {
+        followed.previous_revision.clone()
+    } else {
+        Some(followed.revision.clone())
+    }
+}
+
+/// What the service went back from: that stands for as long as the path is at that revision.
+fn rolled_back(before: &PlatformServiceStatus, route: &Route, evaluated: &[&Evaluated]) -> Option<RolledBack> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == route.current.path)?;
+    if let Some(back) = followed.rolled_back.as_ref().filter(|back| back.revision == route.current.name) {
+        return Some(back.clone());
+    }
+    let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
+    let cause = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)))?;
+    let cause = cause.chars().take(MAX_MESSAGE).collect();
+    Some(RolledBack { revision: route.current.name.clone(), to, cause })
+}
+
 fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now: Timestamp) -> Vec<ExemptionStatus> {
     let Route { revision, terms, .. } = route;
     let claimant = Claimant { service: &facts.service, namespace: &facts.namespace, revision, terms };
@@ -127,7 +156,7 @@ fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now
     statuses(claimant, &verdicts, now).into_iter().take(MAX_EXEMPTIONS).collect()
 }
 
-fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -> Option<Evaluated> {
+fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, now: Timestamp) -> Option<Evaluated> {
     let revision = revision_of(facts)?;
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
     let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
@@ -161,9 +190,36 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
         kind,
         state: state(&verdicts, &standing, before.map(|b| b.state)),
         score: weights(&verdicts).score(),
-        labelled_template,
+        ..exercise(kind, object, labelled_template, before, now)
     };
-    Some(Evaluated { status, verdicts })
+    // a rollout that was complete once has proved itself, and what was broken before proves nothing
+    let proves = status.rolling_out_since.is_some() && !status.exercised && status.healthy_before == Some(true);
+    let since = status.rolling_out_since.as_ref().map(|since| since.0);
+    let failure = if proves { failure(kind, object, since, now) } else { None };
+    Some(Evaluated { status, verdicts, failure })
+}
+
+/// How far the first rollout since a workload was labelled has come.
+fn exercise(
+    kind: WorkloadKind,
+    object: &Value,
+    labelled_template: Option<String>,
+    before: Option<&WorkloadStatus>,
+    now: Timestamp,
+) -> WorkloadStatus {
+    let none = WorkloadStatus { labelled_template, ..WorkloadStatus::default() };
+    let Some(labelled) = &none.labelled_template else { return none };
+    let before = before.filter(|before| before.labelled_template.as_ref() == Some(labelled));
+    let changed = *labelled != template_hash(kind, object);
+    let complete = waits_for(kind, object).is_none();
+    let rolling = changed && !complete;
+    let since = before.and_then(|before| before.rolling_out_since.clone());
+    WorkloadStatus {
+        healthy_before: before.map_or_else(|| Some(is_well(kind, object)), |before| before.healthy_before),
+        exercised: before.is_some_and(|before| before.exercised) || (changed && complete),
+        rolling_out_since: rolling.then(|| since.unwrap_or_else(|| whole_second(now))),
+        ..none
+    }
 }
 
 fn team(facts: &ServiceFacts) -> String {

@@ -22,6 +22,7 @@ mod ownership;
 mod page;
 mod scaling;
 mod versions;
+mod waves;
 
 /// Pod spec fields that [`path`] fills, as `managedFields` name them.
 const FILLS: [&[&str]; 6] = [

@@ -15,6 +15,8 @@ fn older_definitions() -> String {
         let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
         let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
         schema["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let root = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        root.as_object_mut().unwrap().remove("x-kubernetes-validations");
         // by these Helm knows what is its own
         crd["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
         crd["metadata"]["annotations"] =
@@ -43,7 +45,7 @@ const UNREADABLE: [(&str, &str, &str); 5] = [
     ("no-workloads", "{goldenPathRef: {name: good}}", "issing field"),
     ("other-type", "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "\"often\""),
     ("other-kind", "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}", "nknown variant"),
-    ("other-mode", "{mode: Enforce, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "nknown variant"),
+    ("other-mode", "{mode: Force, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "nknown variant"),
 ];
 
 /// A control plane with the older definitions, and with objects that only they let in.

@@ -2,19 +2,19 @@
 
 use anyhow::{Result, ensure};
 use goldenpath::api::{WorkloadKind, labels};
-use goldenpath::plan::gaps::{Gap, Whose, filled, gaps};
+use goldenpath::plan::gaps::{Gap, Label, Whose, filled, gaps};
 use goldenpath::plan::leaf::Road;
-use goldenpath::plan::service::{label, our_labels, with_labels};
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::catalogue::{fillable, teams_only};
 use super::checks::{
     acting, annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view,
+    with_lost_labels,
 };
 use super::defaults::DEFAULTS;
 use super::random::Random;
-use super::requests::{Answer, Call, Target, Verb, Who, send};
+use super::requests::{Answer, Call, Target, Verb, Who, by_hand_or_update, send};
 use super::workloads::{Edit, bare, containers_of, edit, set, template};
 use super::{Counts, strategic};
 
@@ -432,7 +432,7 @@ impl<'a> Story<'a> {
     fn settles(&self, made: &Value, road: &Road) -> Result<()> {
         let gaps = gaps(self.kind, made, road);
         // a limit may have to rise before a request can
-        if gaps.iter().any(|gap| gap.enforced) {
+        if gaps.iter().any(|gap| gap.label == Label::Enforces) {
             return Ok(());
         }
         let differing = differences(template(self.kind, made), &filled(self.kind, made, &gaps));
@@ -449,24 +449,4 @@ impl<'a> Story<'a> {
         }
         Ok(())
     }
-}
-
-/// The object with those labels of ours that a request has lost: they come back, and count in that request.
-fn with_lost_labels(seen: &Value, old: Option<&Value>) -> Value {
-    let lost = old.into_iter().flat_map(our_labels).filter_map(|name| {
-        let value = label(old?, &name)?.to_owned();
-        label(seen, &name).is_none().then_some((name, Some(value)))
-    });
-    with_labels(seen, &lost.collect())
-}
-
-fn by_hand_or_update(by_hand: bool, live: &Value, mut changed: Value) -> Call {
-    if by_hand {
-        let body = strategic::patch(live, &changed, live);
-        return Call { verb: Verb::Strategic, manager: "kubectl-edit", body };
-    }
-    let metadata = changed["metadata"].as_object_mut().unwrap();
-    metadata.remove("resourceVersion");
-    metadata.remove("managedFields");
-    Call { verb: Verb::Put, manager: "team", body: changed }
 }
