@@ -50,7 +50,9 @@ fn fleet(namespace: &str) -> String {
 }
 
 fn path(version: &str, default: &str) -> String {
-    serde_json::to_string(&shipped(PATH, version, &[default])).unwrap_or_default()
+    let mut path = shipped(PATH, version, &[default]);
+    path.spec.revision_history_limit = Some(0);
+    serde_json::to_string(&path).unwrap_or_default()
 }
 
 async fn labelled(control_plane: &ControlPlane, namespace: &str, value: &str) -> Result<()> {
@@ -80,8 +82,10 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     control_plane.expect("default", &object, ready, "Ready").await?;
 
     // another revision: everything moves, and the policy of the first one goes
+    let old = format!("controllerrevision/{revision}");
     let revision = control_plane.golden_path(&path("2", "automountServiceAccountToken")).await?;
     labelled(control_plane, &namespace, &revision).await?;
+    control_plane.kubectl(["wait", "--for=delete", "--timeout=120s", "-n", NAMESPACE, &old]).await?;
     control_plane.kubectl(["delete", "platformservice", "web", "-n", &namespace]).await?;
     labelled(control_plane, &namespace, "").await?;
     control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
