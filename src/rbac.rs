@@ -54,6 +54,30 @@ pub const CLUSTER_RULES: &[Rule] = &[
         reason: "see workloads and put labels on their metadata",
     },
     Rule {
+        group: "apps",
+        resources: &["deployments", "statefulsets"],
+        verbs: &["create", "delete"],
+        reason: "make workloads from the templates of PlatformServices, and delete those whose entry was removed",
+    },
+    Rule {
+        group: "batch",
+        resources: &["cronjobs"],
+        verbs: &["create", "delete"],
+        reason: "make workloads from the templates of PlatformServices, and delete those whose entry was removed",
+    },
+    Rule {
+        group: "",
+        resources: &["services"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        reason: "make the Services of templates that have a port; only those that carry our label are watched",
+    },
+    Rule {
+        group: "autoscaling",
+        resources: &["horizontalpodautoscalers"],
+        verbs: &["list"],
+        reason: "leave the replicas of a workload alone that an autoscaler scales",
+    },
+    Rule {
         group: "admissionregistration.k8s.io",
         resources: &["mutatingadmissionpolicies"],
         verbs: &["list", "create", "patch", "delete"],

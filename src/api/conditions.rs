@@ -92,6 +92,12 @@ pub enum Reason {
     WorkloadClaimed,
     /// The workload belongs to another controller, which would undo or repeat whatever is done to it.
     WorkloadManaged,
+    /// A template cannot be made into a workload.
+    InvalidTemplate,
+    /// An object of that name exists and was not made for the service.
+    NameTaken,
+    /// Another field manager sets what the template says; its value stays.
+    FieldConflict,
     /// The namespace is excluded: nothing in it is ever touched.
     NamespaceExcluded,
     /// The stored object cannot be read as this version of the kind.

@@ -14,6 +14,9 @@ pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
 pub const MODE: &str = "goldenpath.dev/mode";
 /// Beginning of a label on a workload that goes on with the name of a default: the workload does without that default.
 pub const SKIP_PREFIX: &str = "skip.goldenpath.dev/";
+/// Label on an object that the operator made: the PlatformService whose template it was made from. It stays when the
+/// object does, so that the service can have it back.
+pub const TEMPLATE: &str = "goldenpath.dev/template";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 
@@ -23,6 +26,8 @@ pub const FILL: &str = "goldenpath.dev/fill";
 pub const SKIP: &str = "goldenpath.dev/skip";
 /// The one value of [`SKIP`].
 pub const SKIP_ALL: &str = "*";
+/// Annotation on an object that the operator made: a hash of what it applied last. It goes when the object is handed over.
+pub const APPLIED: &str = "goldenpath.dev/applied";
 /// Annotation on a policy: the version of the compiler that wrote it. A binary never touches the output of a newer one.
 pub const COMPILER: &str = "goldenpath.dev/compiler";
 /// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.
@@ -35,6 +40,13 @@ pub const SHIPPED: &str = "goldenpath.dev/shipped";
 ///
 /// Labels that begin with [`SKIP_PREFIX`] come on top.
 pub const WORKLOAD_LABELS: [&str; 5] = [SERVICE, PATH, REVISION, ON_DELETE, MODE];
+
+/// Whether a label or an annotation is ours by its name.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    let domain = name.split_once('/').map_or("", |(domain, _)| domain);
+    domain == super::GROUP || domain.strip_suffix(super::GROUP).is_some_and(|left| left.ends_with('.'))
+}
 
 /// The field manager of every write of the operator.
 pub const FIELD_MANAGER: &str = "goldenpath-operator";
@@ -59,4 +71,20 @@ pub fn skip(default: &str) -> String {
 #[must_use]
 pub fn release_revision(path: &str) -> String {
     format!("{path}-release")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::ours(SERVICE, true)]
+    #[case::of_a_part("skip.goldenpath.dev/requests", true)]
+    #[case::another_domain("notgoldenpath.dev/service", false)]
+    #[case::no_domain("goldenpath.dev", false)]
+    fn labels_are_ours_by_their_domain(#[case] name: &str, #[case] ours: bool) {
+        assert_eq!(is_ours(name), ours);
+    }
 }

@@ -9,6 +9,7 @@ pub mod labels;
 pub mod platform_service;
 pub mod rollout;
 pub mod selectors;
+pub mod template;
 
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
@@ -25,6 +26,7 @@ pub use platform_service::{
     PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
     WorkloadStatus,
 };
+pub use template::{Probes, TemplateKind, WorkloadTemplate};
 
 pub use rollout::{Abort, Approval, Promotion, Rollout, RolloutPhase, RolloutStatus, Tier, Wave};
 

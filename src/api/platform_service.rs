@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Tier, conditions};
+use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Tier, WorkloadTemplate, conditions};
 
 /// spec says which workloads the service consists of and which path they take.
 ///
@@ -25,6 +25,7 @@ use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Ti
     derive = "PartialEq",
     validation = Rule::new("self.metadata.name.size() <= 63").message(
         "metadata.name is too long: choose at most 63 characters, because it is the value of a label of each workload"),
+    validation = Rule::new(TEMPLATE_NAMES_FIT).message(TEMPLATE_NAME_TOO_LONG),
     printcolumn(name = "Team", type_ = "string", json_path = ".status.team"),
     printcolumn(name = "Path", type_ = "string", json_path = ".status.goldenPath.name"),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.goldenPath.version"),
@@ -35,6 +36,12 @@ use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Ti
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.deletionPolicy) || self.deletionPolicy != 'Undo' || self.workloads.exists(w, has(w.ref))").message(
+    "deletionPolicy: Undo is for workloads with a ref, and this service has none: choose Delete or Keep"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || self.workloads.exists(w, has(w.template))").message(
+    "deletionPolicy: Delete is for workloads with a template, and this service has none: choose Keep or Undo"))]
 pub struct PlatformServiceSpec {
     /// team is the team that owns the service. Without it, the label `goldenpath.dev/team` of the first workload that has
     /// one says so, and then that of the namespace.
@@ -62,10 +69,11 @@ pub struct PlatformServiceSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// deletionPolicy says what happens to filled values when this service is deleted: Keep leaves them, Undo takes them
-    /// out with the workload's next rollout.
-    #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
+    /// deletionPolicy says what happens when this service, or an entry of workloads, is deleted. A workload with a
+    /// template is deleted too (Delete, the default there) or stays (Keep). A workload with a ref always stays; the values
+    /// that the path filled stay with it (Keep, the default there) or leave with its next rollout (Undo).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
 
     /// overrides lists the defaults that the team does without, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -83,9 +91,11 @@ pub struct PlatformServiceSpec {
     /// workloads lists the workloads of the service, each of them once.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    #[x_kube(validation = Rule::new("self.all(w, self.exists_one(v, v.ref.kind == w.ref.kind && v.ref.name == w.ref.name))")
+    #[x_kube(validation = Rule::new(
+        "self.all(w, !has(w.ref) || self.exists_one(v, has(v.ref) && v.ref.kind == w.ref.kind && v.ref.name == w.ref.name))")
         .message(Message::Expression(
-            "self.map(w, !self.exists_one(v, v.ref.kind == w.ref.kind && v.ref.name == w.ref.name), \
+            "self.map(w, has(w.ref) && \
+             !self.exists_one(v, has(v.ref) && v.ref.kind == w.ref.kind && v.ref.name == w.ref.name), \
              'the entry ' + w.name + ' names ' + w.ref.kind + ' ' + w.ref.name \
              + ', and so does another one; remove one of them')[1]".into())))]
     pub workloads: Vec<Workload>,
@@ -115,25 +125,58 @@ pub enum Mode {
     Enforce,
 }
 
-/// What happens to filled values when the service goes.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What happens when the service goes, or one of its workloads.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// The values stay on the workload.
-    #[default]
+    /// Workloads that were made from a template are deleted.
+    Delete,
+    /// Everything stays as it is.
     Keep,
-    /// The values leave with the workload's next rollout.
+    /// Values that the path filled leave with the workload's next rollout.
     Undo,
 }
 
-/// Each entry names one workload.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+/// Each entry is one workload: one that runs already, or one to make.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = Rule::new("has(self.ref) != has(self.template)").message(Message::Expression(
+    "'the entry ' + self.name + (has(self.ref) \
+     ? ' has both ref and template; keep ref to adopt what runs already, or template to have it made' \
+     : ' has neither ref nor template; name what runs already by ref, or say by template what to run')".into())))]
 pub struct Workload {
     /// name is what the workload is called within the service, and must be unique there.
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// ref names the running workload to adopt in place. It is neither recreated nor restarted.
-    #[serde(rename = "ref")]
-    pub reference: WorkloadRef,
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<WorkloadRef>,
+    /// template says what to run, and the operator makes the workload: one called as the service and the entry, such as
+    /// cart-api, or cart where both are called cart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<WorkloadTemplate>,
+}
+
+/// The object of a template is called as its service and its entry are. Pods of a StatefulSet and jobs of a CronJob add
+/// 11 characters to it, and 63 is as much as a label and the name of a Service take. The rule is asked about each status,
+/// too, those of objects that an older definition let in without workloads included.
+const TEMPLATE_NAMES_FIT: &str = "!has(self.spec.workloads) || self.spec.workloads.all(w, !has(w.template) || \
+     (self.metadata.name == w.name ? 0 : self.metadata.name.size() + 1) + w.name.size() <= \
+     (has(w.template.schedule) || has(w.template.kind) && w.template.kind == 'StatefulSet' ? 52 : 63))";
+const TEMPLATE_NAME_TOO_LONG: &str = "the names of the service and of an entry with a template are too long together: \
+     <service>-<entry> names the object, and has at most 63 characters, or 52 for a StatefulSet or a CronJob";
+
+impl Workload {
+    /// The object in the cluster: the one that is named, or the one that is made.
+    #[must_use]
+    pub fn target(&self, service: &str) -> WorkloadRef {
+        match (&self.reference, &self.template) {
+            (Some(reference), _) => reference.clone(),
+            (None, template) => WorkloadRef {
+                api_version: None,
+                kind: template.as_ref().map(WorkloadTemplate::makes).unwrap_or_default(),
+                name: if service == self.name { service.to_owned() } else { format!("{service}-{}", self.name) },
+            },
+        }
+    }
 }
 
 /// A workload in the namespace of the service.
@@ -299,7 +342,8 @@ pub struct RolledBack {
 pub struct Adoption {
     /// state is the state of the workload that has the farthest to go.
     pub state: State,
-    /// origin is what brought the service to the path: Voluntary when its team took it by itself.
+    /// origin is what brought the service to the path: Greenfield when it began there, Voluntary when its team took it by
+    /// itself.
     #[serde(default)]
     pub origin: Origin,
     /// score is the weight of the defaults in place over the weight of all that apply, such as "0.92".
@@ -314,9 +358,11 @@ pub struct Adoption {
 /// What brought a service to its path.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
-    /// Its team took it by itself.
+    /// Its team took it by itself, with workloads that ran before.
     #[default]
     Voluntary,
+    /// It began on the path: a workload of it was made from a template.
+    Greenfield,
 }
 
 /// State of a service or of one of its workloads.
@@ -346,6 +392,10 @@ pub struct WorkloadStatus {
     pub name: String,
     /// kind is the kind of the workload.
     pub kind: WorkloadKind,
+    /// object is the name of the object in the cluster.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub object: String,
     /// state is the state of this workload.
     pub state: State,
     /// score is the score of this workload.

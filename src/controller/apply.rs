@@ -1,4 +1,4 @@
-//! Apply: one plan's writes to workloads. Labels on metadata; nothing else, ever.
+//! Apply: one plan's writes to workloads. Labels on metadata, and nothing else on what the team has made itself.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::errors::Error;
+use super::make::make;
 use super::requests::Write;
 use crate::api::{WorkloadKind, brief, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
 use crate::plan::revision::Revision;
-use crate::plan::service::{Action, Labels, PathFacts, ServiceFacts, WorkloadPlan, label, template, with_labels};
+use crate::plan::service::{
+    Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, label, template, with_labels,
+};
 use crate::plan::verdict::{expected_template, has_gaps, is_skipped};
 use crate::status::service::Outcome;
 
@@ -24,25 +27,50 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
     let mut outcomes = Vec::with_capacity(plans.len());
     for (workload, plan) in facts.workloads.iter().zip(plans) {
         let mut outcome = Outcome { object: workload.object.clone(), blocker: plan.blocker, ..Outcome::default() };
-        if let Some(object) = &workload.object {
-            let at = Target::of(workload.workload.reference.kind, object, context);
-            match act(&at, &plan.action, &facts.path).await {
-                Ok(Some(done)) => {
-                    outcome.labelled =
-                        matches!(plan.action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
-                    outcome.object = done.object.or(outcome.object);
-                    outcome.refused = done.refused;
-                }
-                Ok(None) => {}
-                Err(error) => match error.refusal() {
-                    Some(message) => outcome.refused = Some(format!("the API server refused the labels: {message}")),
-                    None => return Err(error),
-                },
-            }
+        // labels first: what is made or changed after them comes out as the road that they name says
+        if let Some(object) = &workload.object
+            && !matches!(plan.action, Action::Fill(_))
+        {
+            label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
+        }
+        let made = make(facts, workload, &plan.making, outcome.object.as_ref(), context).await?;
+        let rolls_out = made.object.is_some();
+        outcome.labelled |= made.labelled;
+        outcome.object = made.object.or(outcome.object);
+        outcome.refused = outcome.refused.or(made.refused);
+        outcome.unmade = made.unmade;
+        // a change of the template is filled by itself
+        if let (Some(object), Action::Fill(_), false) = (&workload.object, &plan.action, rolls_out) {
+            label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
         }
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+/// Carries out what was decided about the labels of a workload.
+async fn label_it(
+    workload: &WorkloadFacts,
+    object: &Value,
+    action: &Action,
+    facts: &ServiceFacts,
+    outcome: &mut Outcome,
+    context: &Context,
+) -> Result<(), Error> {
+    let at = Target::of(workload.target.kind, object, context);
+    match act(&at, action, &facts.path).await {
+        Ok(Some(done)) => {
+            outcome.labelled = matches!(action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
+            outcome.object = done.object.or(outcome.object.take());
+            outcome.refused = done.refused;
+        }
+        Ok(None) => {}
+        Err(error) => match error.refusal() {
+            Some(message) => outcome.refused = Some(format!("the API server refused the labels: {message}")),
+            None => return Err(error),
+        },
+    }
+    Ok(())
 }
 
 struct Target<'a> {

@@ -48,6 +48,10 @@ pub struct Context {
     pub roads: Roads,
     /// Every workload of the cluster.
     pub fleet: Fleet,
+    /// What was made beside workloads.
+    pub children: super::children::Children,
+    /// What was put back of objects that were made.
+    pub put_backs: super::children::PutBacks,
     /// Done when the fleet knows the claims of every service that was there at the start.
     pub claims_seeded: Once,
     /// Statuses that were written and may not have come back through the watch yet.

@@ -43,6 +43,9 @@ pub enum Error {
     NamespaceNotSeen(String),
 }
 
+/// What the API server says in answers of code 500 that are about the request.
+const OF_THE_REQUEST: [&str; 3] = ["too large", "failed to create typed patch object", "failed to convert new object"];
+
 impl Error {
     /// The API server's answer, if it refused the request as such: no retry makes it accept.
     #[must_use]
@@ -52,8 +55,11 @@ impl Error {
                 kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
                     Some(status.message.clone())
                 }
-                // etcd refuses what is too large, and the API server passes that on as its own failure
-                kube::Error::Api(status) if status.code == 500 && status.message.contains("too large") => {
+                // etcd refuses what is too large, and the API server passes that on as its own failure; so it does with
+                // a field that does not exist or has another type, in a server-side apply
+                kube::Error::Api(status)
+                    if status.code == 500 && OF_THE_REQUEST.iter().any(|t| status.message.contains(t)) =>
+                {
                     Some(status.message.clone())
                 }
                 _ => None,

@@ -3,9 +3,11 @@
 mod adoption;
 mod apply;
 mod backoff;
+mod children;
 mod context;
 mod errors;
 mod events;
+mod make;
 mod observe;
 mod orphans;
 mod path;

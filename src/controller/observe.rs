@@ -2,28 +2,31 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt};
 use serde_json::Value;
 
 use super::context::{Context, Published};
 use super::errors::Error;
 use super::policies::installed;
-use crate::api::{PlatformService, Workload, labels};
+use crate::api::{PlatformService, Workload, WorkloadRef, labels};
 use crate::fleet::WorkloadKey;
+use crate::plan::applied::replicas_matter;
 use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
+use crate::plan::making::MadeFacts;
 use crate::plan::revision::claims_first;
 use crate::plan::route::{Detour, Route, pin};
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
+use crate::plan::template::{ObjectKey, build};
 
 /// The keys of the workloads that a service names.
 pub fn workload_keys(service: &PlatformService) -> Vec<WorkloadKey> {
-    let namespace = service.namespace().unwrap_or_default();
-    let key = |w: &Workload| WorkloadKey {
-        kind: w.reference.kind,
-        namespace: namespace.clone(),
-        name: w.reference.name.clone(),
+    let (namespace, service_name) = (service.namespace().unwrap_or_default(), service.name_any());
+    let key = |w: &Workload| {
+        let WorkloadRef { kind, name, .. } = w.target(&service_name);
+        WorkloadKey { kind, namespace: namespace.clone(), name }
     };
     service.spec.workloads.iter().map(key).collect()
 }
@@ -48,6 +51,8 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
                 None => false,
             },
             workload: workload.clone(),
+            target: workload.target(&service.name_any()),
+            made: made(&service, workload, object.as_ref(), context).await?,
             object,
             claimed_by: older_claim(&service, &key, context),
         });
@@ -60,6 +65,38 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
         exceptions,
         workloads,
     })
+}
+
+/// What is known about making a workload of its template.
+async fn made(
+    service: &PlatformService,
+    workload: &Workload,
+    live: Option<&Value>,
+    context: &Context,
+) -> Result<Option<MadeFacts>, Error> {
+    let Some(template) = workload.template.as_ref().filter(|_| workload.reference.is_none()) else { return Ok(None) };
+    let built = build(service, workload, template);
+    let wanted = built.as_ref().ok().and_then(|built| built.service.as_ref());
+    let beside = match wanted {
+        Some(wanted) if context.children.is_listed(&wanted.key.kind) => context.children.object(&wanted.key),
+        Some(wanted) => context.requests.object(&wanted.key).await?,
+        None => None,
+    };
+    let autoscaled = match (&built, live) {
+        (Ok(built), Some(live)) if replicas_matter(&built.workload, live) => {
+            is_autoscaled(&built.workload.key, context).await?
+        }
+        _ => false,
+    };
+    Ok(Some(MadeFacts { built, service: beside, autoscaled }))
+}
+
+/// Whether an autoscaler of the namespace scales an object.
+async fn is_autoscaled(key: &ObjectKey, context: &Context) -> Result<bool, Error> {
+    let api: Api<HorizontalPodAutoscaler> = Api::namespaced(context.requests.client(), &key.namespace);
+    let all = context.requests.list(&api, "").await?;
+    let targets = all.iter().map(|autoscaler| &autoscaler.spec.scale_target_ref);
+    Ok(targets.into_iter().any(|target| target.kind == key.kind && target.name == key.name))
 }
 
 /// A workload as the fleet has seen it last. One that nobody named before is not kept: it is read once.
@@ -104,7 +141,7 @@ fn path_of(
     let name = if let Some(reference) = &service.spec.golden_path_ref {
         reference.name.clone()
     } else {
-        let kind = service.spec.workloads.first().map(|w| w.reference.kind).unwrap_or_default();
+        let kind = service.spec.workloads.first().map(|w| w.target("").kind).unwrap_or_default();
         let claiming = readable().filter(|p| p.spec.default_for.contains(&kind));
         let oldest = claiming.reduce(|a, b| if claims_first(&b.metadata, &a.metadata) { b } else { a });
         let Some(oldest) = oldest else { return Ok(PathFacts::NoDefault(kind)) };

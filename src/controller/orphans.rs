@@ -2,7 +2,6 @@
 //!
 //! No finalizer: a dead operator must not block the deletion of a namespace.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -17,7 +16,9 @@ use super::requests::Write;
 use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::fleet::WorkloadKey;
 use crate::observability;
+use crate::plan::making::{hand_over, is_applied, is_owned_by};
 use crate::plan::service::{controller_of, label, our_labels};
+use crate::plan::template::{ObjectKey, is_kept};
 
 /// A workload that may have lost its service. An empty workload name stands for all that are labelled with the service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,10 +61,10 @@ pub async fn watch_over(suspects: impl Stream<Item = Suspect>, context: Arc<Cont
 async fn look(suspect: &Suspect, context: &Context) -> Result<(), Error> {
     let WorkloadKey { kind, namespace, name } = &suspect.workload;
     // where the kind itself is not served nobody can tell
-    let Some(named) = named_workloads(namespace, &suspect.service, context).await? else { return Ok(()) };
+    let Some(owner) = Owner::read(namespace, &suspect.service, context).await? else { return Ok(()) };
     if !name.is_empty() {
         if let Some(object) = context.requests.workload(*kind, namespace, name).await? {
-            release(&suspect.workload, &object, &suspect.service, &named, context).await?;
+            release(&suspect.workload, &object, &owner, context).await?;
         }
         return Ok(());
     }
@@ -73,49 +74,67 @@ async fn look(suspect: &Suspect, context: &Context) -> Result<(), Error> {
             let name = object.pointer_mut("/metadata/name").map(Value::take);
             let name = name.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
             let key = WorkloadKey { kind, namespace: namespace.clone(), name };
-            release(&key, &object, &suspect.service, &named, context).await?;
+            release(&key, &object, &owner, context).await?;
+        }
+    }
+    if owner.live.is_none() {
+        hand_over_children(namespace, &owner.name, context).await?;
+    }
+    Ok(())
+}
+
+/// What was made beside the workloads of a service that is gone, and stays.
+async fn hand_over_children(namespace: &str, service: &str, context: &Context) -> Result<(), Error> {
+    for key in context.children.of(namespace, service) {
+        let Some(object) = context.children.object(&key) else { continue };
+        if is_applied(&object) && controller_of(&object).is_none() {
+            let object = context.requests.patch_object(&key, hand_over(&object, &[])).await?;
+            context.children.learn(&key, &object);
         }
     }
     Ok(())
 }
 
-/// The workloads that the live service names: none when it is gone. Nothing when the server cannot tell.
-async fn named_workloads(
-    namespace: &str,
-    service: &str,
-    context: &Context,
-) -> Result<Option<BTreeSet<WorkloadKey>>, Error> {
-    let api: Api<PlatformService> = Api::namespaced(context.requests.client(), namespace);
-    match context.requests.get(&api, service).await {
-        Ok(Some(live)) => Ok(Some(workload_keys(&live).into_iter().collect())),
-        // a 404 is the object's only when the kind is served: without the CRD every service would look deleted
-        Ok(None) => {
-            let all: Api<PlatformService> = Api::namespaced(context.requests.client(), namespace);
-            match context.requests.list(&all, "goldenpath.dev/none=none").await {
-                Ok(_) => Ok(Some(BTreeSet::new())),
-                Err(error) if error.is_status(404) => Ok(None),
-                Err(error) => Err(error),
-            }
+/// The service that a workload's label names.
+struct Owner {
+    name: String,
+    /// As it is now; nothing when it is gone.
+    live: Option<PlatformService>,
+}
+
+impl Owner {
+    /// Reads the service. Nothing when the server cannot tell whether it is there.
+    async fn read(namespace: &str, service: &str, context: &Context) -> Result<Option<Self>, Error> {
+        let name = service.to_owned();
+        let api: Api<PlatformService> = Api::namespaced(context.requests.client(), namespace);
+        if let Some(live) = context.requests.get(&api, service).await? {
+            return Ok(Some(Self { name, live: Some(live) }));
         }
-        Err(error) => Err(error),
+        // a 404 is the object's only when the kind is served: without the CRD every service would look deleted
+        match context.requests.list(&api, "goldenpath.dev/none=none").await {
+            Ok(_) => Ok(Some(Self { name, live: None })),
+            Err(error) if error.is_status(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn names(&self, key: &WorkloadKey) -> bool {
+        self.live.as_ref().is_some_and(|live| workload_keys(live).contains(key))
     }
 }
 
-async fn release(
-    key: &WorkloadKey,
-    object: &Value,
-    service: &str,
-    named: &BTreeSet<WorkloadKey>,
-    context: &Context,
-) -> Result<(), Error> {
+async fn release(key: &WorkloadKey, object: &Value, owner: &Owner, context: &Context) -> Result<(), Error> {
     // another service that names it takes it over as it is
-    if label(object, labels::SERVICE) != Some(service) || named.contains(key) || context.fleet.table().is_claimed(key) {
+    if owner.names(key) || context.fleet.table().is_claimed(key) {
         return Ok(());
     }
-    if controller_of(object).is_some() {
+    if label(object, labels::TEMPLATE) == Some(&owner.name) && drop_made(key, object, owner, context).await? {
         return Ok(());
     }
     let Some(path) = label(object, labels::PATH) else { return Ok(()) };
+    if label(object, labels::SERVICE) != Some(&owner.name) || controller_of(object).is_some() {
+        return Ok(());
+    }
     let release = labels::release_revision(path);
     if label(object, labels::REVISION) == Some(release.as_str()) {
         return Ok(()); // on its way out
@@ -123,14 +142,39 @@ async fn release(
     let goodbye = if label(object, labels::ON_DELETE) == Some("Undo") {
         Patch::Merge(json!({"metadata": {"labels": {labels::REVISION: release}}}))
     } else {
-        Patch::Json(serde_json::from_value(removal(object, service)).map_err(|source| Error::Serialisation {
+        Patch::Json(serde_json::from_value(removal(object, &owner.name)).map_err(|source| Error::Serialisation {
             what: format!("{} {}/{}", key.kind, key.namespace, key.name),
             source,
         })?)
     };
     context.requests.patch_workload(key.kind, &key.namespace, &key.name, &goodbye, Write::Real).await?;
-    tracing::info!(kind = %key.kind, namespace = key.namespace, name = key.name, service, "released");
+    tracing::info!(kind = %key.kind, namespace = key.namespace, name = key.name, service = owner.name, "released");
     Ok(())
+}
+
+/// What a template has made goes with its entry, or is handed over to the team as it is. With the service itself it is the
+/// garbage collector that deletes it. The answer is whether there is nothing more to do.
+async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &Context) -> Result<bool, Error> {
+    let place = ObjectKey::workload(key.kind, &key.namespace, &key.name);
+    let is_its = owner.live.as_ref().is_some_and(|live| is_owned_by(object, live));
+    match &owner.live {
+        Some(live) if live.spec.suspend || live.metadata.deletion_timestamp.is_some() => return Ok(true),
+        Some(live) if is_its && !is_kept(&live.spec) => {
+            if object.pointer("/metadata/deletionTimestamp").is_none() {
+                let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+                context.requests.delete_object(&place, uid).await?;
+                tracing::info!(%place, namespace = key.namespace, service = owner.name, "deleted with its entry");
+            }
+            return Ok(true);
+        }
+        _ => {}
+    }
+    if !is_its && (controller_of(object).is_some() || !is_applied(object)) {
+        return Ok(false);
+    }
+    context.requests.patch_object(&place, hand_over(object, &labels::WORKLOAD_LABELS)).await?;
+    tracing::info!(%place, namespace = key.namespace, service = owner.name, "handed over");
+    Ok(true)
 }
 
 /// `test` + `remove`: a label that changed meanwhile stays.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::errors::Error;
 use crate::api::{WorkloadKind, labels};
 use crate::observability::Metrics;
+use crate::plan::template::ObjectKey;
 
 /// Deadline of one request. kube has none of its own: a silent server would hang a pass for ever.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -189,6 +190,52 @@ impl Requests {
         self.call(verb, what.clone(), self.send(request)).await
     }
 
+    /// An object that the operator makes, or may make, as the server has it.
+    pub async fn object(&self, key: &ObjectKey) -> Result<Option<Value>, Error> {
+        let request = Request::new(objects_url(key)).get(&key.name, &kube::api::GetParams::default());
+        match self.call("get", within(key), self.send(request)).await {
+            Err(error) if error.is_status(404) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Server-side apply of an object. With `force`, a value that another manager holds becomes ours.
+    pub async fn apply_object(
+        &self,
+        key: &ObjectKey,
+        object: &Value,
+        force: bool,
+        write: Write,
+    ) -> Result<Value, Error> {
+        let params =
+            PatchParams { dry_run: write == Write::DryRun, force, ..PatchParams::apply(labels::FIELD_MANAGER) };
+        let request = Request::new(objects_url(key)).patch(&key.name, &params, &Patch::Apply(object));
+        let verb = if write == Write::DryRun { "dry_run" } else { "patch" };
+        self.call(verb, within(key), self.send(request)).await
+    }
+
+    /// JSON patch of an object.
+    pub async fn patch_object(&self, key: &ObjectKey, operations: Value) -> Result<Value, Error> {
+        let what = within(key);
+        let patch: Patch<Value> = Patch::Json(
+            serde_json::from_value(operations).map_err(|source| Error::Serialisation { what: what.clone(), source })?,
+        );
+        let params = PatchParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(objects_url(key)).patch(&key.name, &params, &patch);
+        self.call("patch", what, self.send(request)).await
+    }
+
+    /// Deletes this very object, and with it what it owns; one that is gone already is fine.
+    pub async fn delete_object(&self, key: &ObjectKey, uid: &str) -> Result<(), Error> {
+        let params = DeleteParams::background()
+            .preconditions(kube::api::Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let request = Request::new(objects_url(key)).delete(&key.name, &params);
+        match self.call("delete", within(key), self.send(request)).await {
+            Err(error) if error.is_status(404) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
     /// What the server would make of a new workload. Unknown fields are refused.
     pub async fn dry_run_create(&self, kind: WorkloadKind, namespace: &str, object: &Value) -> Result<Value, Error> {
         let what = format!("{kind} {namespace}/probe");
@@ -213,6 +260,15 @@ impl Requests {
 fn named<K>(name: &str) -> String {
     let kind = std::any::type_name::<K>().rsplit("::").next().unwrap_or_default();
     format!("{} {name}", kind.trim_end_matches('>'))
+}
+
+fn within(key: &ObjectKey) -> String {
+    format!("{} {}/{}", key.kind, key.namespace, key.name)
+}
+
+fn objects_url(key: &ObjectKey) -> String {
+    let root = if key.api_version.contains('/') { "apis" } else { "api" };
+    format!("/{root}/{}/namespaces/{}/{}", key.api_version, key.namespace, key.plural)
 }
 
 fn workloads_url(kind: WorkloadKind, namespace: &str) -> String {

@@ -76,7 +76,7 @@ pub async fn run(
     let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
-    let gates = [health.gate("watch/platformservices"), health.gate("watch/goldenpaths")];
+    let gates = ["platformservices", "goldenpaths", "services"].map(|watch| health.gate(format!("watch/{watch}")));
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
@@ -118,7 +118,7 @@ async fn controllers(
     operator: Operator,
     metrics: Metrics,
     watching: Watching,
-    gates: [Gate; 2],
+    gates: [Gate; 3],
     stopping: CancellationToken,
 ) {
     let Watching { client: watching, fleet, contacts, touched } = watching;
@@ -139,6 +139,8 @@ async fn controllers(
         recorder: Recorder::new(client, reporter),
         roads: Roads::default(),
         fleet,
+        children: super::children::Children::default(),
+        put_backs: super::children::PutBacks::default(),
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         service_backoff: super::backoff::Backoff::default(),
@@ -149,10 +151,11 @@ async fn controllers(
         orphans,
     });
     show_fleet(&contacts, &context);
-    let [services_gate, paths_gate] = gates;
+    let [services_gate, paths_gate, made_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
+        super::children::watch(watching.clone(), &made_gate, &context),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
         watch_over(suspects, context.clone()),
@@ -212,7 +215,9 @@ fn services_of(
                 let _ = context.services.wait_until_ready().await;
                 let services = match event {
                     Touched::Namespace(namespace) => context.fleet.table().services_in(&namespace),
-                    Touched::Workload { workload, service } => services_of_workload(workload, service, &context),
+                    Touched::Workload { workload, service, made } => {
+                        services_of_workload(workload, service, made, &context)
+                    }
                 };
                 services.into_iter().map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
             }
@@ -220,12 +225,18 @@ fn services_of(
         .flat_map(futures::stream::iter)
 }
 
-fn services_of_workload(workload: WorkloadKey, labelled: Option<String>, context: &Context) -> Vec<ServiceKey> {
+fn services_of_workload(
+    workload: WorkloadKey,
+    labelled: Option<String>,
+    made: bool,
+    context: &Context,
+) -> Vec<ServiceKey> {
     let namespace = workload.namespace.clone();
     let claiming = context.fleet.table().claiming(&workload);
     if let Some(service) = labelled {
         let reference = ObjectRef::new(&service).within(&namespace);
-        if !claiming.contains(&service) && context.services.get(&reference).is_none() {
+        // one that was made goes with its entry, which may have gone while no operator ran
+        if !claiming.contains(&service) && (made || context.services.get(&reference).is_none()) {
             // the receiver lives as long as the process
             let _ = context.orphans.unbounded_send(Suspect { workload, service });
         }

@@ -12,14 +12,15 @@ use super::apply::apply;
 use super::context::{Context, GuardedService};
 use super::errors::Error;
 use super::events::publish;
+use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::PlatformService;
+use crate::api::{PlatformService, Reason};
 use crate::fleet::Evaluation;
 use crate::observability;
 use crate::plan::score::weights;
-use crate::plan::service::{PathFacts, ServiceFacts, plan};
+use crate::plan::service::{Blocker, PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
 use crate::status::service::{Assessment, Evaluated, assess};
 
@@ -47,7 +48,8 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
         observed => observed?,
     };
     let outcomes = apply(&facts, plan(&facts), context).await?;
-    let refused = outcomes.iter().any(|o| o.refused.is_some());
+    sweep(&facts, context).await?;
+    let refused = outcomes.iter().any(|o| o.refused.is_some() || o.unmade.as_ref().is_some_and(asks_again));
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
@@ -83,6 +85,12 @@ fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
     // a timer of years would overflow; looking once a day costs nothing
     let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
     Action::requeue(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
+}
+
+/// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody
+/// else; a conflict over a field ends with a change of the object itself.
+fn asks_again(unmade: &Blocker) -> bool {
+    matches!(unmade.reason, Reason::ApiServerRefused | Reason::NameTaken)
 }
 
 /// Tells the fleet how far the service and its workloads are.

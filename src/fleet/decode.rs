@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::api::WorkloadKind;
+use crate::api::{GROUP, WorkloadKind};
 
 /// One line of a watch.
 #[derive(Deserialize, Debug)]
@@ -99,8 +99,8 @@ pub struct Metadata<'a> {
     labels: Option<Labels>,
     #[serde(default)]
     annotations: Option<Annotations>,
-    #[serde(default)]
-    owner_references: Option<Vec<Owner>>,
+    #[serde(borrow, default)]
+    owner_references: Option<Vec<Owner<'a>>>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -109,6 +109,8 @@ struct Labels {
     team: Option<String>,
     #[serde(rename = "goldenpath.dev/service")]
     service: Option<String>,
+    #[serde(rename = "goldenpath.dev/template")]
+    template: Option<String>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -118,9 +120,22 @@ struct Annotations {
 }
 
 #[derive(Deserialize, Debug)]
-struct Owner {
+#[serde(rename_all = "camelCase")]
+struct Owner<'a> {
     #[serde(default)]
     controller: Option<bool>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    api_version: Cow<'a, str>,
+}
+
+impl Owner<'_> {
+    /// A service that made the workload from a template: it is the team's like any other.
+    fn is_service(&self) -> bool {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        self.kind == "PlatformService" && group == GROUP
+    }
 }
 
 #[derive(Deserialize, Debug)]
@@ -167,10 +182,21 @@ impl Slim<'_> {
         self.metadata.labels.as_ref()?.service.as_deref()
     }
 
-    /// Whether a controller owns it.
+    /// Whether a controller owns it, other than the service that it was made for.
     #[must_use]
     pub fn is_managed(&self) -> bool {
-        self.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true))
+        self.controllers().any(|owner| !owner.is_service())
+    }
+
+    /// The service that made it from a template and owns it.
+    #[must_use]
+    pub fn made_for(&self) -> Option<&str> {
+        let owned = self.controllers().any(Owner::is_service);
+        self.metadata.labels.as_ref()?.template.as_deref().filter(|_| owned)
+    }
+
+    fn controllers(&self) -> impl Iterator<Item = &Owner<'_>> {
+        self.metadata.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true))
     }
 
     /// The bookmark after the last object of a streaming list.
@@ -216,6 +242,24 @@ mod tests {
         assert_eq!((object.version(), object.team(), object.service()), (Some(7), Some("payments"), Some("checkout")));
         assert!(object.is_managed());
         assert_eq!(object.replicas(WorkloadKind::Deployment), 3);
+    }
+
+    #[rstest]
+    #[case::a_service("goldenpath.dev/v1alpha1", "PlatformService", false, Some("cart"))]
+    #[case::one_of_another_group("example.com/v1", "PlatformService", true, None)]
+    #[case::another_controller("apps/v1", "ReplicaSet", true, None)]
+    fn what_a_service_made_is_not_managed(
+        #[case] version: &str,
+        #[case] kind: &str,
+        #[case] managed: bool,
+        #[case] made_for: Option<&str>,
+    ) {
+        let json = format!(
+            r#"{{"metadata": {{"labels": {{"goldenpath.dev/template": "cart"}}, "ownerReferences":
+            [{{"apiVersion": "{version}", "kind": "{kind}", "controller": true}}]}}}}"#
+        );
+        let object = slim(&json);
+        assert_eq!((object.is_managed(), object.made_for(), object.service()), (managed, made_for, None));
     }
 
     #[rstest]

@@ -35,7 +35,7 @@ pub use claims::{ServiceKey, WorkloadKey};
 use decode::Slim;
 use errors::Skipped;
 pub use health::Contact;
-use kept::Kept;
+pub use kept::Kept;
 use metrics::WatchMetrics;
 pub use resource::Resource;
 pub use rows::Evaluation;
@@ -54,6 +54,8 @@ pub enum Touched {
         workload: WorkloadKey,
         /// The service that its label names.
         service: Option<String>,
+        /// That service has made it, and owns it.
+        made: bool,
     },
     /// A namespace was added or changed.
     Namespace(String),
@@ -172,7 +174,9 @@ impl Fleet {
             return;
         }
         self.0.changed.notify_one();
-        let service = slim.service().map(ToOwned::to_owned);
+        let made = slim.made_for();
+        let service = slim.service().or(made).map(ToOwned::to_owned);
+        let made = made.is_some();
         if !change.claimed && service.is_none() {
             return;
         }
@@ -183,7 +187,7 @@ impl Fleet {
         {
             self.table().keep(&workload, version, kept);
         }
-        self.touched(Touched::Workload { workload, service });
+        self.touched(Touched::Workload { workload, service, made });
     }
 
     fn remove(&self, resource: Resource, slim: &Slim<'_>) {
@@ -195,7 +199,7 @@ impl Fleet {
                 let workload = WorkloadKey { kind, namespace, name };
                 let claimed = self.table().is_claimed(&workload);
                 if self.table().remove(workload.clone(), version) && claimed {
-                    self.touched(Touched::Workload { workload, service: None });
+                    self.touched(Touched::Workload { workload, service: None, made: false });
                 }
             }
         }
@@ -209,7 +213,7 @@ impl Fleet {
             Resource::Workloads(kind) => {
                 let gone = self.table().sweep(kind, version);
                 for workload in gone {
-                    self.touched(Touched::Workload { workload, service: None });
+                    self.touched(Touched::Workload { workload, service: None, made: false });
                 }
             }
         }

@@ -8,11 +8,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::exceptions::Exceptions;
+use super::making::{self, MadeFacts, Making};
 use super::revision::{Revision, hex};
 use super::rollout::waits_for;
 use super::route::Route;
 use super::verdict::{has_gaps, is_skipped};
-use crate::api::{DeletionPolicy, Mode, PlatformService, Reason, Timing, Workload, WorkloadKind, labels};
+use crate::api::{DeletionPolicy, Mode, PlatformService, Reason, Timing, Workload, WorkloadKind, WorkloadRef, labels};
 
 /// What was observed about a service.
 #[derive(Clone, Debug)]
@@ -63,6 +64,10 @@ pub enum PathFacts {
 pub struct WorkloadFacts {
     /// The line of the spec.
     pub workload: Workload,
+    /// The object that it names, or that is made of it.
+    pub target: WorkloadRef,
+    /// What is known about making it, where the line has a template.
+    pub made: Option<MadeFacts>,
     /// The live object, if there is one.
     pub object: Option<Value>,
     /// An older service that names the same workload.
@@ -101,8 +106,10 @@ pub struct Blocker {
 /// The plan for one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadPlan {
-    /// What to do.
+    /// What to do to its labels.
     pub action: Action,
+    /// What to do to the object as a whole.
+    pub making: Making,
     /// Why nothing can be done.
     pub blocker: Option<Blocker>,
 }
@@ -114,14 +121,16 @@ pub fn plan(facts: &ServiceFacts) -> Vec<WorkloadPlan> {
         .workloads
         .iter()
         .map(|workload| match blocker(facts, workload) {
-            Some(blocker) => WorkloadPlan { action: Action::Nothing, blocker: Some(blocker) },
-            None => WorkloadPlan { action: decide(facts, workload), blocker: None },
+            Some(blocker) => WorkloadPlan { action: Action::Nothing, making: Making::Nothing, blocker: Some(blocker) },
+            None => {
+                WorkloadPlan { action: decide(facts, workload), making: making::decide(facts, workload), blocker: None }
+            }
         })
         .collect()
 }
 
 fn blocker(facts: &ServiceFacts, workload: &WorkloadFacts) -> Option<Blocker> {
-    let reference = &workload.workload.reference;
+    let reference = &workload.target;
     let who = format!("workloads[{}]: {} {}", workload.workload.name, reference.kind, reference.name);
     let namespace = facts.service.metadata.namespace.as_deref().unwrap_or_default();
     let blocked = |reason, message: String| Some(Blocker { reason, message });
@@ -140,11 +149,19 @@ fn blocker(facts: &ServiceFacts, workload: &WorkloadFacts) -> Option<Blocker> {
         let text = format!("{who}: PlatformService {other} is older and has claimed it; remove it here or there");
         return blocked(Reason::WorkloadClaimed, text);
     }
+    if let Some(blocker) = making::blocker(facts, workload, &who) {
+        return Some(blocker);
+    }
     let Some(object) = &workload.object else {
+        if workload.made.is_some() {
+            return None;
+        }
         let text = format!("{who}: not found in namespace {namespace}; it is adopted as soon as it appears");
         return blocked(Reason::WorkloadNotFound, text);
     };
-    if let Some(owner) = controller_of(object) {
+    if let Some(owner) = controller_of(object)
+        && !making::is_owned_by(object, &facts.service)
+    {
         let text = format!("{who}: it belongs to {owner}, which manages it; set the defaults there");
         return blocked(Reason::WorkloadManaged, text);
     }
@@ -208,10 +225,10 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
 }
 
 /// The labels of an adopted workload, and those of ours on it that are not among them.
-fn wanted_labels(facts: &ServiceFacts, target: &Revision, object: &Value) -> Labels {
+pub(super) fn wanted_labels(facts: &ServiceFacts, target: &Revision, object: &Value) -> Labels {
     let service = facts.service.metadata.name.clone().unwrap_or_default();
     let excepted = target.rules.iter().filter(|rule| facts.exceptions.from(&rule.name).is_some());
-    let undo = facts.service.spec.deletion_policy == DeletionPolicy::Undo;
+    let undo = facts.service.spec.deletion_policy == Some(DeletionPolicy::Undo);
     let set = [
         (labels::SERVICE.to_owned(), service),
         (labels::PATH.to_owned(), target.path.clone()),
@@ -251,7 +268,7 @@ pub fn with_labels(object: &Value, labels: &Labels) -> Value {
 /// One rollout a revision where an open default says `Immediate`, or where a workload was created anew under a name
 /// that its service had claimed already and its first rollout is not over: nothing that runs is restarted then.
 fn fill(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: &Revision) -> Action {
-    let kind = workload.workload.reference.kind;
+    let kind = workload.target.kind;
     let status = facts.service.status.as_ref().and_then(|status| status.golden_path.as_ref());
     let back = status.and_then(|followed| followed.rolled_back.as_ref()).filter(|back| back.to == target.name);
     if let Some(back) = back
@@ -307,7 +324,7 @@ mod tests {
 
     fn facts(spec: PlatformServiceSpec, namespace: &str, object: Value) -> ServiceFacts {
         let reference = WorkloadRef { kind: WorkloadKind::Deployment, name: "api".into(), api_version: None };
-        let workload = Workload { name: "api".into(), reference };
+        let workload = Workload { name: "api".into(), reference: Some(reference.clone()), template: None };
         let mut service = PlatformService::new("shop", spec);
         service.metadata.namespace = Some(namespace.into());
         let revision = Revision { name: TARGET.into(), path: "web".into(), ..Revision::default() };
@@ -324,6 +341,8 @@ mod tests {
             exceptions: Exceptions::default(),
             workloads: vec![WorkloadFacts {
                 workload,
+                target: reference,
+                made: None,
                 object: Some(object).filter(|o| !o.is_null()),
                 claimed_by: None,
                 made_up_path: false,
@@ -398,7 +417,7 @@ mod tests {
 
     #[test]
     fn undo_is_written_into_the_labels_and_taken_out_again() {
-        let undo = PlatformServiceSpec { deletion_policy: DeletionPolicy::Undo, ..Default::default() };
+        let undo = PlatformServiceSpec { deletion_policy: Some(DeletionPolicy::Undo), ..Default::default() };
         let Action::Move(wanted) = plan(&facts(undo, "ns", labelled("web", TARGET))).remove(0).action else { panic!() };
         assert_eq!(wanted.get(labels::ON_DELETE), Some(&Some("Undo".to_owned())));
         let mut object = labelled("web", TARGET);

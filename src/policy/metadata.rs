@@ -76,7 +76,13 @@ pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
         },
         MatchCondition {
             name: "not-the-operator",
-            expression: format!("request.userInfo.username != {} || {CREATES} || {}", string(operator), fill_changes()),
+            // what the operator itself deploys, from a template, is filled like anybody's
+            expression: format!(
+                "request.userInfo.username != {} || {CREATES} || {} || {}",
+                string(operator),
+                fill_changes(),
+                template_changes()
+            ),
         },
     ]
 }
@@ -230,7 +236,8 @@ pub fn restore() -> Vec<String> {
     operations
 }
 
-/// The workload leaves the road: labels, `fill` and the operator's managedFields entry, which holds nothing else.
+/// The workload leaves the road: labels, `fill` and the operator's managedFields entry, which holds nothing else. What it
+/// applies from a template is another entry, and stays.
 pub fn leave() -> Vec<String> {
     let mut operations: Vec<String> = labels::WORKLOAD_LABELS
         .iter()
@@ -251,7 +258,10 @@ pub fn leave() -> Vec<String> {
         pointer_to("annotations", labels::FILL)
     ));
     // more than one entry would shift the indexes; there is one, as the operator writes nothing but metadata
-    let mine = format!("m.manager == {} && m[?'subresource'].orValue('') == ''", string(labels::FIELD_MANAGER));
+    let mine = format!(
+        "m.manager == {} && m[?'operation'].orValue('') == 'Update' && m[?'subresource'].orValue('') == ''",
+        string(labels::FIELD_MANAGER)
+    );
     operations.push(format!(
         "(object.metadata[?'managedFields'].orValue([]).filter(m, {mine}).size() == 1 \
          ? object.metadata.managedFields.transformList(i, m, {mine}, \

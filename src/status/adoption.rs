@@ -84,7 +84,9 @@ pub fn path_adoption(
         services: ServiceCounts {
             adopted: int(services(|s| s.state == State::Adopted)),
             total: int(services(|_| true)),
-            voluntary: int(services(|s| s.state == State::Adopted && s.origin == Origin::Voluntary)),
+            voluntary: int(services(|s| {
+                s.state == State::Adopted && matches!(s.origin, Origin::Voluntary | Origin::Greenfield)
+            })),
         },
         history: with_week(before.map(|b| b.history.as_slice()).unwrap_or_default(), adopted, eligible, now),
     }

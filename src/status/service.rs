@@ -9,7 +9,7 @@ use super::counts::UNOWNED;
 use super::version::up_to_date;
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode,
+    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode, Origin,
     PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
 };
 use crate::plan::exceptions::{Claimant, statuses};
@@ -37,6 +37,8 @@ pub struct Outcome {
     pub blocker: Option<Blocker>,
     /// What the API server answered when it refused.
     pub refused: Option<String>,
+    /// What of a template is not in place, although the workload is there.
+    pub unmade: Option<Blocker>,
     /// Labels were written just now.
     pub labelled: bool,
 }
@@ -100,7 +102,7 @@ fn service_status(
     let route = route_of(facts);
     let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
     findings.extend(route.map(|route| up_to_date(route, &facts.service, now)));
-    let adoption = adoption(&before, evaluated, now);
+    let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
         observed_generation: facts.service.metadata.generation,
@@ -159,7 +161,7 @@ fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now
 fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, now: Timestamp) -> Option<Evaluated> {
     let revision = revision_of(facts)?;
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
-    let (name, kind) = (&workload.workload.name, workload.workload.reference.kind);
+    let (name, kind) = (&workload.workload.name, workload.target.kind);
     let before = before_on(facts, revision).and_then(|s| s.workloads.iter().find(|w| w.name == *name));
     let hash = template_hash(kind, object);
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
@@ -188,6 +190,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     let status = WorkloadStatus {
         name: name.clone(),
         kind,
+        object: workload.target.name.clone(),
         state: state(&verdicts, &standing, before.map(|b| b.state)),
         score: weights(&verdicts).score(),
         ..exercise(kind, object, labelled_template, before, now)
@@ -232,13 +235,20 @@ fn team(facts: &ServiceFacts) -> String {
     declared.or_else(of_workload).or_else(of_namespace).unwrap_or_else(|| UNOWNED.to_owned())
 }
 
-fn adoption(before: &PlatformServiceStatus, evaluated: &[&Evaluated], now: Timestamp) -> Adoption {
+fn adoption(
+    facts: &ServiceFacts,
+    before: &PlatformServiceStatus,
+    evaluated: &[&Evaluated],
+    now: Timestamp,
+) -> Adoption {
     let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted, State::Exempt];
     let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
     let was = before.adoption.clone().unwrap_or_default();
+    // what came first says it, whatever is added later
+    let made = before.adoption.is_none() && facts.workloads.iter().any(|w| w.made.is_some());
     Adoption {
         state,
-        origin: was.origin,
+        origin: if made { Origin::Greenfield } else { was.origin },
         score: weights(evaluated.iter().flat_map(|e| &e.verdicts)).score(),
         adopted_at: was.adopted_at.or_else(|| (state == State::Adopted).then(|| whole_second(now))),
     }
@@ -292,6 +302,9 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     let names = || facts.workloads.iter().zip(outcomes);
     if let Some((workload, refused)) = names().find_map(|(w, o)| Some((w, o.refused.as_ref()?))) {
         return bad(Reason::ApiServerRefused, format!("workloads[{}]: {refused}", workload.workload.name));
+    }
+    if let Some(unmade) = outcomes.iter().find_map(|o| o.unmade.as_ref()) {
+        return bad(unmade.reason, unmade.message.clone());
     }
     if let Some(first) = facts.exceptions.invalid.first() {
         let more = facts.exceptions.invalid.len() - 1;

@@ -13,6 +13,7 @@ mod differential;
 mod docs;
 mod faults;
 mod fleet;
+mod greenfield;
 mod harness;
 mod pod_schema;
 mod samples;

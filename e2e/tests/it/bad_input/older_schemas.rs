@@ -13,10 +13,9 @@ fn older_definitions() -> String {
     let read = |name: &str| -> Value {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
-        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-        schema["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        let root = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        root.as_object_mut().unwrap().remove("x-kubernetes-validations");
+        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        schema["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        schema.as_object_mut().unwrap().remove("x-kubernetes-validations");
         // by these Helm knows what is its own
         crd["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
         crd["metadata"]["annotations"] =

@@ -81,6 +81,8 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     annotate("goldenpath.dev/resume=1").await?;
     control_plane.expect("default", &object, ready, "Ready").await?;
 
+    templates(control_plane, &namespace).await?;
+
     // another revision: everything moves, and the policy of the first one goes
     let old = format!("controllerrevision/{revision}");
     let revision = control_plane.golden_path(&path("2", "automountServiceAccountToken")).await?;
@@ -95,6 +97,42 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
         Ok(Some(()))
     })
     .await
+}
+
+/// A service that makes a workload of every kind that can be made, one of them with an autoscaler, and drops them again.
+async fn templates(control_plane: &ControlPlane, namespace: &str) -> Result<()> {
+    let template = |name: &str, more: Value| {
+        let mut template = json!({"image": "example.com/app:1"});
+        template.as_object_mut().into_iter().for_each(|t| t.extend(more.as_object().cloned().unwrap_or_default()));
+        json!({"name": name, "template": template})
+    };
+    let service = |entries: Value| {
+        let spec = json!({"goldenPathRef": {"name": PATH}, "workloads": entries});
+        let metadata = json!({"name": "green", "namespace": namespace});
+        json!({"apiVersion": "goldenpath.dev/v1alpha1", "kind": "PlatformService", "metadata": metadata, "spec": spec})
+            .to_string()
+    };
+    let api = |replicas: i32| template("api", json!({"port": 80, "replicas": replicas}));
+    let ledger = template("ledger", json!({"kind": "StatefulSet"}));
+    let sweeper = template("sweeper", json!({"schedule": "0 0 1 1 *"}));
+    control_plane.apply(&service(json!([api(1), ledger, sweeper]))).await?;
+    let applied = "{.metadata.labels.goldenpath\\.dev/template}";
+    for object in ["deployment/green-api", "service/green-api", "statefulset/green-ledger", "cronjob/green-sweeper"] {
+        control_plane.expect(namespace, object, applied, "green").await?;
+    }
+    // the Service is read where it is not watched, and written when its port changes
+    control_plane.apply(&service(json!([template("api", json!({"port": 81, "replicas": 3}))]))).await?;
+    control_plane.expect(namespace, "service/green-api", "{.spec.ports[0].port}", "81").await?;
+    control_plane.expect(namespace, "deployment/green-api", "{.spec.replicas}", "3").await?;
+    control_plane.apply(&service(json!([template("other", json!({"schedule": "0 0 1 1 *"}))]))).await?;
+    let gone = async |object: &str| {
+        control_plane.kubectl(["wait", "--for=delete", object, "-n", namespace, "--timeout=60s"]).await
+    };
+    for object in ["deployment/green-api", "service/green-api", "statefulset/green-ledger", "cronjob/green-sweeper"] {
+        gone(object).await?;
+    }
+    control_plane.kubectl(["delete", "platformservice", "green", "-n", namespace]).await?;
+    gone("cronjob/green-other").await.map(drop)
 }
 
 #[tokio::test]

@@ -104,8 +104,8 @@ fn service(number: usize, (kind, namespace, name): &Key) -> Value {
 }
 
 fn key_of(service: &PlatformService) -> Key {
-    let reference = &service.spec.workloads[0].reference;
-    (reference.kind.to_string(), service.namespace().unwrap_or_default(), reference.name.clone())
+    let reference = service.spec.workloads[0].target("");
+    (reference.kind.to_string(), service.namespace().unwrap_or_default(), reference.name)
 }
 
 /// The verdicts of every service, by workload.
