@@ -146,8 +146,9 @@ fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService>
 fn claim(service: &PlatformService, context: &Context) {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.claim(&namespace, &name, &workload_keys(service));
+    // one that is new has named nothing before: what is labelled with its name is a suspect by that label
     let observed = service.status.as_ref().and_then(|s| s.observed_generation);
-    if observed != service.metadata.generation {
+    if observed.is_some() && observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
     }
 }

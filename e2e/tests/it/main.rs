@@ -18,3 +18,4 @@ mod harness;
 mod pod_schema;
 mod samples;
 mod shipped_paths;
+mod tenancy;
