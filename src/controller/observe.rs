@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -136,6 +137,10 @@ fn path_of(
     now: Timestamp,
     context: &Context,
 ) -> Result<PathFacts, Error> {
+    // before the first list every path would look deleted, and what follows it would be released
+    if context.paths.wait_until_ready().now_or_never().is_none() {
+        return Err(Error::PathNotRead("the first".to_owned()));
+    }
     let paths = context.paths.state();
     let readable = || paths.iter().filter_map(|p| p.0.as_ref().ok());
     let name = if let Some(reference) = &service.spec.golden_path_ref {

@@ -167,6 +167,8 @@ async fn controllers(
         async {
             if context.paths.wait_until_ready().await.is_ok() {
                 paths_gate.set_ready();
+                // services waited for it; the receiver lives as long as the process
+                let _ = context.path_changed.unbounded_send(());
                 forgotten_paths(&context).await;
             }
         },

@@ -78,9 +78,10 @@ pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
             name: "not-the-operator",
             // what the operator itself deploys, from a template, is filled like anybody's
             expression: format!(
-                "request.userInfo.username != {} || {CREATES} || {} || {}",
+                "request.userInfo.username != {} || {CREATES} || {} || ({}.hasValue() && {})",
                 string(operator),
                 fill_changes(),
+                annotation("object", labels::APPLIED),
                 template_changes()
             ),
         },

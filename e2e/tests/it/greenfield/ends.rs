@@ -122,8 +122,9 @@ async fn an_entry_that_is_removed_takes_its_objects_with_it_or_leaves_them() -> 
     let two = |first: Value| json!([first, {"name": "web", "template": cart("1.0.0")}]);
     let worker = json!({"name": "worker", "template": cart("1.0.0")});
     shop.asks(two(worker.clone()), json!({})).await?;
-    shop.kubectl("wait --for=create deployment/cart-worker service/cart-worker deployment/cart-web --timeout=60s")
-        .await?;
+    for name in ["deployment/cart-worker", "service/cart-worker", "deployment/cart-web"] {
+        shop.until(name, "made", is_owned).await?;
+    }
 
     // another kind under the same name: the old one goes, and its port with it
     let cron = json!({"name": "worker", "template": {"image": "example.com/worker:1", "schedule": "0 0 1 1 *"}});
