@@ -63,6 +63,8 @@ pub enum Reason {
     InvalidDefault,
     /// A `check` is not a boolean CEL expression within the limits.
     InvalidCheck,
+    /// The path asks for admission feedback that it cannot have, or that the API server refuses.
+    InvalidAdmission,
     /// An older path already claims a kind in `defaultFor`.
     DefaultForTaken,
     /// The stage says that the path cannot be adopted.

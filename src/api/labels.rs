@@ -10,6 +10,8 @@ pub const PATH: &str = "goldenpath.dev/path";
 pub const REVISION: &str = "goldenpath.dev/revision";
 /// Label on a workload: `Undo` where the values leave with the service.
 pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
+/// Label on a probe, which never exists: the revision whose admission feedback is being proved with it.
+pub const PROOF: &str = "goldenpath.dev/proof";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 
@@ -19,6 +21,8 @@ pub const FILL: &str = "goldenpath.dev/fill";
 pub const SKIP: &str = "goldenpath.dev/skip";
 /// The one value of [`SKIP`].
 pub const SKIP_ALL: &str = "*";
+/// What a label on a workload begins with that switches one default off for it: the name of the default follows.
+pub const SKIP_DEFAULT: &str = "skip.goldenpath.dev/";
 /// Annotation on a policy: the version of the compiler that wrote it. A binary never touches the output of a newer one.
 pub const COMPILER: &str = "goldenpath.dev/compiler";
 /// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.

@@ -1,5 +1,6 @@
 //! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
 
+pub mod admission;
 pub mod adoption;
 pub mod conditions;
 pub mod crds;
@@ -7,6 +8,9 @@ pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
 
+pub use admission::{
+    Admission, AdmissionLevel, FailurePolicy, NamespaceSelector, SelectorOperator, SelectorRequirement,
+};
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
 pub use golden_path::{

@@ -6,6 +6,7 @@ mod backoff;
 mod context;
 mod errors;
 mod events;
+mod feedback;
 mod observe;
 mod orphans;
 mod path;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::context::{Context, Published};
 use super::errors::Error;
-use super::policies::installed;
+use super::policies::{Fills, installed};
 use crate::api::{PlatformService, Workload, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::revision::claims_first;
@@ -71,7 +71,7 @@ async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Valu
 /// release policy would be waited for for ever. A path that was deleted keeps its policies until the last workload left.
 async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -> Result<bool, Error> {
     let (PathFacts::Ready(target), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
-    Ok(named != target.path && installed(named, context).await?.policies.is_empty())
+    Ok(named != target.path && installed::<Fills>(named, context).await?.policies.is_empty())
 }
 
 /// Nothing looks at a workload's `status.conditions`; the rest of it is needed.

@@ -11,10 +11,11 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
-use super::policies::{self, carried, ensure, installed, prune, unbound};
+use super::feedback::{self, Outcome};
+use super::policies::{self, Fills, carried, ensure, installed, prune, unbound};
 use super::revisions::{NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
-use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
+use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
 use crate::observability;
 use crate::plan::revision::{Revision, check_default_for};
 use crate::policy::compile;
@@ -45,7 +46,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         }
     };
     let before = path.status.clone().unwrap_or_default();
-    let (result, waiting) = establish(path, context).await?;
+    let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
         Ok(revision) => {
             let text = format!("revision {} is proved and in force", revision.name);
@@ -59,10 +60,13 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
             (Finding::bad(ConditionType::Ready, reason, message), last)
         }
     };
+    let in_force = in_force.map(Arc::new);
     let current_revision = in_force.as_ref().map(|r| r.name.clone()).or(before.current_revision);
     let published =
-        in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
+        in_force.as_ref().map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(r.clone()));
     announce(name, published, context);
+    // after services were told: whatever is wrong with feedback, the road goes on
+    let (finding, waits_for_feedback) = with_feedback(path, finding, in_force.as_deref(), context).await?;
     if before.observed_generation != path.metadata.generation {
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
@@ -81,8 +85,39 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
-    let again = waiting || finding_reason == Reason::ProofFailed;
+    let again = waits_for_workloads || waits_for_feedback || finding_reason == Reason::ProofFailed;
     Ok(Action::requeue(if again { PRUNE_AGAIN } else { LOOK_AGAIN }))
+}
+
+/// The finding with what became of the path's admission feedback; and whether old feedback has to wait.
+///
+/// A path that cannot be compiled keeps the feedback that was in force, one that nobody takes by default any more does not.
+async fn with_feedback(
+    path: &GoldenPath,
+    finding: Finding,
+    in_force: Option<&Revision>,
+    context: &Context,
+) -> Result<(Finding, bool), Error> {
+    let outcome = match in_force {
+        Some(revision) if finding.good => feedback::establish(path, revision, context).await?,
+        _ if matches!(finding.reason, Reason::DefaultForTaken | Reason::StageNotAdoptable) => {
+            Outcome { not_ready: None, waiting: feedback::withdraw(&path.name_any(), context).await? }
+        }
+        _ => Outcome { not_ready: None, waiting: false },
+    };
+    let level = path.spec.admission_level();
+    let finding = match outcome.not_ready {
+        Some(NotReady { reason, message }) => {
+            let message = format!("{}, its admission feedback is not: {message}", finding.message);
+            Finding { good: false, reason, message, ..finding }
+        }
+        None if finding.good && level != AdmissionLevel::Off => Finding {
+            message: format!("{}, and so is its admission feedback, level {level:?}", finding.message),
+            ..finding
+        },
+        None => finding,
+    };
+    Ok((finding, outcome.waiting))
 }
 
 /// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
@@ -139,7 +174,7 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
             revision.road.release(),
         ),
     ];
-    let before = installed(&name, context).await?;
+    let before = installed::<Fills>(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {
         return Ok((Err(not_ready), false));
     }
@@ -149,7 +184,7 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
-    let after = installed(&name, context).await?;
+    let after = installed::<Fills>(&name, context).await?;
     let waiting = prune(&wanted, &after, Timestamp::now().as_second(), context).await?;
     Ok((Ok(revision), waiting))
 }
@@ -179,10 +214,11 @@ pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
+    feedback::withdraw(name, context).await?;
     if carried(&format!("{}={name}", labels::PATH), context).await? {
         return Ok(false);
     }
-    let left = installed(name, context).await?;
+    let left = installed::<Fills>(name, context).await?;
     prune(&[], &left, Timestamp::now().as_second(), context).await.map(|waiting| !waiting)
 }
 

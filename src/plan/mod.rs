@@ -1,5 +1,6 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
+pub mod feedback;
 pub mod gaps;
 pub mod guard;
 pub mod leaf;
