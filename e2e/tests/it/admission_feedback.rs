@@ -1,5 +1,6 @@
 //! What the API server says by itself while a workload is being written, where a path asks for it.
 
+mod agreement;
 mod kinds;
 mod life;
 mod paths;
