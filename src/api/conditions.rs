@@ -115,6 +115,8 @@ pub enum Reason {
     InvalidDefault,
     /// A `check` is not a boolean CEL expression within the limits.
     InvalidCheck,
+    /// The path asks for admission feedback that it cannot have, or that the API server refuses.
+    InvalidAdmission,
     /// An older path already claims a kind in `defaultFor`.
     DefaultForTaken,
     /// Services follow another content under the same version.

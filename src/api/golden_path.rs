@@ -6,7 +6,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus, WorkloadKind, conditions};
+use super::{
+    Admission, AdmissionLevel, Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus, WorkloadKind,
+    conditions,
+};
 
 /// spec says what the path gives to the workloads that take it.
 ///
@@ -46,6 +49,17 @@ use super::{Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutSta
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+// each said once more by `plan::feedback::refuse`, for paths that were stored under an older definition
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level != 'Deny' || self.stage in ['Stable', 'Retiring']").message(Message::Expression(
+    "'admission.level: Deny needs a path that is ready for everybody, and this one is of stage ' + self.stage \
+     + '; set level: Warn, or stage: Stable'".into())))]
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level == 'Off' || (has(self.defaultFor) && self.defaultFor.size() > 0)").message(
+    "admission.level: without a kind in defaultFor there is no workload to look at; add one, or set level: \"Off\""))]
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level == 'Off' || (has(self.defaults) && self.defaults.exists(d, has(d.check)))").message(
+    "admission.level: no default has a check, so there is nothing to say; add one, or set level: \"Off\""))]
 pub struct GoldenPathSpec {
     /// stage is where the path stands on the roadmap. Only Preview, Stable and Retiring paths can be adopted.
     #[serde(default)]
@@ -113,6 +127,19 @@ pub struct GoldenPathSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub defaults: Vec<PathDefault>,
+
+    /// admission says whether the API server itself warns of workloads whose checks do not hold, or refuses them. It looks
+    /// at every workload of the kinds in defaultFor, whether a service names it or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
+}
+
+impl GoldenPathSpec {
+    /// The level of admission feedback.
+    #[must_use]
+    pub fn admission_level(&self) -> AdmissionLevel {
+        self.admission.as_ref().map(|admission| admission.level).unwrap_or_default()
+    }
 }
 
 /// The end of a path.

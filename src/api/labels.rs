@@ -17,6 +17,8 @@ pub const SKIP_PREFIX: &str = "skip.goldenpath.dev/";
 /// Label on an object that the operator made: the PlatformService whose template it was made from. It stays when the
 /// object does, so that the service can have it back.
 pub const TEMPLATE: &str = "goldenpath.dev/template";
+/// Label on a probe, which never exists: the revision whose admission feedback is being proved with it.
+pub const PROOF: &str = "goldenpath.dev/proof";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 

@@ -1,5 +1,6 @@
 //! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
 
+pub mod admission;
 pub mod adoption;
 pub mod conditions;
 pub mod crds;
@@ -11,6 +12,9 @@ pub mod rollout;
 pub mod selectors;
 pub mod template;
 
+pub use admission::{
+    Admission, AdmissionLevel, FailurePolicy, NamespaceSelector, SelectorOperator, SelectorRequirement,
+};
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use conditions::{ConditionType, Reason};
 pub use exemptions::{

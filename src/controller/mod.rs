@@ -7,6 +7,8 @@ mod children;
 mod context;
 mod errors;
 mod events;
+mod feedback;
+mod in_force;
 mod make;
 mod observe;
 mod orphans;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::context::{Context, Published};
 use super::errors::Error;
-use super::policies::installed;
+use super::policies::{Fills, installed};
 use crate::api::{PlatformService, Workload, WorkloadRef, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::replicas_matter;
@@ -120,7 +120,7 @@ async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Valu
 /// release policy would be waited for for ever. A path that was deleted keeps its policies until the last workload left.
 async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -> Result<bool, Error> {
     let (PathFacts::Ready(route), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
-    Ok(named != route.revision.path && installed(named, context).await?.policies.is_empty())
+    Ok(named != route.revision.path && installed::<Fills>(named, context).await?.policies.is_empty())
 }
 
 /// Of a workload's `status.conditions` only `Progressing` is looked at.

@@ -1,6 +1,5 @@
 //! The driver of GoldenPaths: compile, prove, put in force, publish to services.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +11,17 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
-use super::policies::{self, carried, ensure, installed, prune, unbound};
+use super::feedback::{self, Outcome};
+use super::in_force::in_force;
+use super::policies::{self, Fills, carried, ensure, installed, prune, unbound};
 use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
-use crate::api::{
-    ConditionType, GoldenPath, GoldenPathStatus, PlatformService, Reason, RolloutPhase, RolloutStatus, labels,
-};
+use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
 use crate::observability;
-use crate::plan::exceptions::Terms;
 use crate::plan::leaf::Road;
-use crate::plan::members::Member;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
-use crate::plan::route::{InForce, Reach};
-use crate::plan::waves::{Ongoing, advance, next_change};
+use crate::plan::route::InForce;
+use crate::plan::waves::next_change;
 use crate::policy::compile;
 use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
 use crate::status::{Finding, merge, standing};
@@ -56,7 +53,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         }
     };
     let before = path.status.clone().unwrap_or_default();
-    let (result, waiting) = establish(path, context).await?;
+    let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
         Ok((in_force, rollout)) => {
             let text = format!("revision {} is proved and in force", in_force.current.name);
@@ -71,14 +68,16 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
             (Finding::bad(ConditionType::Ready, reason, message), last)
         }
     };
-    let current_revision =
-        in_force.as_ref().map(|(in_force, _)| in_force.current.name.clone()).or(before.current_revision);
-    let rollout = in_force.as_ref().map(|(_, rollout)| rollout.clone()).or(before.rollout);
-    let published = in_force.map_or_else(
-        || Published::NotReady(finding.message.clone()),
-        |(in_force, _)| Published::Ready(Arc::new(in_force)),
-    );
+    let (in_force, rollout) = in_force.map(|(in_force, rollout)| (Arc::new(in_force), rollout)).unzip();
+    let current_revision = in_force.as_ref().map(|in_force| in_force.current.name.clone()).or(before.current_revision);
+    let rollout = rollout.or(before.rollout);
+    let published = in_force
+        .as_ref()
+        .map_or_else(|| Published::NotReady(finding.message.clone()), |in_force| Published::Ready(in_force.clone()));
     announce(name, published, context);
+    // after services were told: whatever is wrong with feedback, the road goes on
+    let (finding, waits_for_feedback) =
+        with_feedback(path, finding, in_force.as_deref().map(|in_force| in_force.current.as_ref()), context).await?;
     if before.observed_generation != path.metadata.generation {
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
@@ -93,7 +92,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
-    let soon = waiting || reason == Reason::ProofFailed;
+    let soon = waits_for_workloads || waits_for_feedback || reason == Reason::ProofFailed;
     Ok(Action::requeue(pause(path, &status, soon, now)))
 }
 
@@ -130,6 +129,37 @@ fn pause(path: &GoldenPath, status: &GoldenPathStatus, soon: bool, now: Timestam
     let next = next_end(path, now).into_iter().chain(wave).min();
     let next = next.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
     next.map_or(pause, |next| pause.min(next + Duration::from_secs(1)))
+}
+
+/// The finding with what became of the path's admission feedback; and whether old feedback has to wait.
+///
+/// A path that cannot be compiled keeps the feedback that was in force, one that nobody takes by default any more does not.
+async fn with_feedback(
+    path: &GoldenPath,
+    finding: Finding,
+    in_force: Option<&Revision>,
+    context: &Context,
+) -> Result<(Finding, bool), Error> {
+    let outcome = match in_force {
+        Some(revision) if finding.good => feedback::establish(path, revision, context).await?,
+        _ if matches!(finding.reason, Reason::DefaultForTaken | Reason::StageNotAdoptable) => {
+            Outcome { not_ready: None, waiting: feedback::withdraw(&path.name_any(), context).await? }
+        }
+        _ => Outcome { not_ready: None, waiting: false },
+    };
+    let level = path.spec.admission_level();
+    let finding = match outcome.not_ready {
+        Some(NotReady { reason, message }) => {
+            let message = format!("{}, its admission feedback is not: {message}", finding.message);
+            Finding { good: false, reason, message, ..finding }
+        }
+        None if finding.good && level != AdmissionLevel::Off => Finding {
+            message: format!("{}, and so is its admission feedback, level {level:?}", finding.message),
+            ..finding
+        },
+        None => finding,
+    };
+    Ok((finding, outcome.waiting))
 }
 
 /// What was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
@@ -214,79 +244,6 @@ async fn reused(draft: &Revision, kept: &Kept, context: &Context) -> Result<Opti
     Ok(None)
 }
 
-/// The current revision and the others that services may follow, each with every literal that the path ever filled.
-fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Context) -> (InForce, RolloutStatus) {
-    let with_road = |revision: &Revision| Arc::new(Revision { road: kept.road(revision), ..revision.clone() });
-    let services = context.services.state();
-    let readable = || services.iter().filter_map(|service| service.0.as_ref().ok());
-    let rollout = rollout(path, &current.name, readable(), context);
-    let spec = path.spec.rollout.clone().unwrap_or_default();
-    let wanted = others(path, &rollout, readable());
-    let is_wanted = |revision: &&Revision| match &revision.version {
-        _ if revision.name == current.name => false,
-        _ if wanted.names.contains(&revision.name) => true,
-        Some(version) => {
-            wanted.pins.contains(version) && kept.version(version).is_some_and(|newest| newest.name == revision.name)
-        }
-        None => false,
-    };
-    let in_force = InForce {
-        others: kept.all().filter(is_wanted).map(with_road).collect(),
-        reach: Reach::of(&spec, &rollout),
-        versions: kept.versions(),
-        defaults: kept.defaults(),
-        terms: Arc::new(Terms::of(path)),
-        current: with_road(current),
-    };
-    (in_force, rollout)
-}
-
-/// Where the rollout of the current revision stands.
-fn rollout<'a>(
-    path: &GoldenPath,
-    revision: &str,
-    services: impl Iterator<Item = &'a PlatformService>,
-    context: &Context,
-) -> RolloutStatus {
-    let (name, status) = (path.name_any(), path.status.as_ref());
-    let spec = path.spec.rollout.clone().unwrap_or_default();
-    let member = |service: &PlatformService| {
-        let namespace = context.fleet.table().namespace(service.namespace().as_deref()?)?;
-        Member::of(&spec, &name, revision, service, &namespace)
-    };
-    let members: Vec<Member> = services.filter_map(member).collect();
-    let before = status.and_then(|status| status.current_revision.as_deref());
-    let ongoing = Ongoing { spec: &spec, revision, before };
-    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), &members, Timestamp::now())
-}
-
-/// Revisions, by name or by version, that services may follow beside the current one.
-struct Others {
-    names: BTreeSet<String>,
-    pins: BTreeSet<String>,
-}
-
-fn others<'a>(
-    path: &GoldenPath,
-    rollout: &RolloutStatus,
-    services: impl Iterator<Item = &'a PlatformService>,
-) -> Others {
-    let name = path.name_any();
-    let mut others = Others { names: rollout.stable_revision.iter().cloned().collect(), pins: BTreeSet::new() };
-    let goes_on = rollout.phase != RolloutPhase::Complete;
-    for service in services {
-        let reference = service.spec.golden_path_ref.as_ref().filter(|reference| reference.name == name);
-        others.pins.extend(reference.and_then(|reference| reference.version.clone()));
-        let followed = service.status.as_ref().and_then(|status| status.golden_path.as_ref());
-        if let Some(followed) = followed.filter(|followed| followed.name == name) {
-            others.names.insert(followed.revision.clone());
-            others.names.extend(followed.rolled_back.as_ref().map(|back| back.to.clone()));
-            others.names.extend(followed.previous_revision.clone().filter(|_| goes_on));
-        }
-    }
-    others
-}
-
 /// Proves and binds the policies of everything that services may follow, and the path's release policy; removes what
 /// nothing needs any more. The answer is whether something of that has to wait.
 async fn put_in_force(
@@ -306,7 +263,7 @@ async fn put_in_force(
         .map(|revision| policy(&revision.name, revision.road.clone(), false))
         .chain([policy(&labels::release_revision(&name), release, true)])
         .collect::<Result<_, Error>>()?;
-    let before = installed(&name, context).await?;
+    let before = installed::<Fills>(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {
         return Ok(Err(not_ready));
     }
@@ -316,7 +273,7 @@ async fn put_in_force(
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
-    let after = installed(&name, context).await?;
+    let after = installed::<Fills>(&name, context).await?;
     Ok(Ok(prune(&wanted, &after, Timestamp::now().as_second(), context).await?))
 }
 
@@ -346,10 +303,11 @@ pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
+    feedback::withdraw(name, context).await?;
     if carried(&format!("{}={name}", labels::PATH), context).await? {
         return Ok(false);
     }
-    let left = installed(name, context).await?;
+    let left = installed::<Fills>(name, context).await?;
     prune(&[], &left, Timestamp::now().as_second(), context).await.map(|waiting| !waiting)
 }
 

@@ -2,6 +2,7 @@
 
 pub mod applied;
 pub mod exceptions;
+pub mod feedback;
 pub mod gaps;
 pub mod guard;
 pub mod health;

@@ -106,11 +106,72 @@ pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
     probes
 }
 
+/// A workload with which admission feedback is proved.
+pub struct FeedbackProbe {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// What it is called in a message.
+    pub what: String,
+    /// The workload.
+    pub object: Value,
+}
+
+/// Workloads with which admission feedback is proved: a bare one of each kind, and one that is larger than what people run,
+/// since what a check costs grows with its containers.
+#[must_use]
+pub fn feedback_probes(kinds: &[WorkloadKind]) -> Vec<FeedbackProbe> {
+    let none = Road::default();
+    let bare = |kind: &WorkloadKind| FeedbackProbe {
+        kind: *kind,
+        what: format!("a {kind} that sets nothing"),
+        object: workload(*kind, bare_spec(&none, 1)),
+    };
+    let large = |kind: &WorkloadKind| FeedbackProbe {
+        kind: *kind,
+        what: format!("a {kind} with {LARGE} containers"),
+        object: workload(*kind, large_spec()),
+    };
+    kinds.iter().map(bare).chain(kinds.first().map(large)).collect()
+}
+
+/// Containers of the large probe, and entries of each of their lists.
+const LARGE: usize = 24;
+
+fn large_spec() -> Value {
+    let env = |n| json!({"name": format!("NAME_{n}"), "value": format!("the value of variable {n}")});
+    let port = |c: usize, n| json!({"name": format!("p{n}"), "containerPort": 10_000 + c * LARGE + n});
+    let mount = |n| json!({"name": format!("v{n}"), "mountPath": format!("/mnt/{n}")});
+    let container = |c: usize| {
+        json!({
+            "name": format!("{CONTAINER}-{c}"),
+            "image": "registry.invalid/probe:1",
+            "args": (0..LARGE).map(|n| format!("--flag-{n}=value")).collect::<Vec<_>>(),
+            "env": (0..LARGE).map(env).collect::<Vec<_>>(),
+            "ports": (0..LARGE).map(|n| port(c, n)).collect::<Vec<_>>(),
+            "volumeMounts": (0..LARGE).map(mount).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "containers": (0..LARGE).map(container).collect::<Vec<_>>(),
+        "volumes": (0..LARGE).map(|n| json!({"name": format!("v{n}"), "emptyDir": {}})).collect::<Vec<_>>(),
+    })
+}
+
 /// The probe with the revision's label, so that the policy acts on it.
 #[must_use]
 pub fn labelled(probe: &Value, revision: &str) -> Value {
+    marked(probe, labels::REVISION, revision)
+}
+
+/// The probe with the label by which the proof of a revision's admission feedback knows it.
+#[must_use]
+pub fn to_prove(probe: &Value, revision: &str) -> Value {
+    marked(probe, labels::PROOF, revision)
+}
+
+fn marked(probe: &Value, label: &str, value: &str) -> Value {
     let mut probe = probe.clone();
-    probe["metadata"]["labels"][labels::REVISION] = json!(revision);
+    probe["metadata"]["labels"][label] = json!(value);
     probe
 }
 

@@ -276,13 +276,26 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
 }
 
 /// What to do, why, and where to ask. What to do is never left out; the others only where they would be cut off.
-fn advice(rule: &Rule, help: Option<&str>) -> String {
-    let what = rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name));
+///
+/// The words of a status and of an admission policy alike.
+#[must_use]
+pub fn advice(rule: &Rule, help: Option<&str>) -> String {
+    let hint = rule.hint.clone().filter(|hint| !hint.trim().is_empty());
+    let what = hint.unwrap_or_else(|| match &rule.check {
+        // a line of a terminal says which field it is about
+        Some(check) => format!("the check of {} does not hold: {}", rule.name, one_line(check)),
+        None => format!("the check of {} does not hold", rule.name),
+    });
     let why = rule.reason.as_ref().map(|reason| format!("why: {reason}"));
     [why.as_deref(), help].into_iter().flatten().fold(what, |text, part| {
         let longer = format!("{}; {part}", text.trim_end_matches('.'));
         if longer.chars().count() > MAX_MESSAGE { text } else { longer }
     })
+}
+
+fn one_line(check: &str) -> String {
+    let text = check.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= 120 { text } else { text.chars().take(117).chain("...".chars()).collect() }
 }
 
 /// Whether the next acting request would change the template: then a later rollout without that change was not filled.
@@ -432,6 +445,7 @@ mod tests {
     #[case::all(Some("Do it."), Some("It breaks."), Some("docs: https://d"), "Do it; why: It breaks; docs: https://d")]
     #[case::hint_alone(Some("Do it."), None, None, "Do it.")]
     #[case::no_hint(None, None, Some("ask platform"), "the check of d does not hold; ask platform")]
+    #[case::a_hint_of_blanks(Some(" "), None, None, "the check of d does not hold")]
     fn a_missing_default_says_what_to_do_and_why_and_where_to_ask(
         #[case] hint: Option<&str>,
         #[case] reason: Option<&str>,
@@ -439,6 +453,17 @@ mod tests {
         #[case] expected: &str,
     ) {
         assert_eq!(advice(&rule(hint, reason), help), expected);
+    }
+
+    #[test]
+    fn without_a_hint_the_check_speaks_for_itself() {
+        let mut rule = rule(None, None);
+        rule.check = Some("object.spec.replicas != 1 &&\n  object.spec.paused != true".into());
+        let text =
+            "the check of d does not hold: object.spec.replicas != 1 && object.spec.paused != true; docs: https://d";
+        assert_eq!(advice(&rule, Some("docs: https://d")), text);
+        rule.check = Some("a || ".repeat(100));
+        assert_eq!(advice(&rule, None).chars().count(), "the check of d does not hold: ".len() + 120);
     }
 
     #[test]

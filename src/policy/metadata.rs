@@ -11,15 +11,15 @@ pub struct MatchCondition {
     pub expression: String,
 }
 
-fn label(object: &str, name: &str) -> String {
+pub fn label(object: &str, name: &str) -> String {
     format!("{object}.metadata[?'labels'][?{}]", string(name))
 }
 
-fn annotation(object: &str, name: &str) -> String {
+pub fn annotation(object: &str, name: &str) -> String {
     format!("{object}.metadata[?'annotations'][?{}]", string(name))
 }
 
-const CREATES: &str = "request.operation == 'CREATE'";
+pub const CREATES: &str = "request.operation == 'CREATE'";
 
 fn template_changes() -> String {
     "(request.kind.kind == 'CronJob' \
@@ -29,7 +29,7 @@ fn template_changes() -> String {
 }
 
 /// `fill` is the operator's request to act now.
-fn fill_changes() -> String {
+pub fn fill_changes() -> String {
     let (new, old) = (annotation("object", labels::FILL), annotation("oldObject", labels::FILL));
     format!("({new}.hasValue() && {new} != {old})")
 }

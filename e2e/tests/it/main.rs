@@ -3,6 +3,7 @@
 // pedantry that makes tests longer and not clearer
 #![allow(clippy::similar_names, clippy::format_collect, clippy::case_sensitive_file_extension_comparisons)]
 
+mod admission_feedback;
 mod bad_input;
 mod bench;
 mod chart;

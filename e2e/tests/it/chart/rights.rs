@@ -49,10 +49,14 @@ fn fleet(namespace: &str) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
+/// A path that also has something to say to whoever writes a workload.
 fn path(version: &str, default: &str) -> String {
-    let mut path = shipped(PATH, version, &[default]);
-    path.spec.revision_history_limit = Some(0);
-    serde_json::to_string(&path).unwrap_or_default()
+    let mut path = json!(shipped(PATH, version, &[default]));
+    path["spec"]["revisionHistoryLimit"] = json!(0);
+    path["spec"]["defaultFor"] = json!(WorkloadKind::ALL);
+    path["spec"]["defaults"][0]["check"] = json!(format!("has(variables.template.spec.{default})"));
+    path["spec"]["admission"] = json!({"level": "Warn"});
+    path.to_string()
 }
 
 async fn labelled(control_plane: &ControlPlane, namespace: &str, value: &str) -> Result<()> {
@@ -70,9 +74,11 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     control_plane.apply(&fleet(&namespace)).await?;
     labelled(control_plane, &namespace, &revision).await?;
 
-    // a person pulls the brake and lets it go: the same Event comes twice, and is one with a count
-    let binding = ["delete", "mutatingadmissionpolicybindings", "-l", &format!("goldenpath.dev/revision={revision}")];
-    control_plane.kubectl(binding).await?;
+    // a person pulls both brakes and lets them go: the same Event comes twice, and is one with a count
+    let of_revision = format!("goldenpath.dev/revision={revision}");
+    for kind in ["mutatingadmissionpolicybindings", "validatingadmissionpolicybindings"] {
+        control_plane.kubectl(["delete", kind, "-l", &of_revision]).await?;
+    }
     let ready = "{.status.conditions[?(@.type==\"Ready\")].reason}";
     let object = format!("goldenpath/{PATH}");
     let annotate = async |what: &str| control_plane.kubectl(["annotate", "goldenpath", PATH, what]).await;
@@ -92,7 +98,8 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     labelled(control_plane, &namespace, "").await?;
     control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
     wait::until("the policies of the path to go", PATIENCE, async || {
-        let left = control_plane.kubectl(["get", "mutatingadmissionpolicies", "-o", "name"]).await?;
+        let kinds = "mutatingadmissionpolicies,validatingadmissionpolicies";
+        let left = control_plane.kubectl(["get", kinds, "-o", "name"]).await?;
         ensure!(left.trim().is_empty(), "{left}");
         Ok(Some(()))
     })
