@@ -11,6 +11,7 @@ pub mod making;
 pub mod members;
 pub mod ownership;
 pub mod patch;
+pub mod permission;
 pub mod pod_template;
 pub mod probe;
 pub mod remnant;

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::exceptions::{Exception, Exceptions};
+use super::exceptions::Exceptions;
 use super::gaps::{Gap, Label, Whose, filled, gaps, team_view};
+use super::permission::{as_permitted, excepted};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
-use crate::api::{Category, DefaultOwner, Override, PathOwner, VerdictState, WorkloadKind, brief, labels};
+use crate::api::{Category, DefaultOwner, PathOwner, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
 
 /// Longest message of a verdict, in characters: the limit of the field in a status.
@@ -162,29 +163,6 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
     verdict(state, message)
-}
-
-/// What is the case for a default that the service does without.
-fn excepted(exception: &Exception, gaps: &[&Gap<'_>]) -> (VerdictState, String) {
-    let (state, text) = match exception {
-        Exception::Exemption { name, terms } => (VerdictState::Exempt, format!("exemption {name}, {terms}")),
-        Exception::Override { reason } => (VerdictState::Overridden, format!("overrides: {reason}")),
-    };
-    match gaps.iter().find(|gap| gap.whose == Whose::Roads) {
-        Some(gap) => (state, format!("{text}; {} leaves with the team's next rollout", gap.field())),
-        None => (state, text),
-    }
-}
-
-/// A team that decided otherwise, and whether the path lets it.
-fn as_permitted(rule: &Rule, state: VerdictState, message: Option<String>) -> (VerdictState, Option<String>) {
-    let fix = match rule.permission {
-        _ if state != VerdictState::Overridden => return (state, message),
-        Override::Allowed => return (state, message),
-        Override::WithReason => "say why in spec.overrides, or remove it",
-        Override::Forbidden => "the path forbids it: remove it, or ask with spec.exemptionRequests",
-    };
-    (VerdictState::Conflict, Some(format!("{}; {fix}", message.unwrap_or_default())))
 }
 
 /// Evaluates a rule's check, if it has one.
