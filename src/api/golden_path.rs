@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Admission, AdmissionLevel, Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus, WorkloadKind,
-    conditions,
+    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus,
+    WorkloadKind, conditions,
 };
 
 /// spec says what the path gives to the workloads that take it.
@@ -122,7 +122,7 @@ pub struct GoldenPathSpec {
     #[schemars(range(min = 0, max = 100))]
     pub max_exempt_percent: Option<i32>,
 
-    /// defaults is what the path gives: values to fill, checks, or both.
+    /// defaults is what the path gives: values to fill, checks, objects beside workloads, or several of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -230,11 +230,11 @@ impl Stage {
     }
 }
 
-/// Each default has values to fill, a check, or both.
+/// Each default has values to fill, a check, objects to make beside the workload, or several of them.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.podTemplate) || has(self.check)").message(Message::Expression(
-    "'default ' + self.name + ' does nothing; give it a podTemplate, a check or both'".into())))]
+#[x_kube(validation = Rule::new("has(self.podTemplate) || has(self.check) || has(self.resources)").message(
+    Message::Expression("'default ' + self.name + ' does nothing; give it a podTemplate, a check or resources'".into())))]
 pub struct PathDefault {
     /// name is what the default is called in verdicts, messages and metrics, and must be unique within the path.
     #[schemars(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -275,6 +275,13 @@ pub struct PathDefault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub check: Option<String>,
+
+    /// resources lists objects to make beside each workload of the services that take the path, such as a
+    /// PodDisruptionBudget. None is made where the team has one of its own that covers the same pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["apiVersion".into(), "kind".into()]))]
+    pub resources: Vec<Companion>,
 
     /// hint says in one sentence what a team can do when the default is not in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,12 @@ pub const SKIP_PREFIX: &str = "skip.goldenpath.dev/";
 pub const TEMPLATE: &str = "goldenpath.dev/template";
 /// Label on a probe, which never exists: the revision whose admission feedback is being proved with it.
 pub const PROOF: &str = "goldenpath.dev/proof";
+/// Label on an object that a path asked for beside a workload: the PlatformService that it was made for.
+pub const COMPANION: &str = "goldenpath.dev/companion";
+/// Label on such an object: what the workload is called in its service.
+pub const COMPANION_OF: &str = "goldenpath.dev/companion-of";
+/// Label on such an object: the default of the path that asked for it.
+pub const DEFAULT: &str = "goldenpath.dev/default";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 

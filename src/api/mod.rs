@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod adoption;
+pub mod companion;
 pub mod conditions;
 pub mod crds;
 pub mod exemptions;
@@ -16,6 +17,7 @@ pub use admission::{
     Admission, AdmissionLevel, FailurePolicy, NamespaceSelector, SelectorOperator, SelectorRequirement,
 };
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
+pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
 pub use exemptions::{
     DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,

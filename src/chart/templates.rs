@@ -28,13 +28,13 @@ fn literal(text: &str) -> String {
 pub fn rbac(paths: &[&str]) -> String {
     let mut text = header("src/rbac.rs");
     account(&mut text, ACCOUNT);
-    role(&mut text, "ClusterRole", ACCOUNT, &[(CLUSTER_RULES, None)]);
-    role(&mut text, "Role", ACCOUNT, &[(NAMESPACE_RULES, None)]);
+    role(&mut text, "ClusterRole", ACCOUNT, &[(CLUSTER_RULES, None)], COMPANION_KINDS);
+    role(&mut text, "Role", ACCOUNT, &[(NAMESPACE_RULES, None)], "");
     if !paths.is_empty() {
         text.push_str("{{- if include \"goldenpath.paths\" . }}\n");
         account(&mut text, PATHS_ACCOUNT);
         let rules = [(PATHS_RULES, None), (SHIPPED_PATHS_RULES, Some(paths))];
-        role(&mut text, "ClusterRole", PATHS_ACCOUNT, &rules);
+        role(&mut text, "ClusterRole", PATHS_ACCOUNT, &rules, "");
         text.push_str("{{- end }}\n");
     }
     text
@@ -46,12 +46,24 @@ fn account(text: &mut String, name: &str) {
     text.push_str("automountServiceAccountToken: false\n");
 }
 
-fn role(text: &mut String, kind: &str, name: &str, rules: &[(&[Rule], Names)]) {
+/// Rules for kinds that whoever installs the chart allows.
+const COMPANION_KINDS: &str = "\
+{{- range .Values.companionKinds }}
+# make what a path asks for beside a workload: allowed at install
+- apiGroups: [{{ if contains \"/\" .apiVersion }}{{ first (splitList \"/\" .apiVersion) | quote }}{{ else }}\"\"{{ end }}]
+  resources: [{{ .resource | quote }}]
+  verbs: [list, watch, create, patch, delete]
+{{- end }}
+";
+
+/// `more` is a template of further rules.
+fn role(text: &mut String, kind: &str, name: &str, rules: &[(&[Rule], Names)], more: &str) {
     object(text, "rbac.authorization.k8s.io/v1", kind, name);
     text.push_str("rules:\n");
     for (rules, names) in rules {
         rules.iter().for_each(|rule| push_rule(text, rule, *names));
     }
+    text.push_str(more);
     object(text, "rbac.authorization.k8s.io/v1", &format!("{kind}Binding"), name);
     // writing to a String cannot fail
     let _ = write!(

@@ -18,6 +18,10 @@ pub struct Values {
     pub crds: Crds,
     /// The GoldenPaths that come with the chart, by name.
     pub paths: BTreeMap<String, Path>,
+    /// Further kinds of objects that paths may ask for beside workloads, such as
+    /// `[{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, resource: scaledobjects}]`. The operator gets the right to make
+    /// and delete them in every namespace.
+    pub companion_kinds: Vec<CompanionKind>,
     /// Which lines the operator logs: `info`, or per module as in `info,goldenpath=debug`.
     #[schemars(length(min = 1))]
     pub log: String,
@@ -46,6 +50,7 @@ impl Default for Values {
             image_pull_secrets: Vec::new(),
             crds: Crds::default(),
             paths: BTreeMap::new(),
+            companion_kinds: Vec::new(),
             log: "info".to_owned(),
             resources: Resources::default(),
             priority_class_name: String::new(),
@@ -152,6 +157,21 @@ impl Default for Path {
     fn default() -> Self {
         Self { install: true }
     }
+}
+
+/// A kind of object.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompanionKind {
+    /// API version, as in a manifest.
+    #[schemars(regex(pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?$"))]
+    pub api_version: String,
+    /// Kind, as in a manifest.
+    #[schemars(regex(pattern = "^[A-Z][A-Za-z0-9]*$"))]
+    pub kind: String,
+    /// Name of the resource, as in `kubectl api-resources`.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9]*$"))]
+    pub resource: String,
 }
 
 /// Requests and limits.

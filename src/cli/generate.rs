@@ -89,11 +89,21 @@ fn shipped_paths(root: &Path, paths: &[GoldenPath]) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// How a default gets to a workload.
+#[must_use]
+pub fn how(default: &PathDefault) -> &'static str {
+    match (&default.pod_template, default.resources.as_slice()) {
+        (Some(_), _) => "filled",
+        (None, [_, ..]) => "made beside",
+        (None, []) => "checked",
+    }
+}
+
 fn defaults(path: &GoldenPath) -> String {
     let row = |default: &PathDefault| {
         vec![
             format!("`{}`", default.name),
-            if default.pod_template.is_some() { "filled" } else { "checked" }.to_owned(),
+            how(default).to_owned(),
             default.owner.map(|owner| format!("{owner:?}")).unwrap_or_default(),
             default.category.map(|category| format!("{category:?}")).unwrap_or_default(),
             default.weight.to_string(),

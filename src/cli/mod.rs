@@ -1,6 +1,6 @@
 //! The command line.
 
-mod generate;
+pub mod generate;
 mod install_paths;
 pub mod markdown;
 
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::api::labels::DEFAULT_NAMESPACE;
 use crate::controller::run::{run, signalled};
 use crate::observability::logs;
+use crate::plan::companions::{Allowed, CompanionKind};
 
 /// Brings consumer workloads onto paved-road defaults, without restarting or fighting anyone.
 #[derive(Parser)]
@@ -30,6 +31,9 @@ enum Command {
         /// Namespace of the operator: revisions are kept and policies are proved there.
         #[arg(long, env = "POD_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
         namespace: String,
+        /// Further kinds of objects that paths may ask for beside workloads, <apiVersion>/<Kind>=<plural> each.
+        #[arg(long = "companion-kind", env = "GOLDENPATH_COMPANION_KINDS", value_delimiter = ',')]
+        companion_kinds: Vec<CompanionKind>,
     },
     /// Bring the GoldenPaths of a folder: those that are missing, and newer ones where nobody has edited the old.
     ///
@@ -48,7 +52,9 @@ enum Command {
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
-        Command::Run { listen, namespace } => start(&listen, namespace).err(),
+        Command::Run { listen, namespace, companion_kinds } => {
+            start(&listen, namespace, Allowed::new(companion_kinds)).err()
+        }
         Command::InstallPaths { from } => install_paths(&from).err(),
         Command::Generate => generate::write(Path::new(".")).err(),
     };
@@ -61,11 +67,11 @@ pub fn main() -> std::process::ExitCode {
     }
 }
 
-fn start(listen: &str, namespace: String) -> Result<(), Box<dyn std::error::Error>> {
+fn start(listen: &str, namespace: String, allowed: Allowed) -> Result<(), Box<dyn std::error::Error>> {
     logs::init()?;
     // two threads serve 16 passes at a time: they wait for the API server, not for the processor
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(listen, namespace, signalled()))?;
+    runtime.block_on(run(listen, namespace, allowed, signalled()))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     Ok(())
 }

@@ -1,97 +1,218 @@
-//! Objects that the operator made beside workloads, as the API server has them: Services for now.
-//!
-//! Only what carries our label is watched, so a cluster in which nothing was made pays for an empty watch. A Service of
-//! somebody else in the place of one of ours is found by asking for it when ours is to be made.
+//! Objects beside workloads, as the API server has them: those that the operator made whole, so that a look at them costs
+//! no request, and of others only what they are for.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use futures::StreamExt;
-use kube::api::ObjectMeta;
-use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::{Config, Event};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
 use serde_json::Value;
 
-use super::context::Context;
 use crate::api::labels;
 use crate::fleet::Kept;
-use crate::observability::Gate;
-use crate::plan::applied::PutBack;
+use crate::plan::companions::{CompanionKind, Other, reach};
 use crate::plan::service::label;
 use crate::plan::template::ObjectKey;
 
-/// How long the server keeps one watch open, in seconds: it is by its end that a dead connection is noticed.
-const WATCH_SECONDS: u32 = 25;
-
-/// What is known about objects that were made.
+/// What is known about objects beside workloads.
 #[derive(Default)]
 pub struct Children(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     rows: BTreeMap<ObjectKey, Row>,
-    /// Kinds of which a list was ever complete.
-    listed: HashSet<String>,
+    /// Everything that templates made has been seen.
+    has_templates: bool,
+    kinds: HashMap<(String, String), Sight>,
+}
+
+/// How the watch of a kind stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All of its objects have been seen.
+    Listed,
+    /// It cannot be listed, and why.
+    Blind(String),
 }
 
 struct Row {
-    service: String,
     version: u64,
+    /// See [`reach`], as JSON.
+    reach: Box<str>,
+    since: String,
+    made: Option<Made>,
+}
+
+/// An object that the operator made.
+struct Made {
+    service: String,
+    /// What the workload is called in its service, where a path asked for the object; nothing where a template did.
+    companion_of: Option<String>,
     kept: Kept,
 }
 
+/// Who should look again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Concern {
+    /// A service.
+    Service {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Every service of a namespace: a team's own object has come, gone or turned to other pods.
+    Namespace(String),
+}
+
+impl Row {
+    fn of(key: &ObjectKey, object: &Value) -> Option<Self> {
+        let version = object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()?;
+        let since = object.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or_default();
+        let made = match (label(object, labels::TEMPLATE), label(object, labels::COMPANION)) {
+            (Some(service), _) => Some((service, None)),
+            (None, Some(service)) => Some((service, Some(label(object, labels::COMPANION_OF).unwrap_or_default()))),
+            (None, None) => None,
+        };
+        let made = made.and_then(|(service, of)| {
+            let kept = Kept::new(&serde_json::value::to_raw_value(object).ok()?);
+            Some(Made { service: service.to_owned(), companion_of: of.map(ToOwned::to_owned), kept })
+        });
+        let reach = reach(&key.kind, object).to_string().into_boxed_str();
+        Some(Self { version, reach, since: since.to_owned(), made })
+    }
+
+    fn concerns(&self, namespace: &str) -> Concern {
+        let namespace = namespace.to_owned();
+        match &self.made {
+            Some(made) => Concern::Service { namespace, name: made.service.clone() },
+            None => Concern::Namespace(namespace),
+        }
+    }
+}
+
 impl Children {
-    /// Whether all objects of a kind have been seen.
-    pub fn is_listed(&self, kind: &str) -> bool {
-        self.known().listed.contains(kind)
+    /// How the watch of a kind stands; nothing before its first answer.
+    pub fn sight(&self, api_version: &str, kind: &str) -> Option<Sight> {
+        self.known().kinds.get(&(api_version.to_owned(), kind.to_owned())).cloned()
     }
 
-    /// An object as it was seen last.
+    /// Whether all that templates made has been seen.
+    pub fn has_templates(&self) -> bool {
+        self.known().has_templates
+    }
+
+    /// All that templates made has been seen.
+    pub fn saw_templates(&self) {
+        self.known().has_templates = true;
+    }
+
+    /// An object that the operator made, as it was seen last.
     pub fn object(&self, key: &ObjectKey) -> Option<Value> {
-        self.known().rows.get(key)?.kept.object()
+        self.known().rows.get(key)?.made.as_ref()?.kept.object()
     }
 
-    /// What was made for a service.
+    /// Whether there is an object that the operator did not make.
+    pub fn is_foreign(&self, key: &ObjectKey) -> bool {
+        self.known().rows.get(key).is_some_and(|row| row.made.is_none())
+    }
+
+    /// What was made of the templates of a service.
     pub fn of(&self, namespace: &str, service: &str) -> Vec<ObjectKey> {
+        self.made(namespace, service, |made| made.companion_of.is_none())
+    }
+
+    /// What paths have asked for beside the workloads of a service.
+    pub fn companions_of(&self, namespace: &str, service: &str) -> Vec<ObjectKey> {
+        self.made(namespace, service, |made| made.companion_of.is_some())
+    }
+
+    fn made(&self, namespace: &str, service: &str, which: impl Fn(&Made) -> bool) -> Vec<ObjectKey> {
         let known = self.known();
-        let mine = known.rows.iter().filter(|(key, row)| key.namespace == namespace && row.service == service);
+        let mine = known.rows.iter().filter(|(key, row)| {
+            key.namespace == namespace && row.made.as_ref().is_some_and(|made| made.service == service && which(made))
+        });
         mine.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Takes in an object that was watched, read or written. The answer is its service.
-    pub fn learn(&self, key: &ObjectKey, object: &Value) -> Option<String> {
-        let service = label(object, labels::TEMPLATE)?.to_owned();
-        let version = object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()?;
+    /// The objects of a kind in a namespace, without those that were made beside one workload: its service and what it is
+    /// called there.
+    pub fn others(&self, kind: &CompanionKind, namespace: &str, but: Option<(&str, &str)>) -> Vec<Other> {
+        let known = self.known();
+        let all = known.rows.range(kind.key(namespace, "")..);
+        let of_kind = all.take_while(|(key, _)| {
+            key.kind == kind.kind && key.api_version == kind.api_version && key.namespace == namespace
+        });
+        let is_its = |made: &Made| {
+            but.is_some_and(|(service, entry)| made.service == service && made.companion_of.as_deref() == Some(entry))
+        };
+        of_kind
+            .filter(|(_, row)| !row.made.as_ref().is_some_and(is_its))
+            .map(|(key, row)| Other {
+                name: key.name.clone(),
+                reach: serde_json::from_str(&row.reach).unwrap_or_default(),
+                companion_since: row.made.as_ref().and(Some(age(&row.since, &key.name))),
+            })
+            .collect()
+    }
+
+    /// Since when there is a companion, to be compared with [`Other::companion_since`].
+    pub fn since(&self, key: &ObjectKey) -> Option<String> {
+        self.known().rows.get(key).map(|row| age(&row.since, &key.name))
+    }
+
+    /// Takes in an object that was watched, read or written. The answer is whom it concerns, if it is news to them.
+    pub fn learn(&self, key: &ObjectKey, object: &Value) -> Vec<Concern> {
+        let Some(row) = Row::of(key, object) else { return Vec::new() };
         let mut known = self.known();
-        if known.rows.get(key).is_some_and(|row| row.version > version) {
-            return None;
+        let before = known.rows.get(key);
+        if before.is_some_and(|before| before.version >= row.version) {
+            return Vec::new();
         }
-        let kept = Kept::new(&serde_json::value::to_raw_value(object).ok()?);
-        known.rows.insert(key.clone(), Row { service: service.clone(), version, kept });
-        Some(service)
+        let mut concerned = HashSet::new();
+        let turned =
+            before.is_none_or(|before| before.reach != row.reach || before.made.is_some() != row.made.is_some());
+        if row.made.is_some() || turned {
+            concerned.insert(row.concerns(&key.namespace));
+        }
+        if let Some(before) = before.filter(|_| turned) {
+            concerned.insert(before.concerns(&key.namespace));
+        }
+        known.rows.insert(key.clone(), row);
+        concerned.into_iter().collect()
     }
 
-    /// An object is gone, or carries our label no more. The answer is the service that it was made for.
-    pub fn forget(&self, key: &ObjectKey) -> Option<String> {
-        self.known().rows.remove(key).map(|row| row.service)
+    /// An object is gone, or is not watched any more. The answer is whom that concerns.
+    pub fn forget(&self, key: &ObjectKey) -> Option<Concern> {
+        self.known().rows.remove(key).map(|row| row.concerns(&key.namespace))
     }
 
-    /// A list of a kind is complete: what was not in it is gone. The answer is whose that was.
-    fn complete(&self, kind: &str, seen: &HashSet<ObjectKey>) -> Vec<(String, String)> {
+    /// A list of a kind is complete: what was not in it is gone. The answer is whom that concerns. With `made`, only objects
+    /// of templates were listed.
+    pub fn complete(&self, kind: &CompanionKind, seen: &HashSet<ObjectKey>, made: bool) -> HashSet<Concern> {
         let mut known = self.known();
-        known.listed.insert(kind.to_owned());
-        let mut gone = Vec::new();
+        let is_listed = |key: &ObjectKey, row: &Row| {
+            let of_template = row.made.as_ref().is_some_and(|made| made.companion_of.is_none());
+            key.kind == kind.kind && key.api_version == kind.api_version && (!made || of_template)
+        };
+        let mut gone = HashSet::new();
         known.rows.retain(|key, row| {
-            let stays = key.kind != kind || seen.contains(key);
+            let stays = !is_listed(key, row) || seen.contains(key);
             if !stays {
-                gone.push((key.namespace.clone(), row.service.clone()));
+                gone.insert(row.concerns(&key.namespace));
             }
             stays
         });
         gone
+    }
+
+    /// A watch has answered. The answer is whether that is news.
+    pub fn saw(&self, kind: &CompanionKind, sight: Sight) -> bool {
+        let key = (kind.api_version.clone(), kind.kind.clone());
+        let mut known = self.known();
+        // one that was listed goes on with what it has; the next answer brings it up to date
+        if matches!((known.kinds.get(&key), &sight), (Some(Sight::Listed), Sight::Blind(_))) {
+            return false;
+        }
+        known.kinds.insert(key, sight.clone()) != Some(sight)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -99,96 +220,9 @@ impl Children {
     }
 }
 
-/// What was put back of objects, by their uid. A restart forgets it: then one edit more is put back.
-#[derive(Default)]
-pub struct PutBacks(Mutex<HashMap<String, PutBack>>);
-
-/// More than any cluster has objects that people edit by hand; it only bounds the memory.
-const MAX_PUT_BACKS: usize = 4096;
-
-impl PutBacks {
-    /// What was put back of an object.
-    pub fn of(&self, object: &Value) -> PutBack {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        self.all().get(uid).cloned().unwrap_or_default()
-    }
-
-    /// Remembers what an apply of the content `hash` has put back.
-    pub fn remember(&self, object: &Value, hash: &str, fields: Vec<(String, String)>) {
-        if fields.is_empty() {
-            return;
-        }
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        let mut all = self.all();
-        if all.len() >= MAX_PUT_BACKS {
-            all.clear();
-        }
-        let known = all.entry(uid.to_owned()).or_default();
-        if known.hash != hash {
-            *known = PutBack { hash: hash.to_owned(), fields: Vec::new() };
-        }
-        known.fields.extend(fields);
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<String, PutBack>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Watches the Services that were made, for ever, and wakes the PlatformServices that they were made for.
-pub async fn watch(client: Client, gate: &Gate, context: &Arc<Context>) {
-    let resource = ApiResource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        api_version: "v1".to_owned(),
-        kind: "Service".to_owned(),
-        plural: "services".to_owned(),
-    };
-    let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let config = Config::default().labels(labels::TEMPLATE).timeout(WATCH_SECONDS);
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
-    let mut seen = HashSet::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => seen.clear(),
-            Ok(Event::InitApply(object)) => {
-                seen.extend(key(&object.metadata));
-                learn(&object, context);
-            }
-            Ok(Event::InitDone) => {
-                for (namespace, service) in context.children.complete(&resource.kind, &seen) {
-                    wake(&namespace, &service, context);
-                }
-                seen.clear();
-                gate.set_ready();
-            }
-            Ok(Event::Apply(object)) => learn(&object, context),
-            Ok(Event::Delete(object)) => {
-                if let Some((key, service)) =
-                    key(&object.metadata).and_then(|k| Some((k.clone(), context.children.forget(&k)?)))
-                {
-                    wake(&key.namespace, &service, context);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the watch of made Services failed"),
-        }
-    }
-}
-
-fn key(metadata: &ObjectMeta) -> Option<ObjectKey> {
-    Some(ObjectKey::service(metadata.namespace.as_deref()?, metadata.name.as_deref()?))
-}
-
-fn learn(object: &DynamicObject, context: &Context) {
-    let (Some(key), Ok(json)) = (key(&object.metadata), serde_json::to_value(object)) else { return };
-    if let Some(service) = context.children.learn(&key, &json) {
-        wake(&key.namespace, &service, context);
-    }
-}
-
-fn wake(namespace: &str, service: &str, context: &Context) {
-    // the receiver lives as long as the process; a service that does not exist is woken in vain
-    let _ = context.wake.unbounded_send(ObjectRef::new(service).within(namespace));
+/// Older ones first; of those that were made in one second, by name.
+fn age(since: &str, name: &str) -> String {
+    format!("{since} {name}")
 }
 
 #[cfg(test)]
@@ -197,35 +231,91 @@ mod tests {
 
     use super::*;
 
-    fn object(service: &str, version: u64) -> Value {
-        json!({"metadata": {"uid": "1", "resourceVersion": version.to_string(), "labels": {labels::TEMPLATE: service}}})
+    fn object(labels: &Value, version: u64, app: &str) -> Value {
+        let metadata = json!({"resourceVersion": version.to_string(), "labels": labels, "creationTimestamp": "2026"});
+        json!({"metadata": metadata, "spec": {"selector": {"app": app}}})
+    }
+
+    fn template(version: u64) -> Value {
+        object(&json!({labels::TEMPLATE: "cart"}), version, "cart")
+    }
+
+    fn companion(version: u64) -> Value {
+        object(&json!({labels::COMPANION: "cart", labels::COMPANION_OF: "api"}), version, "cart")
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::service("shop", name)
+    }
+
+    fn cart() -> Concern {
+        Concern::Service { namespace: "shop".to_owned(), name: "cart".to_owned() }
+    }
+
+    fn shop() -> Concern {
+        Concern::Namespace("shop".to_owned())
     }
 
     #[test]
     fn an_older_fact_never_undoes_a_newer_one_and_a_list_tells_what_is_gone() {
         let children = Children::default();
-        let (a, b) = (ObjectKey::service("shop", "a"), ObjectKey::service("shop", "b"));
-        assert!(!children.is_listed("Service"));
-        assert_eq!(children.learn(&a, &object("cart", 5)).as_deref(), Some("cart"));
-        assert_eq!(children.learn(&a, &object("cart", 4)), None);
-        children.learn(&b, &object("cart", 6));
-        assert_eq!(children.of("shop", "cart"), [a.clone(), b.clone()]);
-        assert_eq!(children.of("other", "cart"), []);
-        assert_eq!(children.complete("Service", &[a.clone()].into()), [("shop".to_owned(), "cart".to_owned())]);
-        assert!(children.is_listed("Service") && children.object(&b).is_none() && children.object(&a).is_some());
-        assert_eq!(children.forget(&a).as_deref(), Some("cart"));
+        assert_eq!(children.learn(&key("a"), &template(5)), [cart()]);
+        assert_eq!(children.learn(&key("a"), &template(4)), []);
+        children.learn(&key("b"), &template(6));
+        assert_eq!(children.of("shop", "cart"), [key("a"), key("b")]);
+        assert_eq!((children.of("other", "cart"), children.companions_of("shop", "cart")), (vec![], vec![]));
+        let gone = children.complete(&CompanionKind::service(), &[key("a")].into(), true);
+        assert_eq!(gone, [cart()].into());
+        assert!(children.object(&key("b")).is_none() && children.object(&key("a")).is_some());
+        assert_eq!(children.forget(&key("a")), Some(cart()));
     }
 
     #[test]
-    fn what_was_put_back_is_remembered_for_one_content() {
-        let put_backs = PutBacks::default();
-        let (object, field) = (object("cart", 1), |name: &str| (name.to_owned(), "kubectl".to_owned()));
-        put_backs.remember(&object, "a", vec![field("x")]);
-        put_backs.remember(&object, "a", vec![field("y")]);
-        assert_eq!(put_backs.of(&object), PutBack { hash: "a".to_owned(), fields: vec![field("x"), field("y")] });
-        put_backs.remember(&object, "b", vec![field("z")]);
-        assert_eq!(put_backs.of(&object).fields, [field("z")]);
-        put_backs.remember(&object, "c", vec![]);
-        assert_eq!(put_backs.of(&object).hash, "b");
+    fn a_list_of_templates_says_nothing_about_other_objects() {
+        let children = Children::default();
+        children.learn(&key("a"), &companion(1));
+        children.learn(&key("b"), &object(&json!({}), 2, "web"));
+        assert_eq!(children.complete(&CompanionKind::service(), &HashSet::new(), true), HashSet::new());
+        assert_eq!(children.complete(&CompanionKind::service(), &HashSet::new(), false), [cart(), shop()].into());
+    }
+
+    #[test]
+    fn a_teams_own_object_concerns_its_namespace_when_it_turns_to_other_pods() {
+        let children = Children::default();
+        let own = |version: u64, app: &str| object(&json!({}), version, app);
+        assert_eq!(children.learn(&key("a"), &own(1, "web")), [shop()]);
+        assert_eq!(children.learn(&key("a"), &own(2, "web")), []);
+        assert_eq!(children.learn(&key("a"), &own(3, "api")), [shop()]);
+        assert!(children.is_foreign(&key("a")));
+        // somebody takes our label off
+        children.learn(&key("b"), &template(4));
+        let mut concerned = children.learn(&key("b"), &own(5, "cart"));
+        concerned.sort_by_key(|c| format!("{c:?}"));
+        assert_eq!(concerned, [shop(), cart()]);
+    }
+
+    #[test]
+    fn the_others_of_a_workload_are_all_but_its_own_companions() {
+        let children = Children::default();
+        children.learn(&key("own"), &object(&json!({}), 1, "web"));
+        children.learn(&key("made"), &companion(2));
+        let names = |but: Option<(&str, &str)>| -> Vec<String> {
+            let others = children.others(&CompanionKind::service(), "shop", but);
+            others.into_iter().map(|other| other.name).collect()
+        };
+        assert_eq!(names(Some(("cart", "api"))), ["own"]);
+        for but in [Some(("cart", "web")), Some(("checkout", "api")), None] {
+            assert_eq!(names(but), ["made", "own"]);
+        }
+        assert_eq!(children.since(&key("made")).as_deref(), Some("2026 made"));
+    }
+
+    #[test]
+    fn a_kind_that_was_listed_stays_so() {
+        let (children, kind) = (Children::default(), CompanionKind::service());
+        assert_eq!(children.sight("v1", "Service"), None);
+        assert!(children.saw(&kind, Sight::Blind("no".into())) && !children.saw(&kind, Sight::Blind("no".into())));
+        assert!(children.saw(&kind, Sight::Listed) && !children.saw(&kind, Sight::Blind("no".into())));
+        assert_eq!(children.sight("v1", "Service"), Some(Sight::Listed));
     }
 }

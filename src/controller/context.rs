@@ -48,10 +48,14 @@ pub struct Context {
     pub roads: Roads,
     /// Every workload of the cluster.
     pub fleet: Fleet,
-    /// What was made beside workloads.
+    /// What stands beside workloads.
     pub children: super::children::Children,
     /// What was put back of objects that were made.
-    pub put_backs: super::children::PutBacks,
+    pub put_backs: super::put_backs::PutBacks,
+    /// Kinds of objects that paths may ask for.
+    pub allowed: crate::plan::companions::Allowed,
+    /// Woken when a path may ask for objects of another kind.
+    pub kinds_wanted: tokio::sync::Notify,
     /// Done when the fleet knows the claims of every service that was there at the start.
     pub claims_seeded: Once,
     /// Statuses that were written and may not have come back through the watch yet.
@@ -90,6 +94,11 @@ impl Roads {
         };
         roads.insert(path.to_owned(), published);
         !same
+    }
+
+    /// What is known about all paths.
+    pub fn all(&self) -> Vec<Published> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Forgets a path that is gone.

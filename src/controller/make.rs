@@ -86,8 +86,7 @@ impl Site<'_> {
     }
 
     fn unmade(&self, key: &ObjectKey, message: &str) -> Made {
-        let message = format!("workloads[{}]: {key}: the API server refuses it: {message}", self.entry());
-        Made { unmade: Some(Blocker { reason: Reason::ApiServerRefused, message }), ..Made::default() }
+        Made { unmade: Some(refused(key, self.entry(), message)), ..Made::default() }
     }
 
     /// Makes a workload that is not there. The fleet may be behind, and what somebody else has just made under that name
@@ -153,25 +152,11 @@ impl Site<'_> {
     /// Keeps a workload as its template says.
     async fn keep(&self, wanted: &Wanted, live: &Value) -> Result<Made, Error> {
         let autoscaled = self.workload.made.as_ref().is_some_and(|made| made.autoscaled);
-        let (object, made) = self.ensure(wanted, live, autoscaled).await?;
+        let Kept { object, unmade } = keep(wanted, live, autoscaled, self.entry(), self.context).await?;
         if let Some(object) = &object {
             self.learn(object);
         }
-        Ok(Made { object, ..made })
-    }
-
-    /// Applies what differs; the answer is the object, if it was written.
-    async fn ensure(&self, wanted: &Wanted, live: &Value, autoscaled: bool) -> Result<(Option<Value>, Made), Error> {
-        let found = difference(wanted, live, &self.context.put_backs.of(live), autoscaled);
-        let made = Made { unmade: conflict(&wanted.key, self.entry(), &found.contested), ..Made::default() };
-        let Some(apply) = found.apply else { return Ok((None, made)) };
-        match self.context.requests.apply_object(&wanted.key, &apply, true, Write::Real).await {
-            Ok(object) => {
-                self.context.put_backs.remember(live, &wanted.hash, found.puts_back);
-                Ok((Some(object), made))
-            }
-            Err(error) => error.refusal().map(|message| (None, self.unmade(&wanted.key, &message))).ok_or(error),
-        }
+        Ok(Made { object, unmade, ..Made::default() })
     }
 
     /// Makes and keeps the Service beside a workload that is there.
@@ -185,30 +170,77 @@ impl Site<'_> {
             Some(live) => Some(live),
             None => self.context.requests.object(&wanted.key).await?,
         };
-        let (object, service) = match &live {
+        let kept = match &live {
             Some(live) if !is_ours(live, &self.facts.service) => {
-                let unmade = Some(service_taken(&wanted.key, self.entry()));
-                (None, Made { unmade, ..Made::default() })
+                Kept { object: None, unmade: Some(service_taken(&wanted.key, self.entry())) }
             }
-            Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => (None, Made::default()),
-            Some(live) => self.ensure(wanted, live, false).await?,
-            None => match self.context.requests.apply_object(&wanted.key, &wanted.object, false, Write::Real).await {
-                Ok(object) => (Some(object), Made::default()),
-                Err(error) if error.is_status(409) => {
-                    let unmade = Some(service_taken(&wanted.key, self.entry()));
-                    (None, Made { unmade, ..Made::default() })
-                }
-                Err(error) => match error.refusal() {
-                    Some(message) => (None, self.unmade(&wanted.key, &message)),
-                    None => return Err(error),
-                },
-            },
+            live => ensure(wanted, live.as_ref(), self.entry(), self.context).await?,
         };
-        if let Some(object) = &object {
-            self.context.children.learn(&wanted.key, object);
+        if let Some(object) = &kept.object {
+            let _ = self.context.children.learn(&wanted.key, object);
         }
-        Ok(Made { unmade: made.unmade.or(service.unmade), ..made })
+        Ok(Made { unmade: made.unmade.or(kept.unmade), ..made })
     }
+}
+
+/// What came of keeping an object.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The object, if it was written.
+    pub object: Option<Value>,
+    /// What is not as it should be.
+    pub unmade: Option<Blocker>,
+}
+
+/// Makes an object beside a workload, or keeps it.
+pub async fn ensure(wanted: &Wanted, live: Option<&Value>, entry: &str, context: &Context) -> Result<Kept, Error> {
+    match live {
+        // it ends, and is made anew when it is gone
+        Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => Ok(Kept::default()),
+        Some(live) => keep(wanted, live, false, entry, context).await,
+        None => match context.requests.apply_object(&wanted.key, &wanted.object, false, Write::Real).await {
+            Ok(object) => Ok(Kept { object: Some(object), unmade: None }),
+            Err(error) if error.is_status(409) => {
+                Ok(Kept { object: None, unmade: Some(service_taken(&wanted.key, entry)) })
+            }
+            Err(error) => match error.refusal() {
+                Some(message) => Ok(Kept { object: None, unmade: Some(refused(&wanted.key, entry, &message)) }),
+                None => Err(error),
+            },
+        },
+    }
+}
+
+/// Applies what differs.
+async fn keep(wanted: &Wanted, live: &Value, autoscaled: bool, entry: &str, context: &Context) -> Result<Kept, Error> {
+    let found = difference(wanted, live, &context.put_backs.of(live), autoscaled);
+    let unmade = conflict(&wanted.key, entry, &found.contested);
+    let Some(apply) = found.apply else { return Ok(Kept { object: None, unmade }) };
+    match context.requests.apply_object(&wanted.key, &apply, true, Write::Real).await {
+        Ok(object) => {
+            context.put_backs.remember(live, &wanted.hash, found.puts_back);
+            Ok(Kept { object: Some(object), unmade })
+        }
+        Err(error) => match error.refusal() {
+            Some(message) => Ok(Kept { object: None, unmade: Some(refused(&wanted.key, entry, &message)) }),
+            None => Err(error),
+        },
+    }
+}
+
+fn refused(key: &ObjectKey, entry: &str, message: &str) -> Blocker {
+    let message = format!("workloads[{entry}]: {key}: the API server refuses it: {message}");
+    Blocker { reason: Reason::ApiServerRefused, message }
+}
+
+/// Deletes an object beside a workload that nothing asks for any more.
+pub async fn taken_away(key: &ObjectKey, object: &Value, context: &Context) -> Result<(), Error> {
+    if object.pointer("/metadata/deletionTimestamp").is_none() {
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+        context.requests.delete_object(key, uid).await?;
+        tracing::info!(%key, namespace = key.namespace, "deleted what nothing asks for any more");
+    }
+    Ok(())
 }
 
 /// Takes away what was made beside workloads and is not wanted any more: deleted where it goes with its service, handed
@@ -228,13 +260,11 @@ pub async fn sweep(facts: &ServiceFacts, context: &Context) -> Result<(), Error>
         }
         let Some(object) = context.children.object(&key).filter(|object| is_ours(object, service)) else { continue };
         let stays = is_kept(&service.spec) || facts.workloads.iter().any(|w| is_kept_name(w, &key.name));
-        if stays && (is_applied(&object) || is_owned_by(&object, service)) {
+        if !stays {
+            taken_away(&key, &object, context).await?;
+        } else if is_applied(&object) || is_owned_by(&object, service) {
             let object = context.requests.patch_object(&key, hand_over(&object, &[])).await?;
-            context.children.learn(&key, &object);
-        } else if !stays && object.pointer("/metadata/deletionTimestamp").is_none() {
-            let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-            context.requests.delete_object(&key, uid).await?;
-            tracing::info!(%key, namespace, service = name, "deleted what the template does not make any more");
+            let _ = context.children.learn(&key, &object);
         }
     }
     Ok(())

@@ -79,7 +79,7 @@ async fn made(
     let built = build(service, workload, template);
     let wanted = built.as_ref().ok().and_then(|built| built.service.as_ref());
     let beside = match wanted {
-        Some(wanted) if context.children.is_listed(&wanted.key.kind) => context.children.object(&wanted.key),
+        Some(wanted) if context.children.has_templates() => context.children.object(&wanted.key),
         Some(wanted) => context.requests.object(&wanted.key).await?,
         None => None,
     };

@@ -89,7 +89,7 @@ async fn hand_over_children(namespace: &str, service: &str, context: &Context) -
         let Some(object) = context.children.object(&key) else { continue };
         if is_applied(&object) && controller_of(&object).is_none() {
             let object = context.requests.patch_object(&key, hand_over(&object, &[])).await?;
-            context.children.learn(&key, &object);
+            let _ = context.children.learn(&key, &object);
         }
     }
     Ok(())

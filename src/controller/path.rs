@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
+use super::beside::try_companions;
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
@@ -18,6 +19,7 @@ use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
 use crate::observability;
+use crate::plan::companions;
 use crate::plan::leaf::Road;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
 use crate::plan::route::InForce;
@@ -185,6 +187,7 @@ async fn last_good(
 /// Tells the services, if it is news.
 fn announce(name: &str, published: Published, context: &Context) {
     if context.roads.publish(name, published) {
+        context.kinds_wanted.notify_one();
         // the receiver lives as long as the process
         let _ = context.path_changed.unbounded_send(());
     }
@@ -211,7 +214,7 @@ async fn establish(
     }
     let revision = match kept.find(&draft.name) {
         Some(revision) => revision.clone().in_the_words_of(draft),
-        None => match canonical(draft, context).await? {
+        None => match first_try(path, draft, context).await? {
             Ok(revision) => kept.keep(revision, context).await?,
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
@@ -277,9 +280,19 @@ async fn put_in_force(
     Ok(Ok(prune(&wanted, &after, Timestamp::now().as_second(), context).await?))
 }
 
+/// What the API server makes of a draft that it has not seen before.
+async fn first_try(path: &GoldenPath, draft: Revision, context: &Context) -> Result<Result<Revision, NotReady>, Error> {
+    match try_companions(path, context).await? {
+        Some(not_ready) => Ok(Err(not_ready)),
+        None => canonical(draft, context).await,
+    }
+}
+
 fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
     let others: Vec<Arc<GoldenPath>> =
         context.paths.state().iter().filter_map(|p| p.0.as_ref().ok().map(|p| Arc::new(p.clone()))).collect();
+    companions::check(path, &context.allowed)
+        .map_err(|invalid| NotReady { reason: Reason::InvalidDefault, message: invalid.to_string() })?;
     check_default_for(path, &others)
         .and_then(|()| check_retirement(path, &others))
         .and_then(|()| Revision::draft(path))

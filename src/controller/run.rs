@@ -25,6 +25,7 @@ use crate::api::labels;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::{Gate, Health, Metrics, serve};
+use crate::plan::companions::Allowed;
 use crate::policy::Operator;
 
 /// Passes over services at a time. kube's own default is without bound.
@@ -66,6 +67,7 @@ pub enum RunError {
 pub async fn run(
     listen: &str,
     namespace: String,
+    allowed: Allowed,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
@@ -83,7 +85,7 @@ pub async fn run(
     let (touched_out, touched) = mpsc::unbounded();
     let contacts = Fleet::contacts(&health);
     let fleet = Fleet::new(&operator.namespace, touched_out, WatchMetrics::new(&metrics)?);
-    let watching = Watching { client: watching, fleet, contacts, touched };
+    let watching = Watching { client: watching, fleet, contacts, touched, allowed };
     let address = || listen.to_owned();
     let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
@@ -105,12 +107,13 @@ async fn who_am_i(client: &Client) -> Result<String, RunError> {
     Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default())
 }
 
-/// The fleet, before it watches.
+/// What is watched, and with what.
 struct Watching {
     client: Client,
     fleet: Fleet,
     contacts: Vec<Contact>,
     touched: UnboundedReceiver<Touched>,
+    allowed: Allowed,
 }
 
 async fn controllers(
@@ -121,7 +124,7 @@ async fn controllers(
     gates: [Gate; 3],
     stopping: CancellationToken,
 ) {
-    let Watching { client: watching, fleet, contacts, touched } = watching;
+    let Watching { client: watching, fleet, contacts, touched, allowed } = watching;
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
     let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config);
@@ -140,7 +143,9 @@ async fn controllers(
         roads: Roads::default(),
         fleet,
         children: super::children::Children::default(),
-        put_backs: super::children::PutBacks::default(),
+        put_backs: super::put_backs::PutBacks::default(),
+        allowed,
+        kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         service_backoff: super::backoff::Backoff::default(),
@@ -155,7 +160,7 @@ async fn controllers(
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
-        super::children::watch(watching.clone(), &made_gate, &context),
+        super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
         watch_over(suspects, context.clone()),

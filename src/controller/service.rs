@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
 use super::apply::apply;
+use super::beside::{beside, is_in_sight};
 use super::context::{Context, GuardedService};
 use super::errors::Error;
 use super::events::publish;
@@ -20,9 +21,9 @@ use crate::api::{PlatformService, Reason};
 use crate::fleet::Evaluation;
 use crate::observability;
 use crate::plan::score::weights;
-use crate::plan::service::{Blocker, PathFacts, ServiceFacts, plan};
+use crate::plan::service::{PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
-use crate::status::service::{Assessment, Evaluated, assess};
+use crate::status::service::{Assessment, Evaluated, Outcome, assess};
 
 /// One pass over a service.
 pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> Result<Action, Error> {
@@ -47,9 +48,13 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
         Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(Action::await_change()),
         observed => observed?,
     };
-    let outcomes = apply(&facts, plan(&facts), context).await?;
+    if !is_in_sight(&facts, context) {
+        return Ok(Action::await_change()); // the first answer of each watch wakes every service
+    }
+    let mut outcomes = apply(&facts, plan(&facts), context).await?;
     sweep(&facts, context).await?;
-    let refused = outcomes.iter().any(|o| o.refused.is_some() || o.unmade.as_ref().is_some_and(asks_again));
+    beside(&facts, &mut outcomes, context).await?;
+    let refused = outcomes.iter().any(asks_again);
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
@@ -89,8 +94,11 @@ fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
 
 /// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody
 /// else; a conflict over a field ends with a change of the object itself.
-fn asks_again(unmade: &Blocker) -> bool {
-    matches!(unmade.reason, Reason::ApiServerRefused | Reason::NameTaken)
+fn asks_again(outcome: &Outcome) -> bool {
+    let unmade = outcome.unmade.as_ref().map(|unmade| unmade.reason);
+    outcome.refused.is_some()
+        || matches!(unmade, Some(Reason::ApiServerRefused | Reason::NameTaken))
+        || outcome.companions.iter().any(|companion| companion.again)
 }
 
 /// Tells the fleet how far the service and its workloads are.

@@ -1,6 +1,7 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
 pub mod applied;
+pub mod companions;
 pub mod exceptions;
 pub mod feedback;
 pub mod gaps;
@@ -20,6 +21,7 @@ pub mod rollout;
 pub mod route;
 pub mod schema;
 pub mod score;
+pub mod selector;
 pub mod service;
 pub mod shipped;
 pub mod template;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::leaf::Road;
 use super::pod_template::{InvalidDefault, collect};
-use crate::api::{Category, DefaultOwner, GoldenPath, Override, PathDefault, PathOwner, Reason, Timing};
+use crate::api::{Category, Companion, DefaultOwner, GoldenPath, Override, PathDefault, PathOwner, Reason, Timing};
 use crate::cel::{Check, CheckError};
 
 /// A snapshot of a path's defaults and the road that they make.
@@ -56,6 +56,9 @@ pub struct Rule {
     /// The expression compiled, once for all workloads: compiling takes a thousand times as long as evaluating.
     #[serde(skip)]
     compiled: Once,
+    /// What is made beside the workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Companion>,
     /// What a team can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -180,6 +183,7 @@ impl Rule {
             timing: default.timing,
             weight: default.weight,
             check: default.check.clone(),
+            resources: default.resources.clone(),
             hint: default.hint.clone(),
             reason: default.reason.clone(),
             compiled: Once::default(),
@@ -234,6 +238,7 @@ fn content_hash(path: &GoldenPath) -> String {
         let mut content = vec![json!(d.name), json!(d.timing), json!(d.weight), json!(d.pod_template), json!(d.check)];
         // left out where it is not set: paths from before there was such a field keep their revisions
         content.extend((d.permission != Override::default()).then(|| json!(d.permission)));
+        content.extend((!d.resources.is_empty()).then(|| json!(d.resources)));
         Value::Array(content)
     };
     let defaults: Vec<Value> = path.spec.defaults.iter().map(default).collect();

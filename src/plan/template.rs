@@ -49,7 +49,9 @@ impl ObjectKey {
         Self::of("v1", "Service", "services", namespace, name)
     }
 
-    fn of(api_version: &str, kind: &str, plural: &str, namespace: &str, name: &str) -> Self {
+    /// An object of any kind.
+    #[must_use]
+    pub fn of(api_version: &str, kind: &str, plural: &str, namespace: &str, name: &str) -> Self {
         let [api_version, kind, plural, namespace, name] =
             [api_version, kind, plural, namespace, name].map(ToOwned::to_owned);
         Self { api_version, kind, plural, namespace, name }
@@ -155,7 +157,7 @@ fn metadata(service: &PlatformService, namespace: &str, name: &str, shown: &Valu
 }
 
 /// The reference by which the garbage collector deletes an object with its service.
-fn owner(service: &PlatformService) -> Value {
+pub(super) fn owner(service: &PlatformService) -> Value {
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "PlatformService",

@@ -12,6 +12,7 @@ use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode, Origin,
     PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
 };
+use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
 use crate::plan::health::{failure, is_well};
 use crate::plan::revision::Revision;
@@ -41,6 +42,8 @@ pub struct Outcome {
     pub unmade: Option<Blocker>,
     /// Labels were written just now.
     pub labelled: bool,
+    /// What is the case beside the workload.
+    pub companions: Vec<CompanionVerdict>,
 }
 
 /// One workload of a service, evaluated.
@@ -187,6 +190,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     };
     let subject = Subjected { kind, object, namespace: &facts.namespace };
     let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
+    let verdicts = combine(verdicts, &outcome.companions, revision);
     let status = WorkloadStatus {
         name: name.clone(),
         kind,

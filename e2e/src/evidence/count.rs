@@ -4,8 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use goldenpath::api::{GoldenPath, GoldenPathSpec, PathDefault, VerdictState, WorkloadKind, labels};
+use goldenpath::api::{
+    Companion, GoldenPath, GoldenPathSpec, PathDefault, PlatformService, VerdictState, WorkloadKind, WorkloadRef,
+    labels,
+};
 use goldenpath::cel::compare_quantities;
+use goldenpath::cli::generate::how;
+use goldenpath::plan::companions::{Allowed, Beside, Companionship, Other, decide, reach};
 use goldenpath::plan::exceptions::Exceptions;
 use goldenpath::plan::gaps::{Gap, Whose, gaps};
 use goldenpath::plan::revision::{InvalidPath, Revision};
@@ -20,6 +25,8 @@ use crate::corpus::CorpusFile;
 pub struct Corpus {
     workloads: Vec<(WorkloadKind, Value)>,
     autoscaled: BTreeSet<(String, String, String)>,
+    /// Everything that is no workload.
+    others: Vec<Value>,
 }
 
 /// What the corpus says of one default.
@@ -27,8 +34,10 @@ pub struct Corpus {
 pub struct Row {
     /// Name of the default.
     pub default: String,
-    /// It fills; otherwise it only checks.
+    /// It fills, or makes something beside the workload; otherwise it only checks.
     pub fills: bool,
+    /// The same in a word.
+    pub how: &'static str,
     /// Workloads that do it already.
     pub have: usize,
     /// Workloads that it is filled in.
@@ -89,6 +98,27 @@ impl Corpus {
         Self {
             workloads: documents().filter(excluded).filter_map(workload).collect(),
             autoscaled: hpas.filter(by_utilisation).map(target).collect(),
+            others: documents().filter(|document| workload(document).is_none()).cloned().collect(),
+        }
+    }
+
+    /// What would become of a companion of one workload, with what its team has in the same namespace.
+    fn beside(&self, kind: WorkloadKind, object: &Value, default: &str, companion: &Companion) -> Companionship {
+        let of = |document: &Value| document["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+        let here = |document: &&Value| document["kind"] == *companion.kind && of(document) == of(object);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let other = |document: &Value| Other {
+            name: text(&document["metadata"]["name"]),
+            reach: reach(&companion.kind, document),
+            companion_since: None,
+        };
+        let others: Vec<Other> = self.others.iter().filter(here).map(other).collect();
+        let (allowed, service) = (Allowed::new(Vec::new()), PlatformService::default());
+        let target = WorkloadRef { api_version: None, kind, name: text(&object["metadata"]["name"]) };
+        let beside = Beside { service: &service, entry: "main", target: &target, object };
+        match allowed.find(companion) {
+            Some(kind) => decide(beside, default, companion, kind, (&others, &[]), None),
+            None => Companionship::Impossible(companion.kind.clone()),
         }
     }
 
@@ -144,9 +174,19 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
         let decision = evidence.decisions.get(&default.name);
         let decision = decision.with_context(|| format!("e2e/evidence.yaml decides nothing on {}", default.name))?;
         let breaks = breaks(path, default, decision, evidence, corpus)?;
-        let fills = default.pod_template.is_some();
-        let mut row = Row { default: default.name.clone(), fills, have: 0, gain: 0, yields: 0, lack: 0, breaks };
+        let fills = default.pod_template.is_some() || !default.resources.is_empty();
+        let (default_name, how) = (default.name.clone(), how(default));
+        let mut row = Row { default: default_name, fills, how, have: 0, gain: 0, yields: 0, lack: 0, breaks };
         for (kind, object) in corpus.of_kinds(&path.spec.default_for) {
+            if let Some(companion) = default.resources.first() {
+                match corpus.beside(*kind, object, &default.name, companion) {
+                    Companionship::Wanted(_) => row.gain += 1,
+                    Companionship::Covered(_) => row.have += 1,
+                    Companionship::Moot(_) => row.yields += 1,
+                    Companionship::Impossible(_) => row.lack += 1,
+                }
+                continue;
+            }
             let subject = Subjected { kind: *kind, object, namespace: &nothing };
             let verdicts = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default());
             let verdict = verdicts.iter().find(|v| v.default == default.name).context("no verdict")?;
@@ -178,7 +218,8 @@ fn breaks(
     corpus: &Corpus,
 ) -> Result<Breaks> {
     let Some(tried) = default.pod_template.as_ref().or(decision.candidate.as_ref()) else {
-        return Ok(Breaks::Nothing);
+        let beside = !default.resources.is_empty();
+        return Ok(if beside { Breaks::Known { workloads: 0, images: 0 } } else { Breaks::Nothing });
     };
     let alone = PathDefault { pod_template: Some(tried.clone()), check: None, ..default.clone() };
     let spec = GoldenPathSpec { defaults: vec![alone], ..GoldenPathSpec::default() };

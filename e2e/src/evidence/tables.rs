@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use goldenpath::api::GoldenPath;
+use goldenpath::cli::generate::how;
 use goldenpath::cli::markdown::table;
 
 use super::count::{Breaks, Corpus, Row, count};
@@ -39,7 +40,7 @@ fn cells(row: &Row) -> Vec<String> {
     let of_a_fill = |count: usize| if row.fills { count.to_string() } else { "–".to_owned() };
     vec![
         format!("`{}`", row.default),
-        if row.fills { "filled" } else { "checked" }.to_owned(),
+        row.how.to_owned(),
         row.have.to_string(),
         of_a_fill(row.gain),
         of_a_fill(row.yields),
@@ -76,8 +77,7 @@ pub fn decision_table(evidence: &Evidence, paths: &[GoldenPath]) -> String {
     let row = |(name, decision): (&String, &Decision)| {
         let of_path = |path: &GoldenPath| {
             let default = path.spec.defaults.iter().find(|d| d.name == *name)?;
-            let how = if default.pod_template.is_some() { "filled" } else { "checked" };
-            Some(format!("{} in {}", how, path.metadata.name.as_deref()?))
+            Some(format!("{} in {}", how(default), path.metadata.name.as_deref()?))
         };
         let places: Vec<String> = paths.iter().filter_map(of_path).collect();
         vec![format!("`{name}`"), places.join(", "), decision.decided.clone()]

@@ -7,6 +7,7 @@ mod admission_feedback;
 mod bad_input;
 mod bench;
 mod chart;
+mod companions;
 mod corpus;
 mod demo;
 mod deployers;

@@ -42,6 +42,10 @@ fn the_chart_has_the_version_of_the_program() {
 #[case::not_a_list("imagePullSecrets=registry", "at '/imagePullSecrets': got string, want array")]
 #[case::not_a_choice("image.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'")]
 #[case::not_a_quantity("resources.limits.memory=lots", "at '/resources/limits/memory'")]
+#[case::not_a_kind(
+    "companionKinds[0].kind=scaledobjects",
+    "at '/companionKinds/0/kind': 'scaledobjects' does not match"
+)]
 #[case::not_a_digest("image.digest=latest", "at '/image/digest': 'latest' does not match pattern")]
 fn a_wrong_value_is_refused_by_its_name(#[case] value: &str, #[case] words: &str) {
     let error = chart::template(&chart::folder(), &["--set", value]).unwrap_err().to_string();
@@ -58,6 +62,22 @@ fn values_of_a_parent_chart_and_numbers_are_taken() {
 }
 
 #[test]
+fn a_kind_that_is_allowed_comes_with_the_right_to_make_it() {
+    let values: Vec<&str> = EVERYTHING.iter().flat_map(|value| ["--set", value]).collect();
+    let rendered = chart::template(&chart::folder(), &values).unwrap();
+    let kinds = "value: \"keda.sh/v1alpha1/ScaledObject=scaledobjects,v1/ConfigMap=configmaps\"";
+    assert!(rendered.contains("name: GOLDENPATH_COMPANION_KINDS") && rendered.contains(kinds), "{rendered}");
+    for (group, resource) in [("keda.sh", "scaledobjects"), ("", "configmaps")] {
+        let rule = format!(
+            "- apiGroups: [\"{group}\"]\n  resources: [\"{resource}\"]\n  verbs: [list, watch, create, patch, delete]"
+        );
+        assert!(rendered.contains(&rule), "{rule} is not in {rendered}");
+    }
+    let nothing = chart::template(&chart::folder(), &[]).unwrap();
+    assert!(!nothing.contains("GOLDENPATH_COMPANION_KINDS"), "{nothing}");
+}
+
+#[test]
 fn a_cluster_that_cannot_even_hold_the_definitions_is_refused() {
     let error = chart::template(&chart::folder(), &["--kube-version", "1.32.9"]).unwrap_err().to_string();
     assert!(error.contains("chart requires kubeVersion: >=1.33.0-0"), "{error}");
@@ -71,6 +91,12 @@ const EVERYTHING: &[&str] = &[
     "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "image.pullPolicy=Always",
     "imagePullSecrets[0].name=registry",
+    "companionKinds[0].apiVersion=keda.sh/v1alpha1",
+    "companionKinds[0].kind=ScaledObject",
+    "companionKinds[0].resource=scaledobjects",
+    "companionKinds[1].apiVersion=v1",
+    "companionKinds[1].kind=ConfigMap",
+    "companionKinds[1].resource=configmaps",
     "log=info\\,goldenpath=debug",
     "resources.requests.cpu=0.5",
     "resources.limits.memory=64Mi",

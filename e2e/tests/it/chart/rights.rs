@@ -59,6 +59,40 @@ fn path(version: &str, default: &str) -> String {
     path.to_string()
 }
 
+/// A path that asks for one object of every kind that the operator may make beside a workload.
+fn path_with_companions(version: &str, default: &str) -> Result<String> {
+    let mut path = serde_json::to_value(shipped(PATH, version, &[default]))?;
+    let resources = json!([
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1}},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"policyTypes": ["Ingress"], "ingress": [{}]}},
+        {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "spec": {"maxReplicas": 3}},
+        {"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "spec": {"endpoints": [{"port": "http"}]}},
+    ]);
+    let defaults = path["spec"]["defaults"].as_array_mut().context("no defaults")?;
+    defaults.push(json!({"name": "beside", "resources": resources}));
+    Ok(path.to_string())
+}
+
+/// The definition of a kind that not every cluster has, and a Service that one of its objects can select.
+fn monitored(namespace: &str) -> String {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let names = json!({"kind": "ServiceMonitor", "plural": "servicemonitors"});
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+            "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": [
+                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}},
+            ]},
+        },
+        {
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": namespace, "labels": {"app": "web"}},
+            "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]},
+        },
+    ]})
+    .to_string()
+}
+
 async fn labelled(control_plane: &ControlPlane, namespace: &str, value: &str) -> Result<()> {
     for kind in WorkloadKind::ALL {
         let object = format!("{}/web", kind.plural());
@@ -70,9 +104,16 @@ async fn labelled(control_plane: &ControlPlane, namespace: &str, value: &str) ->
 /// Everything that an operator ever does.
 async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     let namespace = control_plane.namespace("rights").await?;
-    let revision = control_plane.golden_path(&path("1", "enableServiceLinks")).await?;
+    control_plane.apply(&monitored(&namespace)).await?;
+    let served = "crd/servicemonitors.monitoring.coreos.com";
+    control_plane.kubectl(["wait", "--for=condition=Established", served, "--timeout=60s"]).await?;
+    let revision = control_plane.golden_path(&path_with_companions("1", "enableServiceLinks")?).await?;
     control_plane.apply(&fleet(&namespace)).await?;
     labelled(control_plane, &namespace, &revision).await?;
+    let beside = ["pdb", "networkpolicy", "hpa", "servicemonitor"].map(|kind| format!("{kind}/web-beside"));
+    for object in &beside {
+        control_plane.expect(&namespace, object, "{.metadata.labels.goldenpath\\.dev/companion}", "web").await?;
+    }
 
     // a person pulls both brakes and lets them go: the same Event comes twice, and is one with a count
     let of_revision = format!("goldenpath.dev/revision={revision}");
@@ -94,6 +135,9 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     let revision = control_plane.golden_path(&path("2", "automountServiceAccountToken")).await?;
     labelled(control_plane, &namespace, &revision).await?;
     control_plane.kubectl(["wait", "--for=delete", "--timeout=120s", "-n", NAMESPACE, &old]).await?;
+    for object in &beside {
+        control_plane.kubectl(["wait", "--for=delete", object, "-n", &namespace, "--timeout=60s"]).await?;
+    }
     control_plane.kubectl(["delete", "platformservice", "web", "-n", &namespace]).await?;
     labelled(control_plane, &namespace, "").await?;
     control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
@@ -130,7 +174,8 @@ async fn templates(control_plane: &ControlPlane, namespace: &str) -> Result<()> 
     // the Service is read where it is not watched, and written when its port changes
     control_plane.apply(&service(json!([template("api", json!({"port": 81, "replicas": 3}))]))).await?;
     control_plane.expect(namespace, "service/green-api", "{.spec.ports[0].port}", "81").await?;
-    control_plane.expect(namespace, "deployment/green-api", "{.spec.replicas}", "3").await?;
+    // the autoscaler that the path brought has the last word about the others
+    control_plane.expect(namespace, "deployment/green-api", "{.spec.replicas}", "1").await?;
     control_plane.apply(&service(json!([template("other", json!({"schedule": "0 0 1 1 *"}))]))).await?;
     let gone = async |object: &str| {
         control_plane.kubectl(["wait", "--for=delete", object, "-n", namespace, "--timeout=60s"]).await

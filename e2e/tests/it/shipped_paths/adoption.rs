@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use goldenpath::api::{DefaultOwner, PlatformService, VerdictState, WorkloadKind};
+use goldenpath::api::{DefaultOwner, PathDefault, PlatformService, VerdictState, WorkloadKind};
 use goldenpath_e2e::ControlPlane;
 use goldenpath_e2e::evidence::shipped_paths;
 use goldenpath_e2e::programs::repository;
@@ -40,7 +40,8 @@ async fn takes_its_path<'a>(control_plane: &'a ControlPlane, kind: WorkloadKind,
         let found = team
             .service_is(&format!("judged on {}", default.name), |service| {
                 let found = service.status.as_ref()?.defaults.iter().find(|d| d.name == default.name)?;
-                let settled = default.pod_template.is_none() || found.state == VerdictState::Applied;
+                let comes = default.pod_template.is_some() || is_made(default, kind);
+                let settled = !comes || found.state == VerdictState::Applied;
                 settled.then(|| found.clone())
             })
             .await
@@ -53,7 +54,7 @@ async fn takes_its_path<'a>(control_plane: &'a ControlPlane, kind: WorkloadKind,
             found.message.as_deref().unwrap_or_default()
         );
         assert_eq!(found.owner, default.owner, "{found:?}");
-        if default.pod_template.is_none() {
+        if default.pod_template.is_none() && !is_made(default, kind) {
             let known = [VerdictState::Missing, VerdictState::SatisfiedByTeam];
             assert!(known.contains(&found.state), "{found:?}");
         }
@@ -68,6 +69,11 @@ async fn takes_its_path<'a>(control_plane: &'a ControlPlane, kind: WorkloadKind,
     let adopted = team.service_is("counted by category", |service| condition(service, "Security")).await.unwrap();
     println!("{kind} | Adopted | {adopted}");
     team
+}
+
+/// Whether something is made for a default beside a workload of a kind: no budget beside a `DaemonSet`.
+fn is_made(default: &PathDefault, kind: WorkloadKind) -> bool {
+    !default.resources.is_empty() && matches!(kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet)
 }
 
 /// The filled constraints select every pod of the namespace; the API server narrows them to those of the pod's own
