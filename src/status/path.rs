@@ -79,7 +79,10 @@ pub fn degraded(
 pub fn rolled_out(rollout: &RolloutStatus) -> [Finding; 2] {
     let RolloutStatus { moved, exercised, pending, .. } = rollout;
     let wait = rollout.waiting_for.as_deref().map_or_else(String::new, |wait| format!("; {wait}"));
-    let text = format!("{moved} of {} services have moved, {exercised} have rolled out{wait}", moved + pending);
+    let text = match rollout.phase {
+        RolloutPhase::Complete => format!("revision {} has reached every wave", rollout.revision),
+        _ => format!("{moved} of {} services have moved, {exercised} have rolled out{wait}", moved + pending),
+    };
     let (reason, done, goes_on) = match rollout.phase {
         RolloutPhase::Complete => (Reason::Complete, true, false),
         RolloutPhase::Exercising => (Reason::Exercising, false, true),
