@@ -61,7 +61,7 @@ fn path(version: &str, default: &str) -> String {
 
 /// A path that asks for one object of every kind that the operator may make beside a workload.
 fn path_with_companions(version: &str, default: &str) -> Result<String> {
-    let mut path = serde_json::to_value(shipped(PATH, version, &[default]))?;
+    let mut path: Value = serde_json::from_str(&path(version, default))?;
     let resources = json!([
         {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1}},
         {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"policyTypes": ["Ingress"], "ingress": [{}]}},
