@@ -45,7 +45,11 @@ async fn override_with_a_reason_takes_the_roads_value_out_with_the_next_rollout_
         for container in team.pod_spec(&object)["containers"].as_array().unwrap() {
             ensure!(container["resources"]["requests"] == json!({"memory": "128Mi"}), "{container}");
         }
-        ensure!(team.verdict("cpu", VerdictState::Overridden).await?.message.as_deref() == Some("overrides: bursts"));
+        team.service_is("without the road's value", |service| {
+            let cpu = service.status.as_ref()?.defaults.iter().find(|d| d.name == "cpu")?;
+            (cpu.message.as_deref() == Some("overrides: bursts")).then_some(())
+        })
+        .await?;
 
         team.asks_for(&name, &json!({"overrides": []})).await?;
         team.is_labelled(&labels::skip("cpu"), None).await?;
