@@ -22,7 +22,7 @@ jq -n --arg path "$path" --arg operator "$operator" --slurpfile workloads "$scra
   | ([ $services[0].items[] | select(.status.goldenPath.name == $path) | . as $service
        | .spec.workloads[] as $entry
        | ($service.status.workloads // [] | map(select(.name == $entry.name)) | first) as $status | select($status != null)
-       | {key: "\($entry.ref.kind)/\($service.metadata.namespace)/\($entry.ref.name)", value: {state: $status.state, team: $service.spec.team}}
+       | {key: "\($status.kind)/\($service.metadata.namespace)/\($status.object // $entry.ref.name)", value: {state: $status.state, team: $service.spec.team}}
      ] | from_entries) as $claimed
   | [ $workloads[0].items[]
       | select([.metadata.namespace] | inside(["kube-system", "kube-public", "kube-node-lease", $operator]) | not)

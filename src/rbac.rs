@@ -108,6 +108,18 @@ pub const CLUSTER_RULES: &[Rule] = &[
         reason: "bind compiled paths to every namespace that is not excluded",
     },
     Rule {
+        group: "admissionregistration.k8s.io",
+        resources: &["validatingadmissionpolicies"],
+        verbs: &["list", "create", "patch", "delete"],
+        reason: "warn of workloads that are off their path, or refuse them, where a path asks for it",
+    },
+    Rule {
+        group: "admissionregistration.k8s.io",
+        resources: &["validatingadmissionpolicybindings"],
+        verbs: &["list", "create", "delete"],
+        reason: "bind warnings and refusals to the namespaces that a path selects",
+    },
+    Rule {
         group: "events.k8s.io",
         resources: &["events"],
         verbs: &["create", "patch"],
@@ -120,8 +132,8 @@ pub const NAMESPACE_RULES: &[Rule] = &[
     Rule {
         group: "apps",
         resources: &["controllerrevisions"],
-        verbs: &["list", "create"],
-        reason: "keep the revisions of paths",
+        verbs: &["list", "create", "delete"],
+        reason: "keep the revisions of paths, and delete the oldest beyond their limit",
     },
     Rule {
         group: "apps",

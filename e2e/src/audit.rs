@@ -120,12 +120,19 @@ impl ControlPlane {
     /// When the audit log cannot be read or holds something else than audit events.
     pub fn audit_since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
         let log = &self.ready().audit_log;
-        let mut text = String::new();
+        let mut text = Vec::new();
         let mut file = File::open(log).with_context(|| format!("open {}", log.display()))?;
-        file.seek(SeekFrom::Start(mark.0))?;
-        file.read_to_string(&mut text)?;
-        parse(&text)
+        file.seek(SeekFrom::Start(mark.0.saturating_sub(1)))?;
+        file.read_to_end(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        parse(if mark.0 == 0 { &text } else { whole_lines(&text) })
     }
+}
+
+/// What comes after the first line break: the mark may stand in the middle of an event that was being written, or behind
+/// the line break of the one before.
+fn whole_lines(text: &str) -> &str {
+    text.split_once('\n').map_or("", |(_, after)| after)
 }
 
 fn parse(text: &str) -> Result<Vec<AuditEvent>> {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::json;
 
@@ -24,13 +25,54 @@ pub fn schema(generator: &mut SchemaGenerator) -> Schema {
     list
 }
 
-/// Types of conditions. `True` is good.
+/// The API keeps whole seconds; anything finer would differ from itself after a round trip and be written for ever.
+#[must_use]
+pub fn whole_second(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+/// Types of conditions. `True` is good, but for those that [`ConditionType::is_bad`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// The object is understood and everything it asks for is done or under way.
     Ready,
     /// Every default of the path is in place on every workload of the service.
     Adopted,
+    /// The service follows the version that the path has for it, and that is not about to end.
+    UpToDate,
+    /// The team decided otherwise than the path permits.
+    Conflicted,
+    /// Something about the path needs its owner.
+    Degraded,
+    /// The current revision has reached every service, and they are well.
+    RolledOut,
+    /// The current revision is on its way.
+    Progressing,
+}
+
+impl ConditionType {
+    /// Every type.
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Adopted,
+        Self::UpToDate,
+        Self::Conflicted,
+        Self::Degraded,
+        Self::RolledOut,
+        Self::Progressing,
+    ];
+
+    /// Whether nobody needs to be told of it from the start.
+    #[must_use]
+    pub fn is_silent_at_first(self) -> bool {
+        !matches!(self, Self::Ready | Self::Adopted)
+    }
+
+    /// Whether `True` is bad.
+    #[must_use]
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Conflicted | Self::Degraded)
+    }
 }
 
 /// Why a condition is as it is. The name is the text in the status, in Events and in metrics.
@@ -62,6 +104,10 @@ pub enum Reason {
     Undecodable,
     /// The API server refused a request.
     ApiServerRefused,
+    /// An entry of `overrides` names a default that does not exist or that the path forbids to override, or it has ended.
+    InvalidOverride,
+    /// The path never had the version that the service is pinned to, or does not keep it any more.
+    VersionNotFound,
     /// `suspend: true`: the operator writes nothing for this service.
     Suspended,
 
@@ -69,8 +115,16 @@ pub enum Reason {
     InvalidDefault,
     /// A `check` is not a boolean CEL expression within the limits.
     InvalidCheck,
+    /// The path asks for admission feedback that it cannot have, or that the API server refuses.
+    InvalidAdmission,
     /// An older path already claims a kind in `defaultFor`.
     DefaultForTaken,
+    /// Services follow another content under the same version.
+    VersionReused,
+    /// The path would be replaced by itself, over others.
+    CyclicRetirement,
+    /// An exemption names a default that no revision has, or a selector that cannot be read.
+    InvalidExemption,
     /// The stage says that the path cannot be adopted.
     StageNotAdoptable,
     /// The compiled policy is being proved on the API server.
@@ -94,6 +148,46 @@ pub enum Reason {
     Adopted,
     /// Was adopted on this revision and is not any more.
     Drifted,
+    /// Every default is exempt.
+    Exempt,
+
+    /// The service follows the path as it is now.
+    UpToDate,
+    /// The service is pinned to another version.
+    Pinned,
+    /// The version that the service is pinned to ends.
+    VersionRetiring,
+    /// The path ends.
+    PathRetiring,
+    /// The wave of the service has not begun.
+    WaitingForWave,
+    /// The service was well before its rollout and not after it, and went back.
+    RolledBack,
+    /// The revision was taken back from every service.
+    RolloutAborted,
+
+    /// Every wave has moved.
+    Complete,
+    /// It waits until enough services of the wave have rolled out.
+    Exercising,
+    /// Enough have, and nothing must fail for a while.
+    Soaking,
+    /// The next wave waits for a promotion.
+    AwaitingApproval,
+    /// It is paused.
+    Paused,
+
+    /// The team decided otherwise than the path permits.
+    Conflicted,
+    /// Nothing that the team decided is against the path.
+    NoConflict,
+
+    /// More services are exempt than the path allows for.
+    TooManyExemptions,
+    /// An exemption has ended and stands in the path still.
+    ExemptionExpired,
+    /// Nothing needs the path's owner.
+    Healthy,
 }
 
 impl fmt::Display for Reason {

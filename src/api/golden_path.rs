@@ -1,12 +1,15 @@
 //! `GoldenPath`: what the platform team writes.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Companion, PathAdoption, WorkloadKind, conditions};
+use super::{
+    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus,
+    WorkloadKind, conditions,
+};
 
 /// spec says what the path gives to the workloads that take it.
 ///
@@ -27,12 +30,18 @@ use super::{Companion, PathAdoption, WorkloadKind, conditions};
     derive = "PartialEq",
     validation = Rule::new("self.metadata.name.size() <= 52").message(
         "metadata.name is too long: choose at most 52 characters, because it is part of the revision label of each workload"),
+    validation = Rule::new("!has(self.spec.retirement) || !has(self.spec.retirement.replacedBy) \
+        || self.spec.retirement.replacedBy.name != self.metadata.name").message(Message::Expression(
+        "'spec.retirement.replacedBy.name: ' + self.metadata.name + ' cannot come after itself; name another GoldenPath'".into())),
+    validation = Rule::new("!has(self.spec.retirement) || self.spec.stage == 'Retiring'").message(Message::Expression(
+        "'spec.retirement: a path of stage ' + self.spec.stage + ' does not go; set stage: Retiring'".into())),
     printcolumn(name = "Stage", type_ = "string", json_path = ".spec.stage"),
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Services", type_ = "integer", json_path = ".status.adoption.services.total"),
     printcolumn(name = "Adopted", type_ = "integer", json_path = ".status.adoption.workloads.adopted"),
     printcolumn(name = "Eligible", type_ = "integer", json_path = ".status.adoption.workloads.eligible"),
     printcolumn(name = "Percent", type_ = "string", json_path = ".status.adoption.workloads.percent"),
+    printcolumn(name = "Wave", type_ = "string", json_path = ".status.rollout.wave"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
     printcolumn(name = "Revision", type_ = "string", priority = 1, json_path = ".status.currentRevision"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -40,15 +49,44 @@ use super::{Companion, PathAdoption, WorkloadKind, conditions};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+// each said once more by `plan::feedback::refuse`, for paths that were stored under an older definition
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level != 'Deny' || self.stage in ['Stable', 'Retiring']").message(Message::Expression(
+    "'admission.level: Deny needs a path that is ready for everybody, and this one is of stage ' + self.stage \
+     + '; set level: Warn, or stage: Stable'".into())))]
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level == 'Off' || (has(self.defaultFor) && self.defaultFor.size() > 0)").message(
+    "admission.level: without a kind in defaultFor there is no workload to look at; add one, or set level: \"Off\""))]
+#[x_kube(validation = Rule::new(
+    "!has(self.admission) || self.admission.level == 'Off' || (has(self.defaults) && self.defaults.exists(d, has(d.check)))").message(
+    "admission.level: no default has a check, so there is nothing to say; add one, or set level: \"Off\""))]
 pub struct GoldenPathSpec {
     /// stage is where the path stands on the roadmap. Only Preview, Stable and Retiring paths can be adopted.
     #[serde(default)]
     pub stage: Stage,
 
-    /// version is for people, and is shown on every service that takes the path.
+    /// version is for people, and is shown on every service that takes the path. A version that services follow stays as it
+    /// is: changed defaults need a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
     pub version: Option<String>,
+
+    /// retirement says when the path goes and what comes after it. Services on it are told from the day it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retirement: Option<Retirement>,
+
+    /// retiredVersions lists versions that services cannot stay pinned to. From retireAt on, a service that is pinned to one
+    /// follows the path again; until then it is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
+    pub retired_versions: Vec<RetiredVersion>,
+
+    /// revisionHistoryLimit is how many revisions are kept that no service follows any more, for the way back. Without it,
+    /// ten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub revision_history_limit: Option<i32>,
 
     /// defaultFor lists the kinds of workloads that take this path when their service names none. Only one path may claim
     /// a kind.
@@ -62,11 +100,77 @@ pub struct GoldenPathSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<PathOwner>,
 
+    /// maxMode is the farthest mode that a service on this path can have: a service that asks for more gets this. Enforce
+    /// lets services ask for values to be replaced where a default says `override: Forbidden`.
+    #[serde(default)]
+    pub max_mode: Mode,
+
+    /// rollout says how a changed path reaches the services on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+
+    /// exemptions lists who may do without which defaults, until when, and who granted that. Only who can write the path
+    /// can grant; teams ask with exemptionRequests in their PlatformService.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub exemptions: Vec<Exemption>,
+
+    /// maxExemptPercent is how many percent of the path's services may have an exemption. Beyond it the path is Degraded;
+    /// exemptions stay in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_exempt_percent: Option<i32>,
+
     /// defaults is what the path gives: values to fill, checks, objects beside workloads, or several of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub defaults: Vec<PathDefault>,
+
+    /// admission says whether the API server itself warns of workloads whose checks do not hold, or refuses them. It looks
+    /// at every workload of the kinds in defaultFor, whether a service names it or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission: Option<Admission>,
+}
+
+impl GoldenPathSpec {
+    /// The level of admission feedback.
+    #[must_use]
+    pub fn admission_level(&self) -> AdmissionLevel {
+        self.admission.as_ref().map(|admission| admission.level).unwrap_or_default()
+    }
+}
+
+/// The end of a path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retirement {
+    /// retireAt is when the path goes. Nothing happens by itself then: it is the date that teams read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retire_at: Option<Time>,
+    /// replacedBy names the path to take instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<PathReference>,
+}
+
+/// A reference to another path.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathReference {
+    /// name is the name of the GoldenPath.
+    #[schemars(length(max = 52), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Each entry is a version that ends.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RetiredVersion {
+    /// version is the version of the path.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub version: String,
+    /// retireAt is when services that are pinned to it follow the path again.
+    pub retire_at: Time,
 }
 
 /// Who keeps a path.
@@ -145,6 +249,11 @@ pub struct PathDefault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
 
+    /// override says whether a team may do without the default: Allowed, WithReason (by an entry of overrides in its
+    /// PlatformService that says why), or Forbidden (only by an exemption that the platform team grants).
+    #[serde(default, rename = "override")]
+    pub permission: Override,
+
     /// timing says when the values arrive: OnNextRollout waits for the team's own next rollout, Immediate asks for one
     /// rollout at once.
     #[serde(default)]
@@ -194,6 +303,18 @@ pub enum DefaultOwner {
     Team,
     /// The path brings a value that the application team should replace by its own.
     Shared,
+}
+
+/// Whether a team may do without a default.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Override {
+    /// By its own value, without a word.
+    #[default]
+    Allowed,
+    /// By an entry of overrides that says why.
+    WithReason,
+    /// Only by an exemption.
+    Forbidden,
 }
 
 /// What a default is good for.
@@ -258,7 +379,18 @@ pub struct GoldenPathStatus {
     /// adoption says how far everyone has come on the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<PathAdoption>,
-    /// conditions has one entry of type Ready, which says whether the path can be taken.
+    /// rollout says how far the current revision has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutStatus>,
+    /// exemptions says how each exemption of the spec is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub exemptions: Vec<GrantedExemption>,
+    /// conditions has entries of type Ready, which says whether the path can be taken, RolledOut, which says whether the
+    /// current revision has reached every service, Progressing, which says whether it is on its way, and Degraded, which is
+    /// True where its owner is needed: a revision was taken back, more services are exempt than the path allows for, or an
+    /// exemption has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

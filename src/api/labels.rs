@@ -10,17 +10,21 @@ pub const PATH: &str = "goldenpath.dev/path";
 pub const REVISION: &str = "goldenpath.dev/revision";
 /// Label on a workload: `Undo` where the values leave with the service.
 pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
+/// Label on a workload: `Enforce` where values that a default forbids to change are replaced in the team's own request.
+pub const MODE: &str = "goldenpath.dev/mode";
+/// Beginning of a label on a workload that goes on with the name of a default: the workload does without that default.
+pub const SKIP_PREFIX: &str = "skip.goldenpath.dev/";
 /// Label on an object that the operator made: the PlatformService whose template it was made from. It stays when the
 /// object does, so that the service can have it back.
 pub const TEMPLATE: &str = "goldenpath.dev/template";
+/// Label on a probe, which never exists: the revision whose admission feedback is being proved with it.
+pub const PROOF: &str = "goldenpath.dev/proof";
 /// Label on an object that a path asked for beside a workload: the PlatformService that it was made for.
 pub const COMPANION: &str = "goldenpath.dev/companion";
 /// Label on such an object: what the workload is called in its service.
 pub const COMPANION_OF: &str = "goldenpath.dev/companion-of";
 /// Label on such an object: the default of the path that asked for it.
 pub const DEFAULT: &str = "goldenpath.dev/default";
-/// Domain of the labels by which one default is skipped on a workload.
-pub const SKIP_DEFAULT: &str = "skip.goldenpath.dev/";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 
@@ -41,7 +45,9 @@ pub const RESUME: &str = "goldenpath.dev/resume";
 pub const SHIPPED: &str = "goldenpath.dev/shipped";
 
 /// The labels that a workload carries while it is adopted.
-pub const WORKLOAD_LABELS: [&str; 4] = [SERVICE, PATH, REVISION, ON_DELETE];
+///
+/// Labels that begin with [`SKIP_PREFIX`] come on top.
+pub const WORKLOAD_LABELS: [&str; 5] = [SERVICE, PATH, REVISION, ON_DELETE, MODE];
 
 /// Whether a label or an annotation is ours by its name.
 #[must_use]
@@ -60,6 +66,12 @@ pub const REPORTER: &str = "goldenpath.dev/operator";
 pub const DEFAULT_NAMESPACE: &str = "goldenpath-system";
 /// Namespaces whose workloads are never touched, whatever a path or a service says.
 pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
+
+/// The label that says of a workload that it does without a default.
+#[must_use]
+pub fn skip(default: &str) -> String {
+    format!("{SKIP_PREFIX}{default}")
+}
 
 /// The value of [`REVISION`] that hands a workload to the release policy of `path`.
 ///

@@ -1,25 +1,40 @@
 //! The kinds of `goldenpath.dev/v1alpha1`: what app teams and the platform team write, and what the operator answers.
 
+pub mod admission;
 pub mod adoption;
 pub mod companion;
 pub mod conditions;
 pub mod crds;
+pub mod exemptions;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
+pub mod rollout;
+pub mod selectors;
 pub mod template;
 
+pub use admission::{
+    Admission, AdmissionLevel, FailurePolicy, NamespaceSelector, SelectorOperator, SelectorRequirement,
+};
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
+pub use exemptions::{
+    DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,
+    GrantedExemption, OverrideAction,
+};
 pub use golden_path::{
-    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, PathDefault, PathOwner, Stage, Timing,
+    Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, Override, PathDefault, PathOwner,
+    PathReference, RetiredVersion, Retirement, Stage, Timing,
 };
 pub use platform_service::{
-    Adoption, DefaultStatus, DeletionPolicy, GoldenPathStatusRef, Mode, Origin, PlatformService, PlatformServiceSpec,
-    PlatformServiceStatus, State, VerdictState, Workload, WorkloadKind, WorkloadRef, WorkloadStatus,
+    Adoption, DefaultStatus, DeletionPolicy, GoldenPathRef, GoldenPathStatusRef, Mode, Origin, PlatformService,
+    PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
+    WorkloadStatus,
 };
 pub use template::{Probes, TemplateKind, WorkloadTemplate};
+
+pub use rollout::{Abort, Approval, Promotion, Rollout, RolloutPhase, RolloutStatus, Tier, Wave};
 
 /// The API group of every kind.
 pub const GROUP: &str = "goldenpath.dev";

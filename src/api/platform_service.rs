@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefaultOwner, WorkloadTemplate, conditions};
+use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Tier, WorkloadTemplate, conditions};
 
 /// spec says which workloads the service consists of and which path they take.
 ///
@@ -55,9 +55,14 @@ pub struct PlatformServiceSpec {
     pub golden_path_ref: Option<GoldenPathRef>,
 
     /// mode says how far the operator may go: Observe only reports, Default also fills what the team left open, with the
-    /// team's own next rollout.
+    /// team's own next rollout, and Enforce also replaces the team's own values where a default says `override:
+    /// Forbidden`, in the team's own request. The path's maxMode is the limit.
     #[serde(default)]
     pub mode: Mode,
+
+    /// tier says how much the service matters: Critical, Standard or BestEffort. Waves of a path may ask for it.
+    #[serde(default)]
+    pub tier: Tier,
 
     /// suspend stops the operator from writing anything for this service. Workloads that are labelled already keep their
     /// defaults.
@@ -69,6 +74,19 @@ pub struct PlatformServiceSpec {
     /// that the path filled stay with it (Keep, the default there) or leave with its next rollout (Undo).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+
+    /// overrides lists the defaults that the team does without, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["default".into()]))]
+    pub overrides: Vec<DefaultOverride>,
+
+    /// exemptionRequests asks the platform team for exemptions. They are granted in the spec of the GoldenPath, which only
+    /// the platform team can write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub exemption_requests: Vec<ExemptionRequest>,
 
     /// workloads lists the workloads of the service, each of them once.
     #[schemars(length(min = 1, max = 32))]
@@ -89,6 +107,10 @@ pub struct GoldenPathRef {
     /// name is the name of the GoldenPath.
     #[schemars(length(max = 52), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
+    /// version pins the service to a version of the path. Without it, the service follows the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub version: Option<String>,
 }
 
 /// How far the operator may go for a service.
@@ -99,6 +121,8 @@ pub enum Mode {
     /// Fill what the team left open.
     #[default]
     Default,
+    /// Also replace what a default forbids to change.
+    Enforce,
 }
 
 /// What happens when the service goes, or one of its workloads.
@@ -258,8 +282,14 @@ pub struct PlatformServiceStatus {
     /// defaultsTotal is the number of verdicts, those beyond the 64 of defaults included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defaults_total: Option<i64>,
-    /// conditions has entries of type Ready, which says whether the operator can do what the spec asks for, and Adopted,
-    /// which says whether every default of the path is in place.
+    /// exemptions says what became of each request, and which exemptions are in force without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub exemptions: Vec<ExemptionStatus>,
+    /// conditions has entries of type Ready, which says whether the operator can do what the spec asks for, Adopted, which
+    /// says whether every default of the path is in place, UpToDate, which says whether the service follows the version
+    /// that the path has for it, and Conflicted, which is True where the team decided otherwise than the path permits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -272,13 +302,38 @@ pub struct GoldenPathStatusRef {
     /// name is the name of the path.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// version is the version of the path, as its author wrote it.
+    /// version is the version of the path that the service follows, as its author wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub version: Option<String>,
+    /// targetVersion is the version that the path has for the service. It differs while the service is pinned to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub target_version: Option<String>,
     /// revision is the revision that the workloads are labelled with, or will be.
     #[schemars(length(max = 63))]
     pub revision: String,
+    /// previousRevision is the revision that the service followed before: the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub previous_revision: Option<String>,
+    /// rolledBack says of which revision the service was taken back, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
+}
+
+/// A revision that did a service no good.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolledBack {
+    /// revision is that revision.
+    #[schemars(length(max = 63))]
+    pub revision: String,
+    /// to is the revision that the service went back to.
+    #[schemars(length(max = 63))]
+    pub to: String,
+    /// cause says what was seen.
+    #[schemars(length(max = 512))]
+    pub cause: String,
 }
 
 /// How far a service has come.
@@ -324,6 +379,8 @@ pub enum State {
     Adopted,
     /// Was adopted on this revision, and is not any more.
     Drifted,
+    /// Every default is exempt.
+    Exempt,
 }
 
 /// Each entry says what was found for one workload.
@@ -350,6 +407,15 @@ pub struct WorkloadStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub labelled_template: Option<String>,
+    /// healthyBefore says whether all pods ran when the workload was labelled: what was broken before proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_before: Option<bool>,
+    /// exercised says whether a rollout was complete since then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exercised: bool,
+    /// rollingOutSince is when the rollout that is under way was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling_out_since: Option<Time>,
 }
 
 /// Each entry is the verdict of one default on one workload.
@@ -383,6 +449,8 @@ pub enum VerdictState {
     /// Not in place, and no rollout will bring it by itself.
     #[default]
     Missing,
+    /// The team decided otherwise, and the path does not permit it.
+    Conflict,
     /// Comes with a rollout that has not happened or not finished.
     PendingRollout,
     /// The team decided otherwise, as the path permits.
@@ -391,4 +459,6 @@ pub enum VerdictState {
     Applied,
     /// The team's own value does it.
     SatisfiedByTeam,
+    /// An exemption of the path says that the service does without it.
+    Exempt,
 }

@@ -1,6 +1,5 @@
 //! Apply: one plan's writes to workloads. Labels on metadata, and nothing else on what the team has made itself.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::api::Patch;
@@ -14,7 +13,9 @@ use crate::api::{WorkloadKind, brief, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
 use crate::plan::revision::Revision;
-use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, label, template};
+use crate::plan::service::{
+    Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, label, template, with_labels,
+};
 use crate::plan::verdict::{expected_template, has_gaps, is_skipped};
 use crate::status::service::Outcome;
 
@@ -112,27 +113,23 @@ impl<'a> Target<'a> {
 async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<Option<Done>, Error> {
     let written = |object| Some(Done { object: Some(object), refused: None });
     match (action, path) {
-        (Action::Adopt(wanted), PathFacts::Ready(revision)) => {
-            if let Some(message) = dry_run(target, wanted, revision).await? {
+        (Action::Adopt(wanted), PathFacts::Ready(route)) => {
+            if let Some(message) = dry_run(target, wanted, &route.revision).await? {
                 return Ok(Some(Done { object: None, refused: Some(message) }));
             }
             Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
         }
-        (Action::Move(wanted), PathFacts::Ready(revision)) => {
-            let differs = label(target.object, labels::REVISION) != wanted.get(labels::REVISION).map(String::as_str);
+        (Action::Move(wanted), PathFacts::Ready(route)) => {
+            let differs = label(target.object, labels::REVISION) != Some(route.revision.name.as_str());
             // a policy that was just made may not be in force yet: a rollout in between would get neither road
-            if differs && let Some(message) = dry_run(target, wanted, revision).await? {
+            if differs && let Some(message) = dry_run(target, wanted, &route.revision).await? {
                 return Ok(Some(Done { object: None, refused: Some(message) }));
             }
-            let mut moved = json!(wanted);
-            if !wanted.contains_key(labels::ON_DELETE) {
-                moved[labels::ON_DELETE] = Value::Null;
-            }
-            Ok(written(target.patch(json!({"labels": moved}), Write::Real).await?))
+            Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
         }
-        (Action::Fill(revision_name), PathFacts::Ready(revision)) => {
+        (Action::Fill(revision_name), PathFacts::Ready(route)) => {
             let object = target.patch(json!({"annotations": {labels::FILL: revision_name}}), Write::Real).await?;
-            let refused = has_gaps(target.kind, &object, revision)
+            let refused = has_gaps(target.kind, &object, &route.revision)
                 .then(|| "the API server was asked to fill and did not; see the GoldenPath's status".to_owned());
             Ok(Some(Done { object: Some(object), refused }))
         }
@@ -145,15 +142,11 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
 }
 
 /// Asks the API server what it would make of the workload if it filled it now; an answer is why that must not be.
-async fn dry_run(
-    target: &Target<'_>,
-    wanted: &BTreeMap<String, String>,
-    revision: &Revision,
-) -> Result<Option<String>, Error> {
+async fn dry_run(target: &Target<'_>, wanted: &Labels, revision: &Revision) -> Result<Option<String>, Error> {
     if is_skipped(target.object) {
         return Ok(None); // nothing would be filled
     }
-    let expected = expected_template(target.kind, target.object, revision);
+    let expected = expected_template(target.kind, &with_labels(target.object, wanted), revision);
     let mut unchanged = template(target.kind, target.object).clone();
     normalise(&mut unchanged);
     // another value than any revision's, which may stand there from before: only a change of it makes the policy act

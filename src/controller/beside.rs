@@ -25,8 +25,8 @@ use crate::status::service::Outcome;
 /// Whether everything that the service's path asks for can be looked at. A pass waits for the first answer of each watch,
 /// or it would take what it has not seen for missing.
 pub fn is_in_sight(facts: &ServiceFacts, context: &Context) -> bool {
-    let PathFacts::Ready(revision) = &facts.path else { return true };
-    let kinds = revision.rules.iter().flat_map(|rule| &rule.resources).filter_map(|c| context.allowed.find(c));
+    let PathFacts::Ready(route) = &facts.path else { return true };
+    let kinds = route.revision.rules.iter().flat_map(|rule| &rule.resources).filter_map(|c| context.allowed.find(c));
     kinds.into_iter().all(|kind| {
         let services = CompanionKind::service();
         let seen = |kind: &CompanionKind| context.children.sight(&kind.api_version, &kind.kind).is_some();
@@ -37,11 +37,11 @@ pub fn is_in_sight(facts: &ServiceFacts, context: &Context) -> bool {
 /// Makes and keeps the companions of every workload, says what is the case, and takes away those that nothing asks for.
 pub async fn beside(facts: &ServiceFacts, outcomes: &mut [Outcome], context: &Context) -> Result<(), Error> {
     let service = &facts.service;
-    if let PathFacts::Ready(revision) = &facts.path {
+    if let PathFacts::Ready(route) = &facts.path {
         let mut kept = BTreeSet::new();
         for (workload, outcome) in facts.workloads.iter().zip(outcomes) {
             let Some(object) = outcome.object.clone().filter(|_| outcome.blocker.is_none()) else { continue };
-            let side = Side { facts, workload, object: &object, revision, context };
+            let side = Side { facts, workload, object: &object, revision: &route.revision, context };
             outcome.companions = side.companions(&mut kept).await?;
         }
         return sweep(facts, &kept, context).await;
@@ -112,7 +112,7 @@ impl Side<'_> {
 
     /// Why nothing is made beside the workload: it is not on the revision.
     fn stands_off(&self) -> Option<(VerdictState, String)> {
-        if self.facts.service.spec.mode == Mode::Observe {
+        if self.facts.mode() == Mode::Observe {
             return Some((VerdictState::Missing, "mode: Observe makes nothing beside the workload".to_owned()));
         }
         let (path, revision) = (label(self.object, labels::PATH), label(self.object, labels::REVISION));

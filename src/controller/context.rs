@@ -13,7 +13,7 @@ use super::requests::Requests;
 use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
 use crate::fleet::{Fleet, WorkloadKey};
 use crate::observability::Metrics;
-use crate::plan::revision::Revision;
+use crate::plan::route::InForce;
 use crate::policy::Operator;
 
 /// A PlatformService as it is watched: one that cannot be read does not stop the watch.
@@ -25,7 +25,7 @@ pub type GuardedPath = DeserializeGuard<GoldenPath>;
 #[derive(Clone, Debug)]
 pub enum Published {
     /// In force.
-    Ready(Arc<Revision>),
+    Ready(Arc<InForce>),
     /// Not usable, and why.
     NotReady(String),
 }

@@ -15,14 +15,18 @@ pub async fn publish<K>(object: &K, before: &[Condition], after: &[Condition], c
 where
     K: Resource<DynamicType = ()>,
 {
-    for condition in [ConditionType::Ready, ConditionType::Adopted] {
+    for condition in ConditionType::ALL {
         let (was, is) = (standing(before, condition), standing(after, condition));
         let Some((status, reason)) = is.filter(|is| Some(*is) != was) else { continue };
+        let good = if condition.is_bad() { "False" } else { "True" };
+        if was.is_none() && condition.is_silent_at_first() && status == good {
+            continue;
+        }
         let type_ = condition.to_string();
         let message = after.iter().find(|c| c.type_ == type_).map(|c| c.message.clone());
         let waiting = ["NotStarted", "Observing", "Migrating", "Proving", "PathNotReady"].contains(&reason);
         let event = Event {
-            type_: if status == "True" || waiting { EventType::Normal } else { EventType::Warning },
+            type_: if status == good || waiting { EventType::Normal } else { EventType::Warning },
             reason: reason.to_owned(),
             note: message,
             action: type_,

@@ -42,8 +42,9 @@ pub async fn watch(client: Client, gate: Gate, context: Arc<Context>) {
 fn wanted(context: &Context) -> BTreeSet<CompanionKind> {
     let mut kinds = BTreeSet::new();
     for published in context.roads.all() {
-        let Published::Ready(revision) = published else { continue };
-        let companions = revision.rules.iter().flat_map(|rule| &rule.resources);
+        let Published::Ready(in_force) = published else { continue };
+        let rules = in_force.revisions().flat_map(|revision| &revision.rules);
+        let companions = rules.flat_map(|rule| &rule.resources);
         kinds.extend(companions.filter_map(|companion| context.allowed.find(companion).cloned()));
     }
     if kinds.iter().any(CompanionKind::selects_services) {

@@ -12,6 +12,7 @@ use crate::api::{Reason, WorkloadKind};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::difference;
 use crate::plan::making::{Making, conflict, hand_over, is_applied, is_kept_name, is_ours, is_owned_by, service_taken};
+use crate::plan::route::Route;
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{Built, ObjectKey, Wanted, is_kept};
 use crate::plan::verdict::has_gaps;
@@ -136,7 +137,7 @@ impl Site<'_> {
         key: &ObjectKey,
         object: &Value,
     ) -> Result<Result<(), String>, Error> {
-        let PathFacts::Ready(revision) = &self.facts.path else { return Ok(Ok(())) };
+        let PathFacts::Ready(Route { revision, .. }) = &self.facts.path else { return Ok(Ok(())) };
         let started = tokio::time::Instant::now();
         loop {
             match self.context.requests.apply_object(key, object, false, Write::DryRun).await {

@@ -8,6 +8,8 @@ mod children;
 mod context;
 mod errors;
 mod events;
+mod feedback;
+mod in_force;
 mod kinds;
 mod make;
 mod observe;

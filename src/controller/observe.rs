@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
 use super::context::{Context, Published};
 use super::errors::Error;
-use super::policies::installed;
+use super::policies::{Fills, installed};
 use crate::api::{PlatformService, Workload, WorkloadRef, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::replicas_matter;
+use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
 use crate::plan::making::MadeFacts;
 use crate::plan::revision::claims_first;
+use crate::plan::route::{Detour, Route, pin};
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
 use crate::plan::template::{ObjectKey, build};
 
@@ -29,10 +33,16 @@ pub fn workload_keys(service: &PlatformService) -> Vec<WorkloadKey> {
 }
 
 /// Reads what a pass over `service` needs: from the fleet, where it has been seen.
-pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result<ServiceFacts, Error> {
+pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Context) -> Result<ServiceFacts, Error> {
     let namespace = service.namespace().unwrap_or_default();
     let object = context.fleet.table().namespace(&namespace).ok_or(Error::NamespaceNotSeen(namespace))?;
-    let path = path_of(&service, context)?;
+    let path = path_of(&service, &object, now, context)?;
+    let exceptions = match &path {
+        PathFacts::Ready(Route { revision, terms, .. }) => {
+            exceptions(Claimant { service: &service, namespace: &object, revision, terms }, now)
+        }
+        _ => Exceptions::default(),
+    };
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
     for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
         let object = workload_of(&key, context).await?.map(trimmed);
@@ -53,6 +63,7 @@ pub async fn observe(service: Arc<PlatformService>, context: &Context) -> Result
         namespace: object,
         operator_namespace: context.operator.namespace.clone(),
         path,
+        exceptions,
         workloads,
     })
 }
@@ -108,19 +119,24 @@ async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Valu
 /// Whether a workload's label names a path, other than the service's, that has no policies on the API server: its
 /// release policy would be waited for for ever. A path that was deleted keeps its policies until the last workload left.
 async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -> Result<bool, Error> {
-    let (PathFacts::Ready(target), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
-    Ok(named != target.path && installed(named, context).await?.policies.is_empty())
+    let (PathFacts::Ready(route), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
+    Ok(named != route.revision.path && installed::<Fills>(named, context).await?.policies.is_empty())
 }
 
-/// Nothing looks at a workload's `status.conditions`; the rest of it is needed.
+/// Of a workload's `status.conditions` only `Progressing` is looked at.
 fn trimmed(mut object: Value) -> Value {
-    if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {
-        status.remove("conditions");
+    if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
+        conditions.retain(|condition| condition["type"] == "Progressing");
     }
     object
 }
 
-fn path_of(service: &PlatformService, context: &Context) -> Result<PathFacts, Error> {
+fn path_of(
+    service: &PlatformService,
+    namespace: &Value,
+    now: Timestamp,
+    context: &Context,
+) -> Result<PathFacts, Error> {
     // before the first list every path would look deleted, and what follows it would be released
     if context.paths.wait_until_ready().now_or_never().is_none() {
         return Err(Error::PathNotRead("the first".to_owned()));
@@ -140,7 +156,18 @@ fn path_of(service: &PlatformService, context: &Context) -> Result<PathFacts, Er
         return Ok(PathFacts::NotFound(name));
     }
     match context.roads.get(&name) {
-        Some(Published::Ready(revision)) => Ok(PathFacts::Ready(revision)),
+        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force, service, namespace, now) {
+            Ok(route) => PathFacts::Ready(route),
+            Err(detour) => {
+                let version = pin(service).unwrap_or_default().to_owned();
+                if detour == Detour::NotKept {
+                    return Ok(PathFacts::VersionNotFound(name, version, in_force.versions.clone()));
+                }
+                // the receiver lives as long as the process
+                let _ = context.wake_path.unbounded_send(ObjectRef::new(&name));
+                PathFacts::NotReady(name, format!("version {version} is being put in force"))
+            }
+        }),
         Some(Published::NotReady(why)) => Ok(PathFacts::NotReady(name, why)),
         None => Err(Error::PathNotRead(name)),
     }
@@ -163,7 +190,7 @@ impl<K: kube::Resource> MetaName for kube::core::DeserializeGuard<K> {
 fn older_claim(service: &PlatformService, key: &WorkloadKey, context: &Context) -> Option<String> {
     let mine = service.name_any();
     context.fleet.table().claiming(key).into_iter().filter(|name| *name != mine).find(|name| {
-        let reference = kube::runtime::reflector::ObjectRef::new(name).within(&key.namespace);
+        let reference = ObjectRef::new(name).within(&key.namespace);
         let other = context.services.get(&reference);
         let other = other.as_ref().and_then(|o| o.0.as_ref().ok());
         other

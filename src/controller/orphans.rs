@@ -17,7 +17,7 @@ use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::fleet::WorkloadKey;
 use crate::observability;
 use crate::plan::making::{hand_over, is_applied, is_owned_by};
-use crate::plan::service::{controller_of, label};
+use crate::plan::service::{controller_of, label, our_labels};
 use crate::plan::template::{ObjectKey, is_kept};
 
 /// A workload that may have lost its service. An empty workload name stands for all that are labelled with the service.
@@ -181,8 +181,6 @@ async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &C
 fn removal(object: &Value, service: &str) -> Value {
     let pointer = |name: &str| format!("/metadata/labels/{}", name.replace('/', "~1"));
     let mut operations = vec![json!({"op": "test", "path": pointer(labels::SERVICE), "value": service})];
-    for name in labels::WORKLOAD_LABELS.iter().filter(|name| label(object, name).is_some()) {
-        operations.push(json!({"op": "remove", "path": pointer(name)}));
-    }
+    operations.extend(our_labels(object).map(|name| json!({"op": "remove", "path": pointer(&name)})));
     json!(operations)
 }

@@ -12,18 +12,26 @@ use super::beside::try_companions;
 use super::context::{Context, GuardedPath, Published};
 use super::errors::Error;
 use super::events::publish;
-use super::policies::{self, carried, ensure, installed, prune, unbound};
-use super::revisions::{NotReady, canonical, kept};
+use super::feedback::{self, Outcome};
+use super::in_force::in_force;
+use super::policies::{self, Fills, carried, ensure, installed, prune, unbound};
+use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
-use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, Reason, labels};
+use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
 use crate::observability;
 use crate::plan::companions;
-use crate::plan::revision::{Revision, check_default_for};
+use crate::plan::leaf::Road;
+use crate::plan::revision::{Revision, check_default_for, check_retirement};
+use crate::plan::route::InForce;
+use crate::plan::waves::next_change;
 use crate::policy::compile;
+use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
 use crate::status::{Finding, merge, standing};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
 const PRUNE_AGAIN: Duration = Duration::from_mins(1);
+/// Revisions that are kept although nobody follows them, where the path does not say how many.
+const HISTORY_LIMIT: usize = 10;
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
@@ -47,57 +55,133 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         }
     };
     let before = path.status.clone().unwrap_or_default();
-    let (result, waiting) = establish(path, context).await?;
+    let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
-        Ok(revision) => {
-            let text = format!("revision {} is proved and in force", revision.name);
-            (Finding::good(ConditionType::Ready, Reason::Ready, text), Some(revision))
+        Ok((in_force, rollout)) => {
+            let text = format!("revision {} is proved and in force", in_force.current.name);
+            let good = || Finding::good(ConditionType::Ready, Reason::Ready, text);
+            (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some((in_force, rollout)))
         }
         Err(NotReady { reason, mut message }) => {
-            let last = last_good(reason, before.current_revision.as_deref(), name, context).await?;
-            if let Some(last) = &last {
-                message = format!("{message}; services stay on revision {}", last.name);
+            let last = last_good(reason, before.current_revision.as_deref(), path, context).await?;
+            if let Some((last, _)) = &last {
+                message = format!("{message}; services stay on revision {}", last.current.name);
             }
             (Finding::bad(ConditionType::Ready, reason, message), last)
         }
     };
-    let current_revision = in_force.as_ref().map(|r| r.name.clone()).or(before.current_revision);
-    let published =
-        in_force.map_or_else(|| Published::NotReady(finding.message.clone()), |r| Published::Ready(Arc::new(r)));
+    let (in_force, rollout) = in_force.map(|(in_force, rollout)| (Arc::new(in_force), rollout)).unzip();
+    let current_revision = in_force.as_ref().map(|in_force| in_force.current.name.clone()).or(before.current_revision);
+    let rollout = rollout.or(before.rollout);
+    let published = in_force
+        .as_ref()
+        .map_or_else(|| Published::NotReady(finding.message.clone()), |in_force| Published::Ready(in_force.clone()));
     announce(name, published, context);
+    // after services were told: whatever is wrong with feedback, the road goes on
+    let (finding, waits_for_feedback) =
+        with_feedback(path, finding, in_force.as_deref().map(|in_force| in_force.current.as_ref()), context).await?;
     if before.observed_generation != path.metadata.generation {
         // `defaultFor` is no part of a revision, and services without a path look at it; receivers live as long as we
         let _ = context.path_changed.unbounded_send(());
     }
-    let finding_reason = finding.reason;
-    if finding_reason != Reason::DefaultForTaken {
+    let reason = finding.reason;
+    if reason != Reason::DefaultForTaken {
         wake_waiting(context);
     }
-    let status = GoldenPathStatus {
-        observed_generation: path.metadata.generation,
-        current_revision,
-        adoption: before.adoption.clone(),
-        conditions: merge(&before.conditions, &[finding], path.metadata.generation, Timestamp::now()),
-    };
+    let now = Timestamp::now();
+    let status = status(path, finding, current_revision, rollout, now, context);
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
-    let again = waiting || finding_reason == Reason::ProofFailed;
-    Ok(Action::requeue(if again { PRUNE_AGAIN } else { LOOK_AGAIN }))
+    let soon = waits_for_workloads || waits_for_feedback || reason == Reason::ProofFailed;
+    Ok(Action::requeue(pause(path, &status, soon, now)))
 }
 
-/// The revision that was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
+/// The status of a path, but for its adoption, which has a writer of its own.
+fn status(
+    path: &GoldenPath,
+    finding: Finding,
+    current_revision: Option<String>,
+    rollout: Option<RolloutStatus>,
+    now: Timestamp,
+    context: &Context,
+) -> GoldenPathStatus {
+    let before = path.status.clone().unwrap_or_default();
+    let services = context.services.state();
+    let services = followers(path, services.iter().filter_map(|service| service.0.as_ref().ok()));
+    let exemptions = exemptions(path, &services, now);
+    let mut findings = vec![finding, degraded(path, rollout.as_ref(), &services, &exemptions)];
+    findings.extend(rollout.iter().flat_map(rolled_out));
+    GoldenPathStatus {
+        observed_generation: path.metadata.generation,
+        current_revision,
+        adoption: before.adoption,
+        rollout,
+        exemptions,
+        conditions: merge(&before.conditions, &findings, path.metadata.generation, now),
+    }
+}
+
+/// Until the next look: exemptions end and waves go on without an event.
+fn pause(path: &GoldenPath, status: &GoldenPathStatus, soon: bool, now: Timestamp) -> Duration {
+    let pause = if soon { PRUNE_AGAIN } else { LOOK_AGAIN };
+    let spec = path.spec.rollout.clone().unwrap_or_default();
+    let wave = status.rollout.as_ref().and_then(|rollout| next_change(&spec, rollout)).filter(|at| *at > now);
+    let next = next_end(path, now).into_iter().chain(wave).min();
+    let next = next.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+    next.map_or(pause, |next| pause.min(next + Duration::from_secs(1)))
+}
+
+/// The finding with what became of the path's admission feedback; and whether old feedback has to wait.
+///
+/// A path that cannot be compiled keeps the feedback that was in force, one that nobody takes by default any more does not.
+async fn with_feedback(
+    path: &GoldenPath,
+    finding: Finding,
+    in_force: Option<&Revision>,
+    context: &Context,
+) -> Result<(Finding, bool), Error> {
+    let outcome = match in_force {
+        Some(revision) if finding.good => feedback::establish(path, revision, context).await?,
+        _ if matches!(finding.reason, Reason::DefaultForTaken | Reason::StageNotAdoptable) => {
+            Outcome { not_ready: None, waiting: feedback::withdraw(&path.name_any(), context).await? }
+        }
+        _ => Outcome { not_ready: None, waiting: false },
+    };
+    let level = path.spec.admission_level();
+    let finding = match outcome.not_ready {
+        Some(NotReady { reason, message }) => {
+            let message = format!("{}, its admission feedback is not: {message}", finding.message);
+            Finding { good: false, reason, message, ..finding }
+        }
+        None if finding.good && level != AdmissionLevel::Off => Finding {
+            message: format!("{}, and so is its admission feedback, level {level:?}", finding.message),
+            ..finding
+        },
+        None => finding,
+    };
+    Ok((finding, outcome.waiting))
+}
+
+/// What was in force before somebody wrote what cannot be compiled: a typo in a path disturbs no service.
 async fn last_good(
     reason: Reason,
     current: Option<&str>,
-    path: &str,
+    path: &GoldenPath,
     context: &Context,
-) -> Result<Option<Revision>, Error> {
-    let of_the_spec = [Reason::InvalidDefault, Reason::InvalidCheck, Reason::ProofFailed, Reason::DefaultForTaken];
+) -> Result<Option<(InForce, RolloutStatus)>, Error> {
+    let of_the_spec = [
+        Reason::InvalidDefault,
+        Reason::InvalidCheck,
+        Reason::ProofFailed,
+        Reason::DefaultForTaken,
+        Reason::VersionReused,
+        Reason::CyclicRetirement,
+    ];
     let Some(current) = current.filter(|_| of_the_spec.contains(&reason)) else { return Ok(None) };
-    let kept = kept(path, context).await?;
-    Ok(kept.find(current).map(|revision| Revision { road: kept.road(revision), ..revision.clone() }))
+    let kept = kept(&path.name_any(), context).await?;
+    Ok(kept.find(current).map(|revision| in_force(path, revision, &kept, context)))
 }
 
 /// Tells the services, if it is news.
@@ -109,8 +193,11 @@ fn announce(name: &str, published: Published, context: &Context) {
     }
 }
 
-/// The revision in force, or why there is none; and whether old policies have to wait.
-async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revision, NotReady>, bool), Error> {
+/// What is in force, or why nothing is; and whether old policies have to wait.
+async fn establish(
+    path: &GoldenPath,
+    context: &Context,
+) -> Result<(Result<(InForce, RolloutStatus), NotReady>, bool), Error> {
     let draft = match draft(path, context) {
         Ok(draft) => draft,
         Err(not_ready) => return Ok((Err(not_ready), false)),
@@ -122,39 +209,75 @@ async fn establish(path: &GoldenPath, context: &Context) -> Result<(Result<Revis
     }
     let name = path.name_any();
     let mut kept = kept(&name, context).await?;
-    let mut revision = match kept.find(&draft.name) {
+    if let Some(not_ready) = reused(&draft, &kept, context).await? {
+        return Ok((Err(not_ready), false));
+    }
+    let revision = match kept.find(&draft.name) {
         Some(revision) => revision.clone().in_the_words_of(draft),
         None => match first_try(path, draft, context).await? {
             Ok(revision) => kept.keep(revision, context).await?,
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
     };
-    revision.road = kept.road(&revision);
+    let (in_force, rollout) = in_force(path, &revision, &kept, context);
+    match put_in_force(path, &in_force, context).await? {
+        Ok(waiting) => {
+            let followed: Vec<&str> = in_force.revisions().map(|r| r.name.as_str()).collect();
+            let limit = path.spec.revision_history_limit.map_or(HISTORY_LIMIT, |n| usize::try_from(n).unwrap_or(0));
+            kept.forget(&followed, limit, context).await?;
+            Ok((Ok((in_force, rollout)), waiting))
+        }
+        Err(not_ready) => Ok((Err(not_ready), false)),
+    }
+}
+
+/// A version that somebody follows with another content stays what it is.
+async fn reused(draft: &Revision, kept: &Kept, context: &Context) -> Result<Option<NotReady>, Error> {
+    let Some(version) = &draft.version else { return Ok(None) };
+    for other in kept.all().filter(|r| r.version.as_ref() == Some(version) && r.name != draft.name) {
+        if policies::in_use(&other.name, context).await? {
+            let message = format!(
+                "version: workloads follow other defaults under {version} already (revision {}); \
+                 write a new version, or take the change back",
+                other.name
+            );
+            return Ok(Some(NotReady { reason: Reason::VersionReused, message }));
+        }
+    }
+    Ok(None)
+}
+
+/// Proves and binds the policies of everything that services may follow, and the path's release policy; removes what
+/// nothing needs any more. The answer is whether something of that has to wait.
+async fn put_in_force(
+    path: &GoldenPath,
+    in_force: &InForce,
+    context: &Context,
+) -> Result<Result<bool, NotReady>, Error> {
+    let name = path.name_any();
     let serialisation = |source| Error::Serialisation { what: format!("GoldenPath {name}"), source };
-    let release = labels::release_revision(&name);
-    let compiled = [
-        (
-            compile(&name, &revision.name, &revision.road, false, &context.operator).map_err(serialisation)?,
-            revision.road.clone(),
-        ),
-        (
-            compile(&name, &release, &revision.road.release(), true, &context.operator).map_err(serialisation)?,
-            revision.road.release(),
-        ),
-    ];
-    let before = installed(&name, context).await?;
+    let policy = |revision: &str, road: Road, release: bool| {
+        let compiled = compile(&name, revision, &road, release, &context.operator).map_err(serialisation)?;
+        Ok((compiled, road))
+    };
+    let release = in_force.current.road.release();
+    let compiled: Vec<_> = in_force
+        .revisions()
+        .map(|revision| policy(&revision.name, revision.road.clone(), false))
+        .chain([policy(&labels::release_revision(&name), release, true)])
+        .collect::<Result<_, Error>>()?;
+    let before = installed::<Fills>(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {
-        return Ok((Err(not_ready), false));
+        return Ok(Err(not_ready));
     }
     for (policy, road) in &compiled {
         if let Some(not_ready) = ensure(policy, road, path, &before, context).await? {
-            return Ok((Err(not_ready), false));
+            return Ok(Err(not_ready));
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
-    let after = installed(&name, context).await?;
-    let waiting = prune(&wanted, &after, Timestamp::now().as_second(), context).await?;
-    Ok((Ok(revision), waiting))
+    let after = installed::<Fills>(&name, context).await?;
+    Ok(Ok(prune(&wanted, &after, Timestamp::now().as_second(), context).await?))
 }
 
 /// What the API server makes of a draft that it has not seen before.
@@ -171,6 +294,7 @@ fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
     companions::check(path, &context.allowed)
         .map_err(|invalid| NotReady { reason: Reason::InvalidDefault, message: invalid.to_string() })?;
     check_default_for(path, &others)
+        .and_then(|()| check_retirement(path, &others))
         .and_then(|()| Revision::draft(path))
         .map_err(|invalid| NotReady { reason: invalid.reason(), message: invalid.to_string() })
 }
@@ -192,10 +316,11 @@ pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
+    feedback::withdraw(name, context).await?;
     if carried(&format!("{}={name}", labels::PATH), context).await? {
         return Ok(false);
     }
-    let left = installed(name, context).await?;
+    let left = installed::<Fills>(name, context).await?;
     prune(&[], &left, Timestamp::now().as_second(), context).await.map(|waiting| !waiting)
 }
 

@@ -1,10 +1,16 @@
 //! Policies and bindings on the API server: proved, put in force, replaced, removed.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::time::Duration;
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
-use kube::{Api, ResourceExt};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
+    ValidatingAdmissionPolicyBinding,
+};
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -15,36 +21,89 @@ use crate::plan::gaps::{filled, gaps, normalise};
 use crate::plan::leaf::Road;
 use crate::plan::probe::{labelled, proofs};
 use crate::plan::service::template;
-use crate::policy::{Compiled, is_newer, proof};
+use crate::policy::{Compiled, PROOF_SUFFIX, is_newer, proof};
 
 /// A policy takes about a second to be in force; on other replicas, or on an API server that is short of processors and
 /// holds many policies, it was seen to take half a minute.
-const IN_FORCE: Duration = Duration::from_mins(1);
+pub const IN_FORCE: Duration = Duration::from_mins(1);
 /// How long the old output of a revision stays beside the new one.
 const OVERLAP_SECONDS: i64 = 10;
 
+/// An object of a kind that the API server knows without us.
+pub trait Stored: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug {}
+
+impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug> Stored for K {}
+
+/// One of the two kinds of policies, with that of its bindings.
+pub trait Kind {
+    /// The policy.
+    type Policy: Stored;
+    /// What puts it in force.
+    type Binding: Stored;
+    /// What a person stops by deleting a binding.
+    const STOPPED: &'static str;
+    /// Whether workloads say by a label which policy acts on them: it stays as long as they do.
+    const LABELLED: bool;
+}
+
+/// Policies that fill what teams left open.
+pub enum Fills {}
+
+impl Kind for Fills {
+    type Policy = MutatingAdmissionPolicy;
+    type Binding = MutatingAdmissionPolicyBinding;
+    const STOPPED: &'static str = "nothing is filled";
+    const LABELLED: bool = true;
+}
+
+/// Policies that warn and refuse.
+pub enum Feedback {}
+
+impl Kind for Feedback {
+    type Policy = ValidatingAdmissionPolicy;
+    type Binding = ValidatingAdmissionPolicyBinding;
+    const STOPPED: &'static str = "it warns and refuses nobody any more";
+    const LABELLED: bool = false;
+}
+
 /// What is on the API server for one path.
-pub struct Installed {
+pub struct Installed<K: Kind> {
     /// Its policies.
-    pub policies: Vec<MutatingAdmissionPolicy>,
+    pub policies: Vec<K::Policy>,
     /// Their bindings.
-    pub bindings: Vec<MutatingAdmissionPolicyBinding>,
+    pub bindings: Vec<K::Binding>,
+}
+
+impl<K: Kind> Installed<K> {
+    /// Whether there is a policy of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.policies.iter().any(|p| p.name_any() == name)
+    }
+
+    fn is_bound(&self, name: &str) -> bool {
+        self.bindings.iter().any(|b| b.name_any() == name)
+    }
+}
+
+/// The way to objects without a namespace.
+pub fn api<K: Stored>(context: &Context) -> Api<K> {
+    Api::all(context.requests.client())
 }
 
 fn policies(context: &Context) -> Api<MutatingAdmissionPolicy> {
-    Api::all(context.requests.client())
+    api(context)
 }
 
 fn bindings(context: &Context) -> Api<MutatingAdmissionPolicyBinding> {
-    Api::all(context.requests.client())
+    api(context)
 }
 
 /// Reads the policies and bindings of a path.
-pub async fn installed(path: &str, context: &Context) -> Result<Installed, Error> {
+pub async fn installed<K: Kind>(path: &str, context: &Context) -> Result<Installed<K>, Error> {
     let selector = format!("{}={path}", labels::PATH);
     Ok(Installed {
-        policies: context.requests.list(&policies(context), &selector).await?,
-        bindings: context.requests.list(&bindings(context), &selector).await?,
+        policies: context.requests.list(&api(context), &selector).await?,
+        bindings: context.requests.list(&api(context), &selector).await?,
     })
 }
 
@@ -59,21 +118,29 @@ pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
 ///
 /// The binding is made before the policy and removed after it, so a policy without one was left by a person. A copy of
 /// a proof that was broken off says nothing.
-pub fn unbound(path: &GoldenPath, installed: &Installed) -> Option<NotReady> {
+pub fn unbound<K: Kind>(path: &GoldenPath, installed: &Installed<K>) -> Option<NotReady> {
     let resume = path.annotations().get(labels::RESUME);
-    let left = |p: &&MutatingAdmissionPolicy| {
+    let left = |p: &&K::Policy| {
         let resumed = resume.is_some() && p.annotations().get(labels::RESUME) != resume;
-        let bound = installed.bindings.iter().any(|b| b.name_any() == p.name_any());
-        !bound && !resumed && !p.name_any().ends_with("-proof")
+        !installed.is_bound(&p.name_any()) && !resumed && !p.name_any().ends_with(PROOF_SUFFIX)
     };
     let message = format!(
-        "somebody deleted MutatingAdmissionPolicyBinding {}, so nothing is filled; \
+        "somebody deleted {} {}, so {}; \
          to resume: kubectl annotate goldenpath {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
+        K::Binding::kind(&()),
         installed.policies.iter().find(left)?.name_any(),
+        K::STOPPED,
         path.name_any(),
         labels::RESUME
     );
     Some(NotReady { reason: Reason::BindingDeleted, message })
+}
+
+/// A policy of a newer operator is not ours to touch, and what it does is not ours to repeat.
+pub fn newer<'a, P: Stored + 'a>(policies: impl IntoIterator<Item = &'a P>) -> Option<NotReady> {
+    let newer = policies.into_iter().find(|p| is_newer(p.meta()))?;
+    let message = format!("policy {} was written by a newer operator; upgrade this one", newer.name_any());
+    Some(NotReady { reason: Reason::NewerCompiler, message })
 }
 
 /// Puts a compiled policy in force, after a proof.
@@ -81,39 +148,52 @@ pub async fn ensure(
     compiled: &Compiled,
     road: &Road,
     path: &GoldenPath,
-    installed: &Installed,
+    installed: &Installed<Fills>,
     context: &Context,
 ) -> Result<Option<NotReady>, Error> {
-    let name = compiled.name();
     let revision = compiled.policy.labels().get(labels::REVISION).cloned().unwrap_or_default();
     let of_revision = |p: &&MutatingAdmissionPolicy| p.labels().get(labels::REVISION) == Some(&revision);
-    if let Some(newer) = installed.policies.iter().filter(of_revision).find(|p| is_newer(p)) {
-        let message = format!("policy {} was written by a newer operator; upgrade this one", newer.name_any());
-        return Ok(Some(NotReady { reason: Reason::NewerCompiler, message }));
+    if let Some(not_ready) = newer(installed.policies.iter().filter(of_revision)) {
+        return Ok(Some(not_ready));
     }
+    if !installed.has(compiled.name())
+        && let Some(message) = prove(compiled, road, &path.name_any(), &revision, context).await?
+    {
+        return Ok(Some(NotReady { reason: Reason::ProofFailed, message }));
+    }
+    put_in_force(&compiled.policy, &compiled.binding, path, installed, context).await?;
+    Ok(None)
+}
+
+/// Makes what is missing of a policy that was proved, and of its binding.
+///
+/// The path was resumed, or a policy without a binding would not have come here. Each policy remembers the last resumption:
+/// a later deletion is not covered by it.
+pub async fn put_in_force<K: Kind>(
+    policy: &K::Policy,
+    binding: &K::Binding,
+    path: &GoldenPath,
+    installed: &Installed<K>,
+    context: &Context,
+) -> Result<(), Error> {
+    let name = policy.name_any();
     let resume = path.annotations().get(labels::RESUME);
-    let policy = installed.policies.iter().find(|p| p.name_any() == name);
-    let bound = installed.bindings.iter().any(|b| b.name_any() == name);
-    match policy {
-        Some(_) if bound => Ok(None),
-        // the path was resumed, or it would not have come here
+    let there = installed.policies.iter().find(|p| p.name_any() == name);
+    if there.is_none() || !installed.is_bound(&name) {
+        context.requests.create(&api(context), binding).await?;
+    }
+    match there {
+        Some(there) if resume.is_none() || there.annotations().get(labels::RESUME) == resume => Ok(()),
         Some(_) => {
-            context.requests.create(&bindings(context), &compiled.binding).await?;
             let resumed = json!({"metadata": {"annotations": {labels::RESUME: resume}}});
-            context.requests.merge(&policies(context), name, &resumed).await?;
-            Ok(None)
+            context.requests.merge(&api::<K::Policy>(context), &name, &resumed).await.map(drop)
         }
         None => {
-            if let Some(message) = prove(compiled, road, &path.name_any(), &revision, context).await? {
-                return Ok(Some(NotReady { reason: Reason::ProofFailed, message }));
-            }
-            context.requests.create(&bindings(context), &compiled.binding).await?;
-            let mut policy = compiled.policy.clone();
+            let mut policy = policy.clone();
             if let Some(resume) = resume {
                 policy.annotations_mut().insert(labels::RESUME.to_owned(), resume.clone());
             }
-            context.requests.create(&policies(context), &policy).await?;
-            Ok(None)
+            context.requests.create(&api(context), &policy).await
         }
     }
 }
@@ -183,7 +263,8 @@ fn difference(kind: WorkloadKind, answer: &Value, expected: &Value) -> Option<St
     difference.0.first().map(|op| brief(&json!(op)))
 }
 
-async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Result<Result<Value, String>, Error> {
+/// What the API server makes of a new workload in our own namespace, or says against it.
+pub async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Result<Result<Value, String>, Error> {
     match context.requests.dry_run_create(kind, &context.operator.namespace, probe).await {
         Ok(answer) => Ok(Ok(answer)),
         Err(error) => error.refusal().map(Err).ok_or(error),
@@ -192,14 +273,20 @@ async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Result
 
 /// Removes what is not in `wanted`: old output of the same revision once the new one has been there for a while, and
 /// revisions that no workload is labelled with. The answer is whether something has to wait.
-pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &Context) -> Result<bool, Error> {
-    let age = |p: &MutatingAdmissionPolicy| p.creation_timestamp().map_or(0, |t| now - t.0.as_second());
+pub async fn prune<K: Kind>(
+    wanted: &[&str],
+    installed: &Installed<K>,
+    now: i64,
+    context: &Context,
+) -> Result<bool, Error> {
+    let (policies, bindings) = (api::<K::Policy>(context), api::<K::Binding>(context));
+    let age = |p: &K::Policy| p.creation_timestamp().map_or(0, |t| now - t.0.as_second());
     let settled =
         wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && age(p) >= OVERLAP_SECONDS));
     let mut waiting = false;
     for policy in installed.policies.iter().filter(|p| !wanted.contains(&p.name_any().as_str())) {
         let name = policy.name_any();
-        if is_newer(policy) {
+        if is_newer(policy.meta()) {
             continue;
         }
         let revision = policy.labels().get(labels::REVISION).cloned().unwrap_or_default();
@@ -207,18 +294,18 @@ pub async fn prune(wanted: &[&str], installed: &Installed, now: i64, context: &C
             .policies
             .iter()
             .any(|p| wanted.contains(&p.name_any().as_str()) && p.labels().get(labels::REVISION) == Some(&revision));
-        if !settled || (!replaced && in_use(&revision, context).await?) {
+        if !settled || (K::LABELLED && !replaced && in_use(&revision, context).await?) {
             waiting = true;
             continue;
         }
-        context.requests.delete(&policies(context), &name).await?;
-        context.requests.delete(&bindings(context), &name).await?;
+        context.requests.delete(&policies, &name).await?;
+        context.requests.delete(&bindings, &name).await?;
         tracing::info!(policy = name, "removed a policy that nothing needs");
     }
     // left by an operator that ended between the two deletions
     for name in installed.bindings.iter().map(ResourceExt::name_any) {
-        if !wanted.contains(&name.as_str()) && !installed.policies.iter().any(|p| p.name_any() == name) {
-            context.requests.delete(&bindings(context), &name).await?;
+        if !wanted.contains(&name.as_str()) && !installed.has(&name) {
+            context.requests.delete(&bindings, &name).await?;
         }
     }
     Ok(waiting)
@@ -276,7 +363,7 @@ mod tests {
         #[case] of_path: Option<&str>,
         #[case] is_unbound: bool,
     ) {
-        let installed = Installed {
+        let installed = Installed::<Fills> {
             policies: vec![named("new", of_policy), named("old", of_policy), named("new-proof", None)],
             bindings: bound.iter().map(|name| named(name, None)).collect(),
         };

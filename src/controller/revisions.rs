@@ -7,6 +7,7 @@ use kube::core::ObjectMeta;
 
 use super::context::Context;
 use super::errors::Error;
+use super::policies::in_use;
 use crate::api::{Reason, WorkloadKind, labels};
 use crate::plan::leaf::Road;
 use crate::plan::probe::{read_back, written_out};
@@ -21,10 +22,11 @@ pub struct NotReady {
     pub message: String,
 }
 
-/// All kept revisions of a path and the highest number among them.
+/// All kept revisions of a path.
 pub struct Kept {
-    /// The revisions that can be read.
-    pub revisions: Vec<Revision>,
+    /// The revisions that can be read, the newest first, with their numbers.
+    revisions: Vec<(i64, Revision)>,
+    /// The highest number, readable or not.
     last: i64,
 }
 
@@ -36,11 +38,12 @@ pub async fn kept(path: &str, context: &Context) -> Result<Kept, Error> {
     for object in objects {
         let name = object.metadata.name.unwrap_or_default();
         match serde_json::from_value(object.data.map(|d| d.0).unwrap_or_default()) {
-            Ok(revision) => revisions.push(revision),
+            Ok(revision) => revisions.push((object.revision, revision)),
             // without it the road cannot tell its old values from the team's: they stay, which harms nobody
             Err(error) => tracing::error!(name, %error, "a ControllerRevision cannot be read"),
         }
     }
+    revisions.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
     Ok(Kept { revisions, last })
 }
 
@@ -48,14 +51,38 @@ impl Kept {
     /// The revision of that name, if it is kept.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Revision> {
-        self.revisions.iter().find(|r| r.name == name)
+        self.all().find(|r| r.name == name)
+    }
+
+    /// All of them, the newest first.
+    pub fn all(&self) -> impl Iterator<Item = &Revision> {
+        self.revisions.iter().map(|(_, revision)| revision)
+    }
+
+    /// The revision of a version, if one is kept. Where nobody followed the first content of a version, a later one took
+    /// its place.
+    #[must_use]
+    pub fn version(&self, version: &str) -> Option<&Revision> {
+        self.all().find(|r| r.version.as_deref() == Some(version))
+    }
+
+    /// Every version, the newest first.
+    #[must_use]
+    pub fn versions(&self) -> Vec<String> {
+        distinct(self.all().filter_map(|revision| revision.version.as_ref()))
+    }
+
+    /// The name of every default, those of the newest revision first.
+    #[must_use]
+    pub fn defaults(&self) -> Vec<String> {
+        distinct(self.all().flat_map(|revision| &revision.rules).map(|rule| &rule.name))
     }
 
     /// The road of `revision` with every literal that the path ever filled.
     #[must_use]
     pub fn road(&self, revision: &Revision) -> Road {
         let mut road = revision.road.clone();
-        for other in &self.revisions {
+        for other in self.all() {
             road.remember(&other.road);
         }
         road
@@ -78,9 +105,32 @@ impl Kept {
             revision: self.last,
         };
         context.requests.create(&api(context), &object).await?;
-        self.revisions.push(revision.clone());
+        self.revisions.insert(0, (self.last, revision.clone()));
         Ok(revision)
     }
+
+    /// Deletes the oldest of what nobody follows, beyond `limit`. The newest stays in any case: it carries every literal
+    /// that the path ever filled.
+    pub async fn forget(&self, followed: &[&str], limit: usize, context: &Context) -> Result<(), Error> {
+        let free = self.all().skip(1).filter(|revision| !followed.contains(&revision.name.as_str()));
+        for revision in free.skip(limit) {
+            if !in_use(&revision.name, context).await? {
+                context.requests.delete(&api(context), &revision.name).await?;
+                tracing::info!(revision = revision.name, "deleted an old revision that nobody follows");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for name in names {
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
+    }
+    all
 }
 
 fn api(context: &Context) -> Api<ControllerRevision> {

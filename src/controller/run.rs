@@ -1,5 +1,6 @@
 //! `goldenpath run`: everything wired together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const SERVICE_CONCURRENCY: u16 = 16;
 const PATH_CONCURRENCY: u16 = 4;
 /// Services change in bursts when a path does: one look at all of them is enough.
 const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
+/// A path looks at the statuses of its services, which come back through a watch.
+const PATH_SETTLES: Duration = Duration::from_millis(500);
 /// The fleet waits so long for the services, to know from the start which workloads they name. Where their kind is not
 /// served it counts without them.
 const SERVICES_FIRST: Duration = Duration::from_secs(5);
@@ -278,7 +281,7 @@ async fn run_paths(
 ) {
     paths
         .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
-        .reconcile_on(woken)
+        .reconcile_on(settled(woken))
         .run(path::reconcile, |object, _, context| path::failed(&object, &context), context.clone())
         .for_each_concurrent(None, |result| {
             let context = context.clone();
@@ -289,6 +292,15 @@ async fn run_paths(
             }
         })
         .await;
+}
+
+/// Paths that were woken, each once, after what woke them has come back through the watches.
+fn settled(woken: UnboundedReceiver<ObjectRef<GuardedPath>>) -> impl Stream<Item = ObjectRef<GuardedPath>> {
+    let bursts = woken.ready_chunks(1024).then(async |burst| {
+        tokio::time::sleep(PATH_SETTLES).await;
+        burst.into_iter().collect::<HashSet<_>>()
+    });
+    bursts.flat_map(futures::stream::iter)
 }
 
 /// Paths that were deleted while no operator ran.

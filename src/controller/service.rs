@@ -1,10 +1,12 @@
 //! The driver of PlatformServices: observe, plan, apply, write status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::apply::apply;
 use super::beside::{beside, is_in_sight};
@@ -28,43 +30,66 @@ pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> R
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
-    let refused = observability::observe(subject, &context.metrics, pass(&guarded, &context)).await?;
-    if refused {
-        return Ok(failed(&guarded, &context));
-    }
-    context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(Action::await_change())
+    observability::observe(subject, &context.metrics, pass(&guarded, &context)).await
 }
 
-/// The answer is whether the API server refused something.
-async fn pass(guarded: &GuardedService, context: &Context) -> Result<bool, Error> {
+async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Error> {
     let service = match &guarded.0 {
         Ok(service) => current(service, context),
-        Err(invalid) => return say_undecodable::<PlatformService>(invalid, context).await.map(|()| false),
+        Err(invalid) => {
+            return say_undecodable::<PlatformService>(invalid, context).await.map(|()| Action::await_change());
+        }
     };
     context.seed_claims();
     claim(&service, context);
-    let facts = match observe(service.clone(), context).await {
+    let now = Timestamp::now();
+    let facts = match observe(service.clone(), now, context).await {
         // after a start the path's own pass comes first, and wakes every service; so does the namespace when it is seen
-        Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(false),
+        Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(Action::await_change()),
         observed => observed?,
     };
     if !is_in_sight(&facts, context) {
-        return Ok(false); // the first answer of each watch wakes every service
+        return Ok(Action::await_change()); // the first answer of each watch wakes every service
     }
     let mut outcomes = apply(&facts, plan(&facts), context).await?;
     sweep(&facts, context).await?;
     beside(&facts, &mut outcomes, context).await?;
     let refused = outcomes.iter().any(asks_again);
-    let assessment = assess(&facts, &outcomes, Timestamp::now());
+    let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
     let conditions = status.conditions.clone();
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
+        if let PathFacts::Ready(route) = &facts.path
+            && route.rolls_out
+        {
+            // the receiver lives as long as the process
+            let _ = context.wake_path.unbounded_send(ObjectRef::new(&route.current.path));
+        }
     }
-    Ok(refused)
+    if refused {
+        // whatever refuses, a quota or a policy of the cluster, changes without a word to us
+        return Ok(failed(guarded, context));
+    }
+    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
+    context.service_backoff.succeeded(&format!("{namespace}/{name}"));
+    Ok(next_look(&facts, now))
+}
+
+/// Exceptions and versions end without an event.
+fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
+    let route = match &facts.path {
+        PathFacts::Ready(route) => route.changes_at(now),
+        _ => None,
+    };
+    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).min() else {
+        return Action::await_change();
+    };
+    // a timer of years would overflow; looking once a day costs nothing
+    let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    Action::requeue(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
 }
 
 /// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody
@@ -81,7 +106,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
     let (service, spec) = (&facts.service, &facts.service.spec);
     let mut table = context.fleet.table();
     let path = match &facts.path {
-        PathFacts::Ready(revision) => Some(table.name(&revision.path)),
+        PathFacts::Ready(route) => Some(table.name(&route.revision.path)),
         _ => None,
     };
     let adoption = assessment.status.adoption.clone().unwrap_or_default();
@@ -89,7 +114,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
         path: path.clone(),
         team: table.name(assessment.status.team.as_deref().unwrap_or(UNOWNED)),
         state: adoption.state,
-        mode: spec.mode,
+        mode: facts.mode(),
         origin: adoption.origin,
     };
     let (name, team) = (table.name(&service.name_any()), spec.team.as_deref().map(|team| table.name(team)));
@@ -104,7 +129,7 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
             service: name.clone(),
             team: team.clone(),
             path: path.clone(),
-            mode: spec.mode,
+            mode: facts.mode(),
             state: evaluated.as_ref().map(|e| e.status.state).unwrap_or_default(),
             weights: weights(verdicts),
             verdicts: verdicts.iter().map(|v| (table.name(&v.default), v.state)).collect(),
@@ -129,8 +154,9 @@ fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService>
 fn claim(service: &PlatformService, context: &Context) {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.claim(&namespace, &name, &workload_keys(service));
+    // one that is new has named nothing before: what is labelled with its name is a suspect by that label
     let observed = service.status.as_ref().and_then(|s| s.observed_generation);
-    if observed != service.metadata.generation {
+    if observed.is_some() && observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
     }
 }

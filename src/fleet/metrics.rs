@@ -11,7 +11,7 @@ use prometheus::{GaugeVec, IntCounterVec, Opts};
 use super::Fleet;
 use super::errors::Skipped;
 use super::health::Contact;
-use crate::api::{GoldenPath, WorkloadKind};
+use crate::api::{GoldenPath, GrantedExemption, WorkloadKind};
 use crate::observability::Metrics;
 use crate::observability::metrics::MetricsError;
 use crate::plan::score::Weights;
@@ -74,8 +74,18 @@ impl WatchMetrics {
     }
 }
 
-/// The paths of the cluster with the kinds that each claims.
-type Paths = Vec<(String, Vec<WorkloadKind>)>;
+/// A path of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct PathInfo {
+    /// Its name.
+    pub name: String,
+    /// The kinds that it claims.
+    pub default_for: Vec<WorkloadKind>,
+    /// How each of its exemptions is used.
+    pub exemptions: Vec<GrantedExemption>,
+}
+
+type Paths = Vec<PathInfo>;
 
 /// Gauges over the fleet. Nothing is kept between two scrapes, so what has vanished is gone from the next one.
 pub struct FleetCollector {
@@ -92,12 +102,16 @@ impl FleetCollector {
     }
 }
 
-/// Name and kinds of every path in a store that can be read.
+/// Every path in a store that can be read.
 #[must_use]
 pub fn paths_of(store: &Store<kube::core::DeserializeGuard<GoldenPath>>) -> Paths {
     let readable = |path: &Arc<kube::core::DeserializeGuard<GoldenPath>>| {
         let path = path.0.as_ref().ok()?;
-        Some((path.metadata.name.clone()?, path.spec.default_for.clone()))
+        Some(PathInfo {
+            name: path.metadata.name.clone()?,
+            default_for: path.spec.default_for.clone(),
+            exemptions: path.status.as_ref().map(|status| status.exemptions.clone()).unwrap_or_default(),
+        })
     };
     store.state().iter().filter_map(readable).collect()
 }
@@ -225,7 +239,11 @@ impl Gauges {
     fn paths(&mut self, counts: &Counts, paths: &Paths) -> Added {
         let (mut eligible, mut teams) = (Vec::new(), Vec::new());
         let (mut of_workloads, mut of_teams) = (Vec::new(), Vec::new());
-        for (path, default_for) in paths {
+        let exemptions = paths.iter().flat_map(|path| path.exemptions.iter().map(move |e| (path, e.state)));
+        let exemptions: Vec<_> = exemptions.map(|(p, state)| ([p.name.clone(), format!("{state:?}")], 1.0)).collect();
+        let help = "Exemptions that the path grants, by how they are used.";
+        self.add("exemptions", help, ["path", "state"], exemptions)?;
+        for PathInfo { name: path, default_for, .. } in paths {
             let shares = team_shares(counts, path, default_for);
             let count = |of: fn(&TeamShare) -> bool| shares.values().filter(|share| of(share)).count() as u64;
             let sum = |of: fn(&TeamShare) -> u64| shares.values().map(of).sum::<u64>();

@@ -425,7 +425,7 @@ pub fn probe(companion: &Companion, kind: &CompanionKind, namespace: &str, name:
 /// Whether a default is skipped on a workload: all of them, or this one.
 #[must_use]
 pub fn is_skipped(object: &Value, default: &str) -> bool {
-    super::verdict::is_skipped(object) || label(object, &format!("{}{default}", labels::SKIP_DEFAULT)).is_some()
+    super::verdict::is_skipped(object) || label(object, &labels::skip(default)).is_some()
 }
 
 /// What is the case for one object beside a workload.

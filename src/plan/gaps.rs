@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::guard::{Sight, held, refused, yields};
 use super::leaf::{Leaf, Place, Road, RoadLeaf, Wish, put, take};
 use super::ownership::Ownership;
-use super::remnant::{Part, Union, remnants};
+use super::remnant::{Part, is_remnant, remnants};
 use super::schema::PodSchema;
-use super::view::{Views, holds};
+pub use super::view::Label;
+use super::view::{Views, enforces, holds, skips};
 use crate::api::WorkloadKind;
 
 /// Whose value stands in a leaf.
@@ -43,6 +44,8 @@ pub struct Gap<'a> {
     pub managers: Vec<String>,
     /// The road does not want its value here, because of others: see [`yields`].
     pub yields: bool,
+    /// What the workload's labels say about the default.
+    pub label: Label,
     /// A literal of the road that no manager owns: it is the road's, or the team has written the same.
     ownerless: bool,
     held: bool,
@@ -54,7 +57,7 @@ impl Gap<'_> {
     /// The road's value should stand here.
     #[must_use]
     pub fn wanted(&self) -> bool {
-        self.wish.is_some() && self.whose != Whose::Teams && !self.yields
+        self.wish.is_some() && (self.label == Label::Enforces || (self.whose != Whose::Teams && !self.yields))
     }
 
     /// The road's present value, if it should go.
@@ -68,6 +71,12 @@ impl Gap<'_> {
     pub fn adds(&self) -> Option<&Value> {
         let wish = self.wish.filter(|_| self.wanted())?;
         (self.current.as_ref() != Some(&wish.value)).then_some(&wish.value)
+    }
+
+    /// The team's own value is the road's.
+    #[must_use]
+    pub fn is_equal_by_team(&self) -> bool {
+        self.whose == Whose::Teams && self.wish.is_some_and(|wish| self.current.as_ref() == Some(&wish.value))
     }
 
     fn at(&self) -> Option<(Place, usize)> {
@@ -112,37 +121,26 @@ pub fn gaps<'a>(kind: WorkloadKind, object: &Value, road: &'a Road) -> Vec<Gap<'
                 container,
                 managers,
                 yields: false,
+                label: Label::Nothing,
                 held: false,
                 remnants,
             });
         }
     }
-    judge(template, &ownership, road, &mut found);
+    judge(object, template, &ownership, road, &mut found);
     found
 }
 
-/// Nobody owns the part, and either somebody owns another member of the union, so that the API server would refuse the
-/// value with both; or all owners declare what they want, and declared something beside the part and not the part. The
-/// one member of a union stays, with all that is in it: the team leans on it.
-fn is_remnant(part: &Part, leaf: &Leaf, container: Option<&str>, ownership: &Ownership<'_>) -> bool {
-    if ownership.owns_part(leaf, container, &part.path) {
-        return false;
-    }
-    let above = &part.path[..part.path.len().saturating_sub(1)];
-    match Union::with(leaf, part) {
-        Some((union, member)) => ownership.owns_rival(leaf, container, union, member),
-        None => {
-            ownership.owns_part(leaf, container, above)
-                && ownership.is_declared(leaf, container)
-                && !ownership.wrote(&part.token())
+/// Decides which values are enforced and whose the ownerless ones are, and then which values yield or are held.
+fn judge(object: &Value, template: &Value, ownership: &Ownership<'_>, road: &Road, found: &mut [Gap<'_>]) {
+    let without_ownerless = without(template, found.iter().filter(|g| g.ownerless));
+    let mut views =
+        Views { whole: template.clone(), without_roads: Value::Null, without_ownerless, skips: skips(object) };
+    if enforces(object) {
+        for gap in found.iter_mut() {
+            gap.label = label(gap, &views);
         }
     }
-}
-
-/// Decides whose the ownerless values are, and then which values yield or are held.
-fn judge(template: &Value, ownership: &Ownership<'_>, road: &Road, found: &mut [Gap<'_>]) {
-    let without_ownerless = without(template, found.iter().filter(|g| g.ownerless));
-    let mut views = Views { whole: template.clone(), without_roads: Value::Null, without_ownerless };
     for gap in found.iter_mut().filter(|g| g.ownerless) {
         // the team may have written the same value; but nobody writes what the API server would refuse
         let refused = |value| holds(&refused(&gap.road.leaf, value), Sight::BEFORE, &views, gap.at());
@@ -150,12 +148,19 @@ fn judge(template: &Value, ownership: &Ownership<'_>, road: &Road, found: &mut [
             gap.whose = Whose::Roads;
         }
     }
-    views.without_roads = without(template, found.iter().filter(|g| g.whose == Whose::Roads));
+    views.without_roads =
+        without(template, found.iter().filter(|g| g.whose == Whose::Roads || g.label == Label::Enforces));
+    if found.iter().any(|g| g.label == Label::Enforces) {
+        views.without_ownerless = without(template, found.iter().filter(|g| g.ownerless || g.label == Label::Enforces));
+    }
     for gap in found {
         let leaf = &gap.road.leaf;
         gap.held = holds(&held(leaf), Sight::MAYBE, &views, gap.at());
         let Some(wish) = gap.wish else { continue };
-        let yields = |sight| holds(&yields(leaf, &wish.value, road), sight, &views, gap.at());
+        if views.skips.contains(&wish.default) {
+            gap.label = Label::Skips;
+        }
+        let yields = |sight| holds(&yields(leaf, wish, road), sight, &views, gap.at());
         let refused = || holds(&refused(leaf, &wish.value), Sight::MAYBE, &views, gap.at());
         gap.yields = match gap.whose {
             Whose::Teams => false,
@@ -164,6 +169,16 @@ fn judge(template: &Value, ownership: &Ownership<'_>, road: &Road, found: &mut [
             Whose::Roads => yields(Sight::SURELY) || (gap.current.as_ref() != Some(&wish.value) && refused()),
         };
     }
+}
+
+/// Whether another value stands where a default forbids it, and the API server would take the road's.
+fn label(gap: &Gap<'_>, views: &Views) -> Label {
+    let Some((wish, current)) = gap.wish.filter(|wish| wish.forbidden).zip(gap.current.as_ref()) else {
+        return Label::Nothing;
+    };
+    let refused = || holds(&refused(&gap.road.leaf, &wish.value), Sight::PLAIN, views, gap.at());
+    let is_other = *current != wish.value && !views.skips.contains(&wish.default);
+    if is_other && !refused() { Label::Enforces } else { Label::Nothing }
 }
 
 fn without<'g, 'r: 'g>(template: &Value, gaps: impl Iterator<Item = &'g Gap<'r>>) -> Value {
@@ -437,7 +452,7 @@ mod tests {
     fn an_owned_empty_value_is_the_teams(#[case] field: &str, #[case] value: Value) {
         let mut road = Road::default();
         let leaf = Leaf { path: vec![field.to_owned()], ..Leaf::default() };
-        road.wish(leaf, None, Wish { default: "d".into(), value: value.clone() }).unwrap();
+        road.wish(leaf, None, Wish { default: "d".into(), value: value.clone(), forbidden: false }).unwrap();
         let of =
             |owned: Value| settled(&workload("", &owned, &json!({"containers": []})), &road)["spec"][field].clone();
         assert_eq!(of(json!({(format!("f:{field}")): {}})), Value::Null);

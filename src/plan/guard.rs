@@ -9,9 +9,11 @@
 //! road has filled itself would drive out the road's request as soon as it could be the team's, and bring it back when
 //! it no longer could.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::leaf::{EntryKey, Leaf, Place, Road};
+use super::leaf::{EntryKey, Leaf, Place, Road, Wish};
 
 /// Where a condition looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub enum Condition {
     InAnyContainer(Box<Condition>),
     /// An annotation of the pod template begins with this.
     Annotated(&'static str),
+    /// The workload does without this default, as one of its labels says.
+    Skips(String),
 }
 
 /// Which of the values that stand in a template a condition does not see.
@@ -79,6 +83,9 @@ impl Sight {
     /// Whether a condition surely holds, for the decision on which values are the road's: it cannot ask for itself.
     pub const BEFORE: Self = Self { standing: Without::Ownerless, missing: Without::Nothing };
 
+    /// Whether a condition holds of the template as it stands, whosever the values are.
+    pub const PLAIN: Self = Self { standing: Without::Nothing, missing: Without::Nothing };
+
     /// How the inner condition of a [`Condition::Not`] is looked at: it surely does not hold where it may not hold.
     #[must_use]
     pub fn negated(self) -> Self {
@@ -86,7 +93,9 @@ impl Sight {
     }
 }
 
-use Condition::{Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, LessThan, ListHas, Not};
+use Condition::{
+    Annotated, Any, Below, Contains, Exceeds, Has, HasEntry, InAnyContainer, Is, LessThan, ListHas, Not, Skips,
+};
 
 /// Fields of a container's securityContext that stand in the pod's too: there they are inherited.
 const INHERITED: [&str; 7] = [
@@ -123,13 +132,14 @@ const LINUX_ONLY: [&str; 17] = [
 
 /// The leaf is left open while this may hold, and a value of the road that stands there yields when it surely does.
 #[must_use]
-pub fn yields(leaf: &Leaf, value: &Value, road: &Road) -> Condition {
+pub fn yields(leaf: &Leaf, wish: &Wish, road: &Road) -> Condition {
     let path: Vec<&str> = leaf.path.iter().map(String::as_str).collect();
     let changes = match leaf.place {
         Place::Pod => topology_key(leaf).into_iter().collect(),
-        Place::Containers | Place::InitContainers => changes_container(&path, leaf.place, value, road),
+        Place::Containers | Place::InitContainers => changes_container(&path, leaf.place, &wish.value, road),
     };
-    Any(refusals(&path, leaf, value).into_iter().chain(changes).collect())
+    let skips = Skips(wish.default.clone());
+    Any([skips].into_iter().chain(refusals(&path, leaf, &wish.value)).chain(changes).collect())
 }
 
 /// The API server refuses the value while this holds, or the kubelet does not start the container: nobody can have meant
@@ -281,7 +291,7 @@ fn changes_container(path: &[&str], place: Place, value: &Value, road: &Road) ->
             inherited.into_iter().chain(capabilities(path, value)).collect()
         }
         ["env"] => vec![Has(At::Container, vec!["envFrom"])],
-        ["volumeMounts"] => without_volume(value, road).into_iter().collect(),
+        ["volumeMounts"] => without_volume(value, road),
         _ => Vec::new(),
     }
 }
@@ -304,16 +314,27 @@ fn capabilities(path: &[&str], value: &Value) -> Vec<Condition> {
 /// the request. Where the pod level speaks, the containers are left alone.
 fn resources(rest: &[&str], place: Place, road: &Road) -> Vec<Condition> {
     let own = |map: &'static str, name: &str| HasEntry(At::Container, vec!["resources", map], name.to_owned());
-    let brings_request = |name: &str| {
-        let line = road.find(place, &["resources", "requests", name]);
-        line.is_some_and(|l| l.wishes.iter().next().is_some())
-    };
     let alone = match rest {
-        ["requests", name] => Some(own("limits", name)),
-        ["limits", name] if !brings_request(name) => Some(Not(Box::new(own("requests", name)))),
-        _ => None,
+        ["requests", name] => vec![own("limits", name)],
+        ["limits", name] => {
+            let request = road.find(place, &["resources", "requests", name]);
+            lacks(&own("requests", name), request.into_iter().flat_map(|line| line.wishes.iter()))
+        }
+        _ => Vec::new(),
     };
     [Has(At::Pod, vec!["resources"])].into_iter().chain(alone).collect()
+}
+
+/// What is needed is not there, and none of these wishes brings it: there are none, or the workload does without one.
+fn lacks<'a>(needed: &Condition, brought_by: impl Iterator<Item = &'a Wish>) -> Vec<Condition> {
+    let not = |condition: Condition| Not(Box::new(condition));
+    let defaults: BTreeSet<&str> = brought_by.map(|wish| wish.default.as_str()).collect();
+    if defaults.is_empty() {
+        return vec![not(needed.clone())];
+    }
+    // first what is almost never so: nobody looks at the rest then
+    let unless_it_comes = |default: &str| not(Any(vec![not(Skips(default.to_owned())), needed.clone()]));
+    defaults.into_iter().map(unless_it_comes).collect()
 }
 
 fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition> {
@@ -340,16 +361,14 @@ fn security_context(field: &str, path: &[&str], value: &Value) -> Vec<Condition>
 }
 
 /// A mount needs its volume; the road's own volume counts only when this revision brings it.
-fn without_volume(value: &Value, road: &Road) -> Option<Condition> {
-    let name = value.get("name").filter(|n| n.is_string())?;
+fn without_volume(value: &Value, road: &Road) -> Vec<Condition> {
+    let Some(name) = value.get("name").filter(|n| n.is_string()) else { return Vec::new() };
     let key = EntryKey(vec![("name".into(), name.to_string())]);
-    let brought = road.0.iter().any(|l| {
-        l.leaf.place == Place::Pod
-            && l.leaf.path == ["volumes"]
-            && l.leaf.entry.as_ref() == Some(&key)
-            && l.wishes.any.is_some()
-    });
-    (!brought).then(|| Not(Box::new(ListHas(At::Pod, "volumes", "name", name.clone()))))
+    let volume = road
+        .0
+        .iter()
+        .find(|l| l.leaf.place == Place::Pod && l.leaf.path == ["volumes"] && l.leaf.entry.as_ref() == Some(&key));
+    lacks(&ListHas(At::Pod, "volumes", "name", name.clone()), volume.into_iter().flat_map(|l| l.wishes.any.iter()))
 }
 
 #[cfg(test)]
@@ -372,9 +391,10 @@ mod tests {
     fn who_adds_capabilities_keeps_them(#[case] context: Value, #[case] left_open: bool) {
         let container = json!({"name": "app", "securityContext": context});
         let whole = json!({"spec": {"containers": [container]}});
-        let views = Views { without_roads: whole.clone(), without_ownerless: whole.clone(), whole };
+        let views = Views { without_roads: whole.clone(), without_ownerless: whole.clone(), whole, skips: Vec::new() };
         let yields = |path: &[&str], value: Value| {
-            let condition = yields(&leaf(path), &value, &Road::default());
+            let wish = Wish { default: "d".into(), value, forbidden: false };
+            let condition = yields(&leaf(path), &wish, &Road::default());
             holds(&condition, Sight::MAYBE, &views, Some((Place::Containers, 0)))
         };
         assert_eq!(yields(&["capabilities", "drop"], json!(["NET_RAW"])), left_open);

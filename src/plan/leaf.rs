@@ -127,6 +127,9 @@ pub struct Wish {
     pub default: String,
     /// The literal, as the API server writes it.
     pub value: Value,
+    /// The default says `override: Forbidden`: where the workload is labelled so, the value goes before the team's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forbidden: bool,
 }
 
 /// What a path wants in one leaf: for any container, and for containers by name, which win.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::applied::Contested;
-use super::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, controller_of, label, wanted_labels};
+use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, label, wanted_labels};
 use super::template::{Built, InvalidTemplate, ObjectKey};
 use crate::api::{Mode, PlatformService, Reason, labels};
 
@@ -47,13 +47,20 @@ pub fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Making {
         // it ends, and is made anew when it is gone
         (Some(_), Some(object)) if object.pointer("/metadata/deletionTimestamp").is_some() => Making::Nothing,
         (Some(_), Some(_)) => Making::Keep,
-        (Some(_), None) => match (&facts.path, spec.mode) {
+        (Some(_), None) => match (&facts.path, facts.mode()) {
             (_, Mode::Observe) => Making::Create(BTreeMap::new()),
             // born on the road: a path that comes a moment later would cost a rollout
-            (PathFacts::Ready(revision), _) => Making::Create(wanted_labels(facts, revision)),
+            (PathFacts::Ready(route), _) => {
+                Making::Create(born_with(wanted_labels(facts, &route.revision, &Value::Null)))
+            }
             _ => Making::Nothing,
         },
     }
+}
+
+/// What is not there yet has no label that would have to go.
+fn born_with(labels: Labels) -> BTreeMap<String, String> {
+    labels.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// Why a workload with a template cannot be made, or one without is not asked for as it should be.

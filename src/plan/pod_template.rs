@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::leaf::{EntryKey, Leaf, Place, Road, Wish};
 use super::schema::{PodSchema, Scalar, Shape};
-use crate::api::{PathDefault, brief};
+use crate::api::{Override, PathDefault, brief};
 use crate::cel::compare_quantities;
 
 /// Most leaves of one path. The API server gives a policy a budget of CEL cost, which 64 leaves on 50 containers stay
@@ -53,7 +53,13 @@ const NOT_FILLABLE: [(&str, &str, &str); 15] = [
 /// Adds every leaf of a default to the road.
 pub fn collect(default: &PathDefault, road: &mut Road) -> Result<(), InvalidDefault> {
     let Some(template) = &default.pod_template else { return Ok(()) };
-    let at = At { default: &default.name, place: Place::Pod, container: None, path: Vec::new() };
+    let at = At {
+        default: &default.name,
+        forbidden: default.permission == Override::Forbidden,
+        place: Place::Pod,
+        container: None,
+        path: Vec::new(),
+    };
     if let Some((name, value)) = template.iter().find(|(name, _)| *name != "spec") {
         let error = at.problem(value, "only spec can be filled", "move the values under podTemplate.spec");
         return Err(InvalidDefault { field: name.clone(), ..error });
@@ -74,6 +80,7 @@ pub fn collect(default: &PathDefault, road: &mut Road) -> Result<(), InvalidDefa
 /// A position in the template.
 struct At<'a> {
     default: &'a str,
+    forbidden: bool,
     place: Place,
     container: Option<&'a str>,
     path: Vec<String>,
@@ -195,7 +202,8 @@ impl Walk<'_> {
             let Some(name) = container.get("name").and_then(Value::as_str) else {
                 return Err(at.problem(container, "a container has no name", "write name: \"*\" for every container"));
             };
-            let of = At { default: at.default, place, container: Some(name), path: Vec::new() };
+            let of =
+                At { default: at.default, forbidden: at.forbidden, place, container: Some(name), path: Vec::new() };
             if name == "*" && place == Place::InitContainers {
                 return Err(of.problem(
                     container,
@@ -215,7 +223,7 @@ impl Walk<'_> {
 
     fn wish(&mut self, at: &At<'_>, entry: Option<EntryKey>, value: &Value) -> Result<(), InvalidDefault> {
         let container = at.container.filter(|name| *name != "*").map(ToOwned::to_owned);
-        let wish = Wish { default: at.default.to_owned(), value: value.clone() };
+        let wish = Wish { default: at.default.to_owned(), value: value.clone(), forbidden: at.forbidden };
         self.road.wish(at.leaf(entry), container, wish).map_err(|earlier| {
             let problem = format!("default {} fills the same field", earlier.default);
             at.problem(value, &problem, "keep one of the two")

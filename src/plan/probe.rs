@@ -1,6 +1,8 @@
 //! Probe workloads: the objects with which a revision is read back and proved. They are sent with `dryRun` alone and
 //! never exist.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::leaf::{Place, Road, Wish, Wishes, put, remember};
@@ -67,7 +69,8 @@ pub fn read_back(road: &Road, answer: &Value) -> Road {
     canonical
 }
 
-/// Workloads of every kind that a proof is made with: bare ones, and ones whose team has set what guards look at.
+/// Workloads of every kind that a proof is made with: bare ones, ones whose team has set what guards look at, ones that do
+/// without a default and ones on which values are replaced.
 #[must_use]
 pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
     let mut probes = Vec::new();
@@ -83,16 +86,92 @@ pub fn proofs(road: &Road) -> Vec<(WorkloadKind, Value)> {
         if let (Some(first), Some(set)) = (spec["containers"][0].as_object_mut(), set.as_object()) {
             first.extend(set.clone());
         }
-        probes.push((WorkloadKind::Deployment, workload(WorkloadKind::Deployment, spec)));
+        let probe = workload(WorkloadKind::Deployment, spec);
+        if road.0.iter().any(|line| line.wishes.iter().any(|wish| wish.forbidden)) {
+            let mut enforced = probe.clone();
+            enforced["metadata"]["labels"] = json!({labels::MODE: "Enforce"});
+            probes.push((WorkloadKind::Deployment, enforced));
+        }
+        probes.push((WorkloadKind::Deployment, probe));
+    }
+    let defaults: BTreeSet<&str> =
+        road.0.iter().flat_map(|line| line.wishes.iter()).map(|wish| wish.default.as_str()).collect();
+    // every second one, so that those that stay cannot lean on those that go
+    for first in 0..defaults.len().min(2) {
+        let skipped = defaults.iter().skip(first).step_by(2).map(|default| (labels::skip(default), json!("")));
+        let mut probe = workload(WorkloadKind::Deployment, bare_spec(road, 1));
+        probe["metadata"]["labels"] = Value::Object(skipped.collect());
+        probes.push((WorkloadKind::Deployment, probe));
     }
     probes
+}
+
+/// A workload with which admission feedback is proved.
+pub struct FeedbackProbe {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// What it is called in a message.
+    pub what: String,
+    /// The workload.
+    pub object: Value,
+}
+
+/// Workloads with which admission feedback is proved: a bare one of each kind, and one that is larger than what people run,
+/// since what a check costs grows with its containers.
+#[must_use]
+pub fn feedback_probes(kinds: &[WorkloadKind]) -> Vec<FeedbackProbe> {
+    let none = Road::default();
+    let bare = |kind: &WorkloadKind| FeedbackProbe {
+        kind: *kind,
+        what: format!("a {kind} that sets nothing"),
+        object: workload(*kind, bare_spec(&none, 1)),
+    };
+    let large = |kind: &WorkloadKind| FeedbackProbe {
+        kind: *kind,
+        what: format!("a {kind} with {LARGE} containers"),
+        object: workload(*kind, large_spec()),
+    };
+    kinds.iter().map(bare).chain(kinds.first().map(large)).collect()
+}
+
+/// Containers of the large probe, and entries of each of their lists.
+const LARGE: usize = 24;
+
+fn large_spec() -> Value {
+    let env = |n| json!({"name": format!("NAME_{n}"), "value": format!("the value of variable {n}")});
+    let port = |c: usize, n| json!({"name": format!("p{n}"), "containerPort": 10_000 + c * LARGE + n});
+    let mount = |n| json!({"name": format!("v{n}"), "mountPath": format!("/mnt/{n}")});
+    let container = |c: usize| {
+        json!({
+            "name": format!("{CONTAINER}-{c}"),
+            "image": "registry.invalid/probe:1",
+            "args": (0..LARGE).map(|n| format!("--flag-{n}=value")).collect::<Vec<_>>(),
+            "env": (0..LARGE).map(env).collect::<Vec<_>>(),
+            "ports": (0..LARGE).map(|n| port(c, n)).collect::<Vec<_>>(),
+            "volumeMounts": (0..LARGE).map(mount).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "containers": (0..LARGE).map(container).collect::<Vec<_>>(),
+        "volumes": (0..LARGE).map(|n| json!({"name": format!("v{n}"), "emptyDir": {}})).collect::<Vec<_>>(),
+    })
 }
 
 /// The probe with the revision's label, so that the policy acts on it.
 #[must_use]
 pub fn labelled(probe: &Value, revision: &str) -> Value {
+    marked(probe, labels::REVISION, revision)
+}
+
+/// The probe with the label by which the proof of a revision's admission feedback knows it.
+#[must_use]
+pub fn to_prove(probe: &Value, revision: &str) -> Value {
+    marked(probe, labels::PROOF, revision)
+}
+
+fn marked(probe: &Value, label: &str, value: &str) -> Value {
     let mut probe = probe.clone();
-    probe["metadata"]["labels"] = json!({labels::REVISION: revision});
+    probe["metadata"]["labels"][label] = json!(value);
     probe
 }
 

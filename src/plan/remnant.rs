@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::leaf::{EntryKey, Leaf, RoadLeaf};
+use super::ownership::Ownership;
 
 /// A member of a literal that the author of the path wrote, at any depth. What the API server added is no part: it adds
 /// it again.
@@ -108,6 +109,25 @@ pub fn remnants<'a>(line: &'a RoadLeaf, value: &Value, is_roads: impl Fn(&Part) 
     found
 }
 
+/// Nobody owns the part, and either somebody owns another member of the union, so that the API server would refuse the
+/// value with both; or all owners declare what they want, and declared something beside the part and not the part. The
+/// one member of a union stays, with all that is in it: the team leans on it.
+#[must_use]
+pub fn is_remnant(part: &Part, leaf: &Leaf, container: Option<&str>, ownership: &Ownership<'_>) -> bool {
+    if ownership.owns_part(leaf, container, &part.path) {
+        return false;
+    }
+    let above = &part.path[..part.path.len().saturating_sub(1)];
+    match Union::with(leaf, part) {
+        Some((union, member)) => ownership.owns_rival(leaf, container, union, member),
+        None => {
+            ownership.owns_part(leaf, container, above)
+                && ownership.is_declared(leaf, container)
+                && !ownership.wrote(&part.token())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -132,7 +152,8 @@ mod tests {
 
     fn road() -> Road {
         let mut road = Road::default();
-        road.wish(probe_leaf(), None, Wish { default: "probes".into(), value: json_of(CANONICAL) }).unwrap();
+        road.wish(probe_leaf(), None, Wish { default: "probes".into(), value: json_of(CANONICAL), forbidden: false })
+            .unwrap();
         road.0[0].parts = parts(&probe_leaf(), &json_of(WRITTEN), &json_of(CANONICAL));
         road
     }

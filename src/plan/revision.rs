@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::leaf::Road;
 use super::pod_template::{InvalidDefault, collect};
-use crate::api::{Category, Companion, DefaultOwner, GoldenPath, PathDefault, PathOwner, Reason, Timing};
+use crate::api::{Category, Companion, DefaultOwner, GoldenPath, Override, PathDefault, PathOwner, Reason, Timing};
 use crate::cel::{Check, CheckError};
 
 /// A snapshot of a path's defaults and the road that they make.
@@ -42,6 +42,9 @@ pub struct Rule {
     /// What it is good for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// Whether a team may do without it.
+    #[serde(default)]
+    pub permission: Override,
     /// When its values arrive.
     #[serde(default)]
     pub timing: Timing,
@@ -92,6 +95,12 @@ pub enum InvalidPath {
         /// The older path.
         other: String,
     },
+    /// A circle of replacements.
+    #[error("retirement.replacedBy: it leads back here, over {over}; name a path that stays")]
+    CyclicRetirement {
+        /// The paths on the way.
+        over: String,
+    },
 }
 
 impl InvalidPath {
@@ -103,6 +112,7 @@ impl InvalidPath {
             Self::InvalidCheck { .. } => Reason::InvalidCheck,
             Self::StageNotAdoptable { .. } => Reason::StageNotAdoptable,
             Self::DefaultForTaken { .. } => Reason::DefaultForTaken,
+            Self::CyclicRetirement { .. } => Reason::CyclicRetirement,
         }
     }
 }
@@ -169,6 +179,7 @@ impl Rule {
             name: default.name.clone(),
             owner: default.owner,
             category: default.category,
+            permission: default.permission,
             timing: default.timing,
             weight: default.weight,
             check: default.check.clone(),
@@ -200,15 +211,37 @@ pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) 
     Ok(())
 }
 
+/// Refuses a retirement that leads back to the path, over others.
+pub fn check_retirement(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) -> Result<(), InvalidPath> {
+    fn next(path: &GoldenPath) -> Option<&String> {
+        Some(&path.spec.retirement.as_ref()?.replaced_by.as_ref()?.name)
+    }
+    let (mut at, mut seen) = (path, Vec::new());
+    while let Some(name) = next(at) {
+        seen.push(name.clone());
+        if path.metadata.name.as_ref() == Some(name) {
+            return Err(InvalidPath::CyclicRetirement { over: seen.join(", then ") });
+        }
+        match all.iter().find(|other| other.metadata.name.as_ref() == Some(name)) {
+            // a circle that this path only leads to is refused at the paths in it
+            Some(other) if seen.iter().filter(|one| *one == name).count() == 1 => at = other,
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
 /// Hash of what a revision does. Words are not part of it (hint, reason, owner, category): a better sentence relabels no
 /// workload.
 fn content_hash(path: &GoldenPath) -> String {
-    // what a default does not have is left out, so that a new kind of content renames no revision without it
-    let content_of = |d: &PathDefault| match d.resources.as_slice() {
-        [] => json!([d.name, d.timing, d.weight, d.pod_template, d.check]),
-        resources => json!([d.name, d.timing, d.weight, d.pod_template, d.check, resources]),
+    let default = |d: &PathDefault| {
+        let mut content = vec![json!(d.name), json!(d.timing), json!(d.weight), json!(d.pod_template), json!(d.check)];
+        // left out where it is not set: paths from before there was such a field keep their revisions
+        content.extend((d.permission != Override::default()).then(|| json!(d.permission)));
+        content.extend((!d.resources.is_empty()).then(|| json!(d.resources)));
+        Value::Array(content)
     };
-    let defaults: Vec<Value> = path.spec.defaults.iter().map(content_of).collect();
+    let defaults: Vec<Value> = path.spec.defaults.iter().map(default).collect();
     let content = json!([path.spec.version, defaults]);
     hex(&Sha256::digest(content.to_string().as_bytes())[..5])
 }

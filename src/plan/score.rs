@@ -11,8 +11,8 @@ pub fn weights<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Weights {
         let weight = u64::try_from(verdict.weight).unwrap_or(0);
         match verdict.state {
             VerdictState::Applied | VerdictState::SatisfiedByTeam => weights.good += weight,
-            VerdictState::Missing | VerdictState::PendingRollout => {}
-            VerdictState::Overridden => continue,
+            VerdictState::Missing | VerdictState::Conflict | VerdictState::PendingRollout => {}
+            VerdictState::Overridden | VerdictState::Exempt => continue,
         }
         weights.all += weight;
     }
@@ -44,7 +44,7 @@ impl Weights {
 #[must_use]
 pub fn state(verdicts: &[Verdict], standing: &Standing, was: Option<State>) -> State {
     let any = |open: fn(&Verdict) -> bool| verdicts.iter().any(open);
-    let missing = any(|v| v.state == VerdictState::Missing);
+    let missing = any(|v| matches!(v.state, VerdictState::Missing | VerdictState::Conflict));
     let pending = any(|v| v.state == VerdictState::PendingRollout);
     let only_rolls_out = !missing && !any(|v| v.state == VerdictState::PendingRollout && !v.in_template);
     let was_adopted = matches!(was, Some(State::Adopted | State::Drifted));
@@ -52,6 +52,7 @@ pub fn state(verdicts: &[Verdict], standing: &Standing, was: Option<State>) -> S
         Standing::Observed | Standing::Leaving => State::Observing,
         Standing::BrokenGlass if was_adopted => State::Drifted,
         Standing::BrokenGlass => State::Migrating,
+        _ if !verdicts.is_empty() && verdicts.iter().all(|v| v.state == VerdictState::Exempt) => State::Exempt,
         _ if !missing && !pending => State::Adopted,
         _ if was == Some(State::Adopted) && only_rolls_out => State::Adopted,
         _ if was_adopted => State::Drifted,

@@ -7,9 +7,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::exceptions::Exceptions;
 use super::making::{self, MadeFacts, Making};
 use super::revision::{Revision, hex};
 use super::rollout::waits_for;
+use super::route::Route;
 use super::verdict::{has_gaps, is_skipped};
 use crate::api::{DeletionPolicy, Mode, PlatformService, Reason, Timing, Workload, WorkloadKind, WorkloadRef, labels};
 
@@ -24,21 +26,37 @@ pub struct ServiceFacts {
     pub operator_namespace: String,
     /// Its path.
     pub path: PathFacts,
+    /// What it does without.
+    pub exceptions: Exceptions,
     /// Its workloads, in the order of the spec.
     pub workloads: Vec<WorkloadFacts>,
+}
+
+impl ServiceFacts {
+    /// How far the operator goes: as far as the service asks for and the path lets it.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        let asked = self.service.spec.mode;
+        match &self.path {
+            PathFacts::Ready(route) => asked.min(route.terms.max_mode),
+            _ => asked,
+        }
+    }
 }
 
 /// The path of a service.
 #[derive(Clone, Debug)]
 pub enum PathFacts {
     /// Proved and in force.
-    Ready(Arc<Revision>),
+    Ready(Route),
     /// There is none of that name.
     NotFound(String),
     /// None is named, and none claims the kind.
     NoDefault(WorkloadKind),
     /// It cannot be used: name and why.
     NotReady(String, String),
+    /// It has no such version: name, version, and those that it has.
+    VersionNotFound(String, String, Vec<String>),
 }
 
 /// One workload of a service.
@@ -58,15 +76,18 @@ pub struct WorkloadFacts {
     pub made_up_path: bool,
 }
 
+/// Labels to set, and those that have to go.
+pub type Labels = BTreeMap<String, Option<String>>;
+
 /// What to do to one workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
     Nothing,
     /// Dry-run, then label.
-    Adopt(BTreeMap<String, String>),
+    Adopt(Labels),
     /// Label: it is adopted already.
-    Move(BTreeMap<String, String>),
+    Move(Labels),
     /// Ask the API server to fill now.
     Fill(String),
     /// Hand it to the release policy of a path.
@@ -169,20 +190,20 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
     }
     let (path, revision) = (label(object, labels::PATH), label(object, labels::REVISION));
     let leaving = path.is_some_and(|p| revision == Some(labels::release_revision(p).as_str()));
-    if spec.mode == Mode::Observe {
+    if facts.mode() == Mode::Observe {
         return match path {
             Some(path) if !leaving => Action::Release(path.to_owned()),
             _ => Action::Nothing,
         };
     }
     let target = match (&facts.path, path) {
-        (PathFacts::Ready(target), _) => target,
+        (PathFacts::Ready(route), _) => &route.revision,
         // the path is deleted: its release policy stays until the last workload has left
         (PathFacts::NotFound(name), Some(path)) if path == name && !leaving => return Action::Release(path.to_owned()),
         _ => return Action::Nothing,
     };
     match path {
-        Some(_) if workload.made_up_path => Action::Adopt(wanted_labels(facts, target)),
+        Some(_) if workload.made_up_path => Action::Adopt(wanted_labels(facts, target, object)),
         // two rollouts instead of one: the old road's values leave first
         Some(path) if path != target.path => {
             if leaving {
@@ -192,42 +213,72 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
             }
         }
         Some(_) => {
-            let wanted = wanted_labels(facts, target);
-            if wanted.iter().all(|(name, value)| label(object, name) == Some(value)) && !lost_undo(object, &wanted) {
+            let wanted = wanted_labels(facts, target, object);
+            if wanted.iter().all(|(name, value)| label(object, name) == value.as_deref()) {
                 fill(facts, workload, object, target)
             } else {
                 Action::Move(wanted)
             }
         }
-        None => Action::Adopt(wanted_labels(facts, target)),
+        None => Action::Adopt(wanted_labels(facts, target, object)),
     }
 }
 
-/// `on-delete` stands although the service does not ask for it any more.
-fn lost_undo(object: &Value, wanted: &BTreeMap<String, String>) -> bool {
-    label(object, labels::ON_DELETE).is_some() && !wanted.contains_key(labels::ON_DELETE)
-}
-
-/// The labels of an adopted workload.
-pub(super) fn wanted_labels(facts: &ServiceFacts, target: &Revision) -> BTreeMap<String, String> {
+/// The labels of an adopted workload, and those of ours on it that are not among them.
+pub(super) fn wanted_labels(facts: &ServiceFacts, target: &Revision, object: &Value) -> Labels {
     let service = facts.service.metadata.name.clone().unwrap_or_default();
-    let mut wanted = BTreeMap::from([
+    let excepted = target.rules.iter().filter(|rule| facts.exceptions.from(&rule.name).is_some());
+    let undo = facts.service.spec.deletion_policy == Some(DeletionPolicy::Undo);
+    let set = [
         (labels::SERVICE.to_owned(), service),
         (labels::PATH.to_owned(), target.path.clone()),
         (labels::REVISION.to_owned(), target.name.clone()),
-    ]);
-    if facts.service.spec.deletion_policy == Some(DeletionPolicy::Undo) {
-        wanted.insert(labels::ON_DELETE.to_owned(), "Undo".to_owned());
+    ]
+    .into_iter()
+    .chain(undo.then(|| (labels::ON_DELETE.to_owned(), "Undo".to_owned())))
+    .chain((facts.mode() == Mode::Enforce).then(|| (labels::MODE.to_owned(), "Enforce".to_owned())))
+    .chain(excepted.map(|rule| (labels::skip(&rule.name), String::new())));
+    let mut wanted: Labels = set.map(|(name, value)| (name, Some(value))).collect();
+    for name in our_labels(object) {
+        wanted.entry(name).or_default();
     }
     wanted
+}
+
+/// The names of our labels on a workload.
+pub fn our_labels(object: &Value) -> impl Iterator<Item = String> {
+    let all = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let ours =
+        |name: &&String| labels::WORKLOAD_LABELS.contains(&name.as_str()) || name.starts_with(labels::SKIP_PREFIX);
+    all.into_iter().flat_map(|all| all.keys()).filter(ours).cloned()
+}
+
+/// A workload with labels set on it. Those that go count until they are gone: a policy looks at the old object as well.
+#[must_use]
+pub fn with_labels(object: &Value, labels: &Labels) -> Value {
+    let mut labelled = object.clone();
+    for (name, value) in labels {
+        if let Some(value) = value {
+            labelled["metadata"]["labels"][name] = Value::from(value.as_str());
+        }
+    }
+    labelled
 }
 
 /// One rollout a revision where an open default says `Immediate`, or where a workload was created anew under a name
 /// that its service had claimed already and its first rollout is not over: nothing that runs is restarted then.
 fn fill(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: &Revision) -> Action {
     let kind = workload.target.kind;
-    let annotation = object.pointer("/metadata/annotations").and_then(|a| a.get(labels::FILL)).and_then(Value::as_str);
-    if annotation == Some(target.name.as_str()) || is_skipped(object) {
+    let status = facts.service.status.as_ref().and_then(|status| status.golden_path.as_ref());
+    let back = status.and_then(|followed| followed.rolled_back.as_ref()).filter(|back| back.to == target.name);
+    if let Some(back) = back
+        && has_gaps(kind, object, target)
+    {
+        // at once: it does not run as it is
+        let asked = format!("{}-after-{}", target.name, back.revision);
+        return if annotation(object, labels::FILL) == Some(&asked) { Action::Nothing } else { Action::Fill(asked) };
+    }
+    if annotation(object, labels::FILL) == Some(target.name.as_str()) || is_skipped(object) {
         return Action::Nothing;
     }
     let gaps = super::gaps::gaps(kind, object, &target.road);
@@ -243,6 +294,10 @@ fn is_new_under_claim(facts: &ServiceFacts, object: &Value) -> bool {
     let Some(created) = created.and_then(|t| t.parse::<Timestamp>().ok()) else { return false };
     let claimed = facts.service.metadata.creation_timestamp.as_ref().map(|t| t.0);
     object.pointer("/metadata/generation") == Some(&Value::from(1)) && claimed.is_some_and(|claimed| claimed < created)
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
 }
 
 /// The pod template of a workload.
@@ -277,7 +332,13 @@ mod tests {
             service: Arc::new(service),
             namespace: Value::Null,
             operator_namespace: "goldenpath-system".into(),
-            path: PathFacts::Ready(Arc::new(revision)),
+            path: PathFacts::Ready(Route {
+                revision: Arc::new(revision),
+                current: Arc::default(),
+                terms: Arc::default(),
+                rolls_out: false,
+            }),
+            exceptions: Exceptions::default(),
             workloads: vec![WorkloadFacts {
                 workload,
                 target: reference,
@@ -358,9 +419,10 @@ mod tests {
     fn undo_is_written_into_the_labels_and_taken_out_again() {
         let undo = PlatformServiceSpec { deletion_policy: Some(DeletionPolicy::Undo), ..Default::default() };
         let Action::Move(wanted) = plan(&facts(undo, "ns", labelled("web", TARGET))).remove(0).action else { panic!() };
-        assert_eq!(wanted.get(labels::ON_DELETE).map(String::as_str), Some("Undo"));
+        assert_eq!(wanted.get(labels::ON_DELETE), Some(&Some("Undo".to_owned())));
         let mut object = labelled("web", TARGET);
         object["metadata"]["labels"][labels::ON_DELETE] = json!("Undo");
-        assert!(matches!(plan(&facts(Default::default(), "ns", object))[0].action, Action::Move(_)));
+        let Action::Move(wanted) = plan(&facts(Default::default(), "ns", object)).remove(0).action else { panic!() };
+        assert_eq!(wanted.get(labels::ON_DELETE), Some(&None));
     }
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::gaps::{Gap, Whose, filled, gaps, team_view};
+use super::exceptions::Exceptions;
+use super::gaps::{Gap, Label, Whose, filled, gaps, team_view};
+use super::permission::{as_permitted, excepted};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
@@ -66,6 +68,7 @@ pub struct Subjected<'a> {
 /// What holds for every default of a workload.
 struct Circumstances<'a> {
     standing: &'a Standing,
+    exceptions: &'a Exceptions,
     rollout: Option<String>,
     skipped: bool,
     help: Option<String>,
@@ -73,10 +76,16 @@ struct Circumstances<'a> {
 
 /// Verdicts of every default of a revision on one workload.
 #[must_use]
-pub fn verdicts(workload: Subjected<'_>, revision: &Revision, standing: &Standing) -> Vec<Verdict> {
+pub fn verdicts(
+    workload: Subjected<'_>,
+    revision: &Revision,
+    standing: &Standing,
+    exceptions: &Exceptions,
+) -> Vec<Verdict> {
     let gaps = gaps(workload.kind, workload.object, &revision.road);
     let circumstances = Circumstances {
         standing,
+        exceptions,
         rollout: waits_for(workload.kind, workload.object),
         skipped: is_skipped(workload.object),
         help: revision.owner.as_ref().and_then(PathOwner::help),
@@ -118,6 +127,15 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
     match &check {
         Some(Ok(true)) => return verdict(VerdictState::SatisfiedByTeam, None),
         Some(Err(error)) => return verdict(VerdictState::Missing, Some(format!("the check fails to run: {error}"))),
+        _ => {}
+    }
+    if let Some(exception) = seen.exceptions.from(&rule.name)
+        && (gaps.is_empty() || check == Some(Ok(false)) || !gaps.iter().all(|gap| gap.is_equal_by_team()))
+    {
+        let (state, message) = excepted(exception, gaps);
+        return verdict(state, Some(message));
+    }
+    match &check {
         Some(Ok(false)) if gaps.is_empty() => {
             return verdict(VerdictState::Missing, Some(advice(rule, seen.help.as_deref())));
         }
@@ -125,7 +143,8 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
     }
     if seen.skipped && gaps.iter().any(|g| g.whose != Whose::Teams) {
         let message = format!("annotation {}: \"{}\" is set", labels::SKIP, labels::SKIP_ALL);
-        return verdict(VerdictState::Overridden, Some(message));
+        let (state, message) = as_permitted(rule, VerdictState::Overridden, Some(message));
+        return verdict(state, message);
     }
     // a sidecar has its own value and the main container the road's: neither alone makes the check hold
     let together = matches!(&check, Some(Ok(false)))
@@ -136,7 +155,10 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
         .iter()
         .map(|gap| match gap.whose {
             Whose::Teams if together => (VerdictState::SatisfiedByTeam, None),
-            _ => leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some()),
+            _ => {
+                let (state, message) = leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some());
+                as_permitted(rule, state, message)
+            }
         })
         .min_by_key(|(state, _)| *state)
         .unwrap_or((VerdictState::SatisfiedByTeam, None));
@@ -185,8 +207,11 @@ fn leaf_verdict(
 ) -> (VerdictState, Option<String>) {
     let field = gap.field();
     match (gap.whose, gap.wish) {
-        (Whose::Teams, Some(wish)) if gap.current.as_ref() == Some(&wish.value) => {
-            (VerdictState::SatisfiedByTeam, None)
+        (Whose::Teams, Some(_)) if gap.is_equal_by_team() => (VerdictState::SatisfiedByTeam, None),
+        (_, Some(wish)) if gap.label == Label::Enforces => {
+            let own = gap.current.as_ref().map_or_else(String::new, brief);
+            let text = format!("{field} is {own}, and {} takes its place with the next rollout", brief(&wish.value));
+            (VerdictState::PendingRollout, Some(text))
         }
         (Whose::Teams, Some(wish)) => {
             let own = gap.current.as_ref().map_or_else(|| "set to be empty".to_owned(), brief);
@@ -196,7 +221,9 @@ fn leaf_verdict(
                 Some(format!("{field} is {own}, the road's value is {}{failed}", brief(&wish.value))),
             )
         }
-        _ if gap.yields && gap.whose == Whose::Nobodys => (VerdictState::SatisfiedByTeam, None),
+        _ if gap.yields && gap.label != Label::Skips && gap.whose == Whose::Nobodys => {
+            (VerdictState::SatisfiedByTeam, None)
+        }
         (_, None) => (VerdictState::SatisfiedByTeam, None),
         (Whose::Roads, Some(_)) if gap.adds().is_none() && !gap.yields && *standing != Standing::Leaving => {
             match rollout {
@@ -227,13 +254,26 @@ fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Opti
 }
 
 /// What to do, why, and where to ask. What to do is never left out; the others only where they would be cut off.
-fn advice(rule: &Rule, help: Option<&str>) -> String {
-    let what = rule.hint.clone().unwrap_or_else(|| format!("the check of {} does not hold", rule.name));
+///
+/// The words of a status and of an admission policy alike.
+#[must_use]
+pub fn advice(rule: &Rule, help: Option<&str>) -> String {
+    let hint = rule.hint.clone().filter(|hint| !hint.trim().is_empty());
+    let what = hint.unwrap_or_else(|| match &rule.check {
+        // a line of a terminal says which field it is about
+        Some(check) => format!("the check of {} does not hold: {}", rule.name, one_line(check)),
+        None => format!("the check of {} does not hold", rule.name),
+    });
     let why = rule.reason.as_ref().map(|reason| format!("why: {reason}"));
     [why.as_deref(), help].into_iter().flatten().fold(what, |text, part| {
         let longer = format!("{}; {part}", text.trim_end_matches('.'));
         if longer.chars().count() > MAX_MESSAGE { text } else { longer }
     })
+}
+
+fn one_line(check: &str) -> String {
+    let text = check.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= 120 { text } else { text.chars().take(117).chain("...".chars()).collect() }
 }
 
 /// Whether the next acting request would change the template: then a later rollout without that change was not filled.
@@ -288,7 +328,7 @@ mod tests {
 
     fn judged(object: &Value, check: Option<&str>, standing: &Standing) -> Verdict {
         let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
-        verdicts(subject, &revision(check), standing).remove(0)
+        verdicts(subject, &revision(check), standing, &Exceptions::default()).remove(0)
     }
 
     #[rstest]
@@ -346,7 +386,7 @@ mod tests {
             json!({"k:{\"name\":\"sidecar\"}": {"f:resources": {"f:requests": {"f:cpu": {}}}}});
         let state = |object: &Value| {
             let subject = Subjected { kind: WorkloadKind::Deployment, object, namespace: &Value::Null };
-            verdicts(subject, &revision, &Standing::Adopted).remove(0).state
+            verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default()).remove(0).state
         };
         assert_eq!(state(&object), Applied);
         object["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
@@ -367,7 +407,8 @@ mod tests {
         let mut object = deployment(None, false);
         object["spec"]["template"]["spec"]["topologySpreadConstraints"] = json!([constraint]);
         let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
-        assert_eq!(verdicts(subject, &Revision::draft(&path).unwrap(), &Standing::Adopted)[0].state, Applied);
+        let revision = Revision::draft(&path).unwrap();
+        assert_eq!(verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default())[0].state, Applied);
     }
 
     fn rule(hint: Option<&str>, reason: Option<&str>) -> Rule {
@@ -382,6 +423,7 @@ mod tests {
     #[case::all(Some("Do it."), Some("It breaks."), Some("docs: https://d"), "Do it; why: It breaks; docs: https://d")]
     #[case::hint_alone(Some("Do it."), None, None, "Do it.")]
     #[case::no_hint(None, None, Some("ask platform"), "the check of d does not hold; ask platform")]
+    #[case::a_hint_of_blanks(Some(" "), None, None, "the check of d does not hold")]
     fn a_missing_default_says_what_to_do_and_why_and_where_to_ask(
         #[case] hint: Option<&str>,
         #[case] reason: Option<&str>,
@@ -389,6 +431,17 @@ mod tests {
         #[case] expected: &str,
     ) {
         assert_eq!(advice(&rule(hint, reason), help), expected);
+    }
+
+    #[test]
+    fn without_a_hint_the_check_speaks_for_itself() {
+        let mut rule = rule(None, None);
+        rule.check = Some("object.spec.replicas != 1 &&\n  object.spec.paused != true".into());
+        let text =
+            "the check of d does not hold: object.spec.replicas != 1 && object.spec.paused != true; docs: https://d";
+        assert_eq!(advice(&rule, Some("docs: https://d")), text);
+        rule.check = Some("a || ".repeat(100));
+        assert_eq!(advice(&rule, None).chars().count(), "the check of d does not hold: ".len() + 120);
     }
 
     #[test]
@@ -405,7 +458,7 @@ mod tests {
         revision.rules[0].category = Some(Category::Security);
         let object = deployment(None, false);
         let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
-        let verdict = verdicts(subject, &revision, &Standing::Adopted).remove(0);
+        let verdict = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default()).remove(0);
         assert_eq!((verdict.owner, verdict.category), (Some(DefaultOwner::Platform), Some(Category::Security)));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::guard::{At, Condition, Sight, Without};
 use super::leaf::Place;
+use crate::api::labels;
 use crate::cel::compare_quantities;
 
 /// The same template three times.
@@ -17,6 +18,36 @@ pub struct Views {
     pub without_roads: Value,
     /// Without literals of the road that no manager owns: those may be the road's.
     pub without_ownerless: Value,
+    /// Defaults that the workload does without.
+    pub skips: Vec<String>,
+}
+
+/// What the labels of a workload say about a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// Nothing.
+    Nothing,
+    /// The workload does without it.
+    Skips,
+    /// The road's value goes before the team's own, which the default forbids.
+    Enforces,
+}
+
+/// The defaults that a workload does without, by its labels.
+#[must_use]
+pub fn skips(object: &Value) -> Vec<String> {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    labels
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, _)| Some(name.strip_prefix(labels::SKIP_PREFIX)?.to_owned()))
+        .collect()
+}
+
+/// Whether values that a default forbids to change are replaced on a workload, by its labels.
+#[must_use]
+pub fn enforces(object: &Value) -> bool {
+    object.pointer("/metadata/labels").and_then(|l| l.get(labels::MODE)).and_then(Value::as_str) == Some("Enforce")
 }
 
 impl Views {
@@ -69,6 +100,7 @@ pub fn holds(condition: &Condition, sight: Sight, views: &Views, container: Opti
         Condition::Below(at, path, name, limit) => compare(get(*at, path), name, limit) == Some(Ordering::Less),
         Condition::LessThan(at, path, limit) => get(*at, path).and_then(Value::as_i64).is_some_and(|n| n < *limit),
         Condition::InAnyContainer(inner) => views.containers().any(|c| holds(inner, sight, views, Some(c))),
+        Condition::Skips(default) => views.skips.contains(default),
         Condition::Annotated(prefix) => views
             .whole
             .pointer("/metadata/annotations")
@@ -95,6 +127,7 @@ mod tests {
             whole: of(json!({"hostNetwork": true, "hostPID": true, "hostIPC": true})),
             without_roads: of(json!({"hostNetwork": true, "hostPID": true})),
             without_ownerless: of(json!({"hostNetwork": true})),
+            skips: Vec::new(),
         }
     }
 

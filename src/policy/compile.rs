@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicyBinding;
+use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,11 @@ use crate::plan::revision::hex;
 
 /// Version of the compiler's output. Raise it with every change that makes another policy out of the same road.
 pub const COMPILER_VERSION: u32 = 3;
+
+/// What the name of a policy ends with that is only there to prove another one.
+pub const PROOF_SUFFIX: &str = "-proof";
+/// The label that every namespace has, with its name.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Who the operator is: compiled into policies, so that its own label patches are not taken for somebody's mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,14 +57,18 @@ pub fn compile(
     let spec = policy_spec(revision, road, release, operator);
     let digest = Sha256::digest(spec.to_string().as_bytes());
     let name = format!("goldenpath-{revision}-{}", hex(&digest[..4]));
+    build(path, revision, &name, &spec, &not_excluded(operator))
+}
+
+/// Every namespace but the excluded ones and the operator's own.
+pub fn not_excluded(operator: &Operator) -> Value {
     let excluded: Vec<&str> = labels::EXCLUDED_NAMESPACES.into_iter().chain([operator.namespace.as_str()]).collect();
-    build(
-        path,
-        revision,
-        &name,
-        &spec,
-        &json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": excluded}),
-    )
+    json!({"key": NAMESPACE_NAME, "operator": "NotIn", "values": excluded})
+}
+
+/// The operator's namespace and no other.
+pub fn at_home(operator: &Operator) -> Value {
+    json!({"key": NAMESPACE_NAME, "operator": "In", "values": [operator.namespace]})
 }
 
 /// The copy that a policy is proved with: in force in the operator's namespace alone, and loud where the original would
@@ -71,15 +81,14 @@ pub fn proof(
 ) -> Result<Compiled, serde_json::Error> {
     let mut spec = serde_json::to_value(&compiled.policy.spec)?;
     spec["failurePolicy"] = json!("Fail");
-    let name = format!("{}-proof", compiled.name());
-    let only = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [operator.namespace]});
-    build(path, revision, &name, &spec, &only)
+    let name = format!("{}{PROOF_SUFFIX}", compiled.name());
+    build(path, revision, &name, &spec, &at_home(operator))
 }
 
 /// Whether a policy was written by a newer compiler, whose output is not ours to touch.
 #[must_use]
-pub fn is_newer(policy: &MutatingAdmissionPolicy) -> bool {
-    let written_by = policy.metadata.annotations.as_ref().and_then(|a| a.get(labels::COMPILER));
+pub fn is_newer(policy: &ObjectMeta) -> bool {
+    let written_by = policy.annotations.as_ref().and_then(|a| a.get(labels::COMPILER));
     written_by.and_then(|v| v.parse().ok()).is_some_and(|v: u32| v > COMPILER_VERSION)
 }
 
@@ -90,17 +99,22 @@ fn build(
     spec: &Value,
     namespaces: &Value,
 ) -> Result<Compiled, serde_json::Error> {
-    let metadata = json!({
-        "name": name,
-        "labels": {labels::PATH: path, labels::REVISION: revision},
-        "annotations": {labels::COMPILER: COMPILER_VERSION.to_string()},
-    });
+    let metadata = metadata_of(path, revision, name);
     Ok(Compiled {
         policy: serde_json::from_value(json!({"metadata": metadata, "spec": spec}))?,
         binding: serde_json::from_value(json!({
             "metadata": metadata,
             "spec": {"policyName": name, "matchResources": {"namespaceSelector": {"matchExpressions": [namespaces]}}},
         }))?,
+    })
+}
+
+/// The metadata of a policy and of its binding.
+pub fn metadata_of(path: &str, revision: &str, name: &str) -> Value {
+    json!({
+        "name": name,
+        "labels": {labels::PATH: path, labels::REVISION: revision},
+        "annotations": {labels::COMPILER: COMPILER_VERSION.to_string()},
     })
 }
 
@@ -131,7 +145,7 @@ fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) 
             "matchPolicy": "Equivalent",
             "namespaceSelector": {},
             "objectSelector": {"matchLabels": {labels::REVISION: revision}},
-            "resourceRules": resource_rules(),
+            "resourceRules": resource_rules(&WorkloadKind::ALL),
         },
         "matchConditions": metadata::match_conditions(revision, &operator.username).into_iter()
             .map(|c| json!({"name": c.name, "expression": c.expression})).collect::<Vec<_>>(),
@@ -141,17 +155,21 @@ fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) 
     })
 }
 
-fn resource_rules() -> Value {
-    let rule = |group: &str, kinds: &[WorkloadKind]| {
+/// Creations and updates of workloads, never of their `scale` or `status`.
+pub fn resource_rules(kinds: &[WorkloadKind]) -> Value {
+    let rule = |(group, version): (&str, &str), kinds: &[WorkloadKind]| {
         json!({
             "apiGroups": [group],
-            "apiVersions": ["v1"],
+            "apiVersions": [version],
             "operations": ["CREATE", "UPDATE"],
             "resources": kinds.iter().map(|k| k.plural()).collect::<Vec<_>>(),
             "scope": "Namespaced",
         })
     };
-    let (apps, batch): (Vec<WorkloadKind>, Vec<WorkloadKind>) =
-        WorkloadKind::ALL.into_iter().partition(|kind| kind.api_version() == "apps/v1");
-    json!([rule("apps", &apps), rule("batch", &batch)])
+    let groups = [("apps", "v1"), ("batch", "v1")].into_iter().filter_map(|(group, version)| {
+        let of_group = |kind: &WorkloadKind| kind.api_version() == format!("{group}/{version}");
+        let kinds: Vec<WorkloadKind> = kinds.iter().copied().filter(of_group).collect();
+        (!kinds.is_empty()).then(|| rule((group, version), &kinds))
+    });
+    groups.collect()
 }

@@ -3,6 +3,7 @@
 use super::cel_text::{any, literal, optional, string};
 use super::leaves::is_ownerless;
 use super::names::Names;
+use crate::api::labels;
 use crate::plan::guard::{At, Condition, Sight, Without};
 use crate::plan::leaf::Place;
 
@@ -74,6 +75,7 @@ pub fn print(condition: &Condition, sight: Sight, place: Place, names: &Names<'_
             format!("variables.containers.exists(i, c, {})", print(inner, sight, Place::Containers, names)),
             format!("variables.initContainers.exists(i, c, {})", print(inner, sight, Place::InitContainers, names)),
         ]),
+        Condition::Skips(default) => format!("({} in variables.skips)", string(&labels::skip(default))),
         Condition::Annotated(prefix) => {
             let annotations = optional("variables.template", ["metadata", "annotations"]);
             format!("{annotations}.orValue({{}}).exists(k, k.startsWith({}))", string(prefix))

@@ -20,7 +20,15 @@ pub fn variables(road: &Road, names: &Names<'_>) -> Vec<Variable> {
     let each = |prefix: &str, only_if: &str, decide: &dyn Fn(usize) -> String| {
         each_place(prefix, only_if, &|place| names.in_place(place).map(decide).collect())
     };
-    let mut variables = each("roads", "variables.earlier", &|n| is_roads(n, names));
+    let mut variables = Vec::new();
+    if names.forbid() {
+        variables = each("enforced", "variables.enforcing && !variables.skipped", &|n| is_enforced(n, names));
+        variables.extend(each("roads", "variables.earlier || variables.enforcing", &|n| {
+            format!("({} || variables.earlier && {})", names.enforced(n), is_roads(n, names))
+        }));
+    } else {
+        variables.extend(each("roads", "variables.earlier", &|n| is_roads(n, names)));
+    }
     variables.extend(each("wanted", "!variables.skipped", &|n| is_wanted(n, road, names)));
     variables.extend(each("coming", "!variables.skipped", &|n| is_coming(n, names)));
     let gates = [
@@ -116,6 +124,22 @@ fn is_roads(n: usize, names: &Names<'_>) -> String {
     format!("{literals} && !{}", is_owned(&line.leaf))
 }
 
+/// Another value stands where a default forbids it, and the API server would take the road's.
+fn is_enforced(n: usize, names: &Names<'_>) -> String {
+    let line = &names.leaves[n];
+    let (leaf, value) = (&line.leaf, value(&line.leaf));
+    by_name(&line.wishes, "false", |wish| {
+        if !wish.forbidden {
+            return "false".to_owned();
+        }
+        let stays = any([
+            print(&Condition::Skips(wish.default.clone()), Sight::PLAIN, leaf.place, names),
+            print(&refused(leaf, &wish.value), Sight::PLAIN, leaf.place, names),
+        ]);
+        format!("({value}.hasValue() && {value} != optional.of(dyn({})) && !{stays})", literal(&wish.value))
+    })
+}
+
 /// In this order, since most requests find the road's values where they were.
 fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
     let line = &names.leaves[n];
@@ -123,7 +147,7 @@ fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
         return "false".to_owned();
     }
     let (leaf, place) = (&line.leaf, line.leaf.place);
-    let yields = |wish: &Wish, sight| print(&yields(leaf, &wish.value, road), sight, place, names);
+    let yields = |wish: &Wish, sight| print(&yields(leaf, wish, road), sight, place, names);
     let stays = |wish: &Wish| {
         let refused = print(&refused(leaf, &wish.value), Sight::MAYBE, place, names);
         let replaced = match line.formerly.as_slice() {
@@ -137,10 +161,23 @@ fn is_wanted(n: usize, road: &Road, names: &Names<'_>) -> String {
     let coming = by_name(&line.wishes, "true", |wish| yields(wish, Sight::MAYBE));
     if line.wishes.iter().all(|wish| yields(wish, Sight::MAYBE) == yields(wish, Sight::SURELY)) {
         // nothing in it can be the road's, so there is nothing to be unsure about
-        return format!("({} || {open}) && !{}", names.roads(n), parenthesised(&coming));
+        return or_enforced(n, names, format!("({} || {open}) && !{}", names.roads(n), parenthesised(&coming)));
     }
     let staying = by_name(&line.wishes, "true", stays);
-    format!("({} ? !{} : {open} && !{})", names.roads(n), parenthesised(&staying), parenthesised(&coming))
+    or_enforced(
+        n,
+        names,
+        format!("({} ? !{} : {open} && !{})", names.roads(n), parenthesised(&staying), parenthesised(&coming)),
+    )
+}
+
+/// What is enforced is decided already.
+fn or_enforced(n: usize, names: &Names<'_>, otherwise: String) -> String {
+    if names.leaves[n].wishes.iter().any(|wish| wish.forbidden) {
+        format!("({} || {otherwise})", names.enforced(n))
+    } else {
+        otherwise
+    }
 }
 
 /// What is to be said of the wish for container `c`, by name first: a container that is named does not get what every
@@ -182,9 +219,13 @@ fn is_coming(n: usize, names: &Names<'_>) -> String {
     let (wanted, roads) = (names.wanted(n), names.roads(n));
     if line.formerly.len() == 1 {
         // there was never another literal: what stands there already is this one
-        return format!("{wanted} && !{roads}");
+        return or_enforced(n, names, format!("{wanted} && !{roads}"));
     }
-    format!("{wanted} && (!{roads} || {} != optional.of({}))", value(&line.leaf), wish(&line.wishes))
+    or_enforced(
+        n,
+        names,
+        format!("{wanted} && (!{roads} || {} != optional.of({}))", value(&line.leaf), wish(&line.wishes)),
+    )
 }
 
 /// The decision about leaf `n`, `false` where the road wants nothing.

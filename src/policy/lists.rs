@@ -76,7 +76,7 @@ mod tests {
         for (key, value) in entries {
             let key = key.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             let leaf = Leaf { place: Place::Containers, path: vec![list.into()], entry: Some(EntryKey(key)) };
-            road.wish(leaf, None, Wish { default: "d".into(), value: value.clone() }).unwrap();
+            road.wish(leaf, None, Wish { default: "d".into(), value: value.clone(), forbidden: false }).unwrap();
         }
         road
     }

@@ -11,15 +11,15 @@ pub struct MatchCondition {
     pub expression: String,
 }
 
-fn label(object: &str, name: &str) -> String {
+pub fn label(object: &str, name: &str) -> String {
     format!("{object}.metadata[?'labels'][?{}]", string(name))
 }
 
-fn annotation(object: &str, name: &str) -> String {
+pub fn annotation(object: &str, name: &str) -> String {
     format!("{object}.metadata[?'annotations'][?{}]", string(name))
 }
 
-const CREATES: &str = "request.operation == 'CREATE'";
+pub const CREATES: &str = "request.operation == 'CREATE'";
 
 fn template_changes() -> String {
     "(request.kind.kind == 'CronJob' \
@@ -29,7 +29,7 @@ fn template_changes() -> String {
 }
 
 /// `fill` is the operator's request to act now.
-fn fill_changes() -> String {
+pub fn fill_changes() -> String {
     let (new, old) = (annotation("object", labels::FILL), annotation("oldObject", labels::FILL));
     format!("({new}.hasValue() && {new} != {old})")
 }
@@ -45,7 +45,14 @@ fn skip_is_set() -> String {
 fn label_is_missing() -> String {
     let missing = labels::WORKLOAD_LABELS
         .map(|name| format!("({}.hasValue() && !{}.hasValue())", label("oldObject", name), label("object", name)));
-    format!("({})", missing.join(" || "))
+    format!("({} || {})", missing.join(" || "), format_args!("{OLD_LABELS}.exists(k, {})", skip_is_missing()))
+}
+
+const OLD_LABELS: &str = "oldObject.metadata[?'labels'].orValue({})";
+
+/// Label `k` of the old object says that the workload does without a default, and the new object does not have it.
+fn skip_is_missing() -> String {
+    format!("k.startsWith({}) && !(k in object.metadata[?'labels'].orValue({{}}))", string(labels::SKIP_PREFIX))
 }
 
 /// The policy of `revision` acts on a request.
@@ -165,6 +172,23 @@ fn acting() -> Vec<Named> {
     vec![
         ("templateChanges", format!("!({CREATES}) && {}", template_changes())),
         ("changes", format!("{CREATES} || {} || {} || {}", template_changes(), fill_changes(), skip_is_set())),
+        // labels that a request loses come back, so the old object's count as well
+        (
+            "skips",
+            format!(
+                "(object.metadata[?'labels'].orValue({{}}).map(k, k) + ({CREATES} ? [] : {OLD_LABELS}.map(k, k)))\
+                 .filter(k, k.startsWith({}))",
+                string(labels::SKIP_PREFIX)
+            ),
+        ),
+        (
+            "enforcing",
+            format!(
+                "{}.orValue({CREATES} ? '' : {}.orValue('')) == 'Enforce'",
+                label("object", labels::MODE),
+                label("oldObject", labels::MODE)
+            ),
+        ),
         // `kubectl rollout undo` replaces all annotations: a request that changes the template cannot lose the skip
         (
             "skipIsLost",
@@ -198,6 +222,11 @@ pub fn restore() -> Vec<String> {
             pointer_to("labels", name)
         ));
     }
+    lost.push(format!(
+        "{OLD_LABELS}.map(k, k).filter(k, {}).map(k, JSONPatch{{op: 'add', \
+         path: '/metadata/labels/' + jsonpatch.escapeKey(k), value: oldObject.metadata.labels[k]}})",
+        skip_is_missing()
+    ));
     let mut operations = vec![format!("(!({CREATES}) && {} ? {} : [])", label_is_missing(), lost.join("\n + "))];
     operations.push(parent("annotations", "variables.skipIsLost"));
     operations.push(format!(
@@ -219,6 +248,11 @@ pub fn leave() -> Vec<String> {
             format!("({here}.hasValue() ? [JSONPatch{{op: 'remove', path: {path}}}] : [])")
         })
         .collect();
+    operations.push(format!(
+        "object.metadata[?'labels'].orValue({{}}).map(k, k).filter(k, k.startsWith({})).map(k, JSONPatch{{op: 'remove', \
+         path: '/metadata/labels/' + jsonpatch.escapeKey(k)}})",
+        string(labels::SKIP_PREFIX)
+    ));
     operations.push(format!(
         "({}.hasValue() ? [JSONPatch{{op: 'remove', path: {}}}] : [])",
         annotation("object", labels::FILL),

@@ -1,12 +1,14 @@
 //! Policies: a road compiled into literal admission objects for the API server.
 //!
 //! One MutatingAdmissionPolicy a revision and one release policy a path, each with a single JSONPatch mutation: all or
-//! nothing, in order. No parameters: a policy whose parameter kind is missing fails closed.
+//! nothing, in order. And where a path asks for it, ValidatingAdmissionPolicies with its checks. No parameters: a policy
+//! whose parameter kind is missing fails closed.
 //!
 //! Source: <https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/>, KEP-3962.
 
 mod cel_text;
 mod compile;
+mod feedback;
 #[cfg(test)]
 mod golden;
 mod guard_text;
@@ -16,4 +18,5 @@ mod metadata;
 mod names;
 mod remnants;
 
-pub use compile::{COMPILER_VERSION, Compiled, Operator, compile, is_newer, proof};
+pub use compile::{COMPILER_VERSION, Compiled, Operator, PROOF_SUFFIX, compile, is_newer, proof};
+pub use feedback::{Feedback, Proof, feedback};

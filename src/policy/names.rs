@@ -110,6 +110,16 @@ impl<'a> Names<'a> {
         self.decision("coming", n)
     }
 
+    /// The road's value goes before the team's in leaf `n` (of the container at index `i`).
+    pub fn enforced(&self, n: usize) -> String {
+        self.decision("enforced", n)
+    }
+
+    /// Whether any default forbids to change its values.
+    pub fn forbid(&self) -> bool {
+        self.leaves.iter().any(|line| line.wishes.iter().any(|wish| wish.forbidden))
+    }
+
     fn decision(&self, prefix: &str, n: usize) -> String {
         let place = self.leaves[n].leaf.place;
         let container = if place == Place::Pod { "" } else { "[i]" };

@@ -2,11 +2,14 @@
 
 pub mod adoption;
 pub mod counts;
+pub mod path;
 pub mod service;
+pub mod version;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+pub use crate::api::conditions::whole_second;
 use crate::api::{ConditionType, Reason};
 
 /// What a condition should say, before times are known.
@@ -14,7 +17,7 @@ use crate::api::{ConditionType, Reason};
 pub struct Finding {
     /// Which condition.
     pub condition: ConditionType,
-    /// True is good.
+    /// Whether that is good. The status says `True` for what is good, and `False` where a condition's name is bad.
     pub good: bool,
     /// Why.
     pub reason: Reason,
@@ -46,7 +49,7 @@ pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>
     let mut conditions = before.to_vec();
     for finding in findings {
         let type_ = finding.condition.to_string();
-        let status = if finding.good { "True" } else { "False" };
+        let status = if finding.good == finding.condition.is_bad() { "False" } else { "True" };
         let earlier = before.iter().find(|c| c.type_ == type_ && c.status == status);
         let condition = Condition {
             last_transition_time: earlier.map_or_else(|| whole_second(now), |c| c.last_transition_time.clone()),
@@ -62,12 +65,6 @@ pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>
         }
     }
     conditions
-}
-
-/// The API keeps whole seconds; anything finer would differ from itself after a round trip and be written for ever.
-#[must_use]
-pub fn whole_second(now: Timestamp) -> Time {
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 /// Status and reason of a condition.

@@ -6,19 +6,26 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
+use super::version::up_to_date;
 use super::{Finding, merge, whole_second};
 use crate::api::{
-    Adoption, Category, ConditionType, DefaultStatus, GoldenPathStatusRef, Mode, Origin, PlatformServiceStatus, Reason,
-    State, VerdictState, WorkloadStatus, labels,
+    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode, Origin,
+    PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
 };
 use crate::plan::companions::{CompanionVerdict, combine};
+use crate::plan::exceptions::{Claimant, statuses};
+use crate::plan::health::{failure, is_well};
 use crate::plan::revision::Revision;
+use crate::plan::rollout::waits_for;
+use crate::plan::route::Route;
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
+/// Most exemptions that a status lists.
+const MAX_EXEMPTIONS: usize = 64;
 /// Most field managers that a verdict lists.
 const MAX_MANAGERS: usize = 8;
 
@@ -46,6 +53,8 @@ pub struct Evaluated {
     pub status: WorkloadStatus,
     /// The verdict of every default.
     pub verdicts: Vec<Verdict>,
+    /// Why the first rollout since it was labelled has failed, if it was well before that.
+    pub failure: Option<String>,
 }
 
 /// What a pass found out about a service.
@@ -61,17 +70,22 @@ pub struct Assessment {
 #[must_use]
 pub fn assess(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Assessment {
     let workloads: Vec<Option<Evaluated>> =
-        facts.workloads.iter().zip(outcomes).map(|(w, outcome)| evaluate(facts, w, outcome)).collect();
+        facts.workloads.iter().zip(outcomes).map(|(w, outcome)| evaluate(facts, w, outcome, now)).collect();
     let evaluated: Vec<&Evaluated> = workloads.iter().flatten().collect();
     Assessment { status: service_status(facts, outcomes, &evaluated, now), workloads }
 }
 
-/// The revision that a service follows, if its path can be taken.
-fn revision_of(facts: &ServiceFacts) -> Option<&Revision> {
+/// The route of a service, if its path can be taken.
+fn route_of(facts: &ServiceFacts) -> Option<&Route> {
     match &facts.path {
-        PathFacts::Ready(revision) => Some(revision.as_ref()),
+        PathFacts::Ready(route) => Some(route),
         _ => None,
     }
+}
+
+/// The revision that a service follows, if its path can be taken.
+fn revision_of(facts: &ServiceFacts) -> Option<&Revision> {
+    route_of(facts).map(|route| route.revision.as_ref())
 }
 
 /// The status of a service before, as far as it was of the revision that it follows now.
@@ -88,7 +102,9 @@ fn service_status(
 ) -> PlatformServiceStatus {
     let before = facts.service.status.clone().unwrap_or_default();
     let revision = revision_of(facts);
-    let findings = [ready(facts, outcomes, revision), adopted(evaluated, facts)];
+    let route = route_of(facts);
+    let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
+    findings.extend(route.map(|route| up_to_date(route, &facts.service, now)));
     let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
@@ -96,20 +112,56 @@ fn service_status(
         team: Some(team(facts)),
         // what it followed stays on show while the path is away
         golden_path: match revision {
-            Some(r) => {
-                Some(GoldenPathStatusRef { name: r.path.clone(), version: r.version.clone(), revision: r.name.clone() })
-            }
+            Some(r) => Some(GoldenPathStatusRef {
+                name: r.path.clone(),
+                version: r.version.clone(),
+                target_version: route.and_then(|route| route.current.version.clone()),
+                revision: r.name.clone(),
+                previous_revision: previous_revision(&before, r),
+                rolled_back: route.and_then(|route| rolled_back(&before, route, evaluated)),
+            }),
             None => before.golden_path.clone(),
         },
         adoption: Some(adoption),
         defaults_total: Some(i64::try_from(defaults.len()).unwrap_or(i64::MAX)),
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
         workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
+        exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
         conditions: merge(&before.conditions, &findings, facts.service.metadata.generation, now),
     }
 }
 
-fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -> Option<Evaluated> {
+/// The revision of the same path that the service followed before it followed this one.
+fn previous_revision(before: &PlatformServiceStatus, revision: &Revision) -> Option<String> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == revision.path)?;
+    if followed.revision == revision.name {
+        followed.previous_revision.clone()
+    } else {
+        Some(followed.revision.clone())
+    }
+}
+
+/// What the service went back from: that stands for as long as the path is at that revision.
+fn rolled_back(before: &PlatformServiceStatus, route: &Route, evaluated: &[&Evaluated]) -> Option<RolledBack> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == route.current.path)?;
+    if let Some(back) = followed.rolled_back.as_ref().filter(|back| back.revision == route.current.name) {
+        return Some(back.clone());
+    }
+    let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
+    let cause = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)))?;
+    let cause = cause.chars().take(MAX_MESSAGE).collect();
+    Some(RolledBack { revision: route.current.name.clone(), to, cause })
+}
+
+fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now: Timestamp) -> Vec<ExemptionStatus> {
+    let Route { revision, terms, .. } = route;
+    let claimant = Claimant { service: &facts.service, namespace: &facts.namespace, revision, terms };
+    let verdicts: Vec<(&str, VerdictState)> =
+        evaluated.iter().flat_map(|e| &e.verdicts).map(|v| (v.default.as_str(), v.state)).collect();
+    statuses(claimant, &verdicts, now).into_iter().take(MAX_EXEMPTIONS).collect()
+}
+
+fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, now: Timestamp) -> Option<Evaluated> {
     let revision = revision_of(facts)?;
     let object = outcome.object.as_ref().filter(|_| outcome.blocker.is_none())?;
     let (name, kind) = (&workload.workload.name, workload.target.kind);
@@ -129,14 +181,15 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
         if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
     } else if label(object, labels::PATH).is_some() {
         Standing::Leaving
-    } else if facts.service.spec.mode == Mode::Observe {
+    } else if facts.mode() == Mode::Observe {
         Standing::Observed
     } else if facts.service.spec.suspend {
         Standing::NotLabelled("suspend: true, so the workload is not labelled".to_owned())
     } else {
         Standing::Adopted
     };
-    let verdicts = verdicts(Subjected { kind, object, namespace: &facts.namespace }, revision, &standing);
+    let subject = Subjected { kind, object, namespace: &facts.namespace };
+    let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
     let verdicts = combine(verdicts, &outcome.companions, revision);
     let status = WorkloadStatus {
         name: name.clone(),
@@ -144,9 +197,36 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome) -
         object: workload.target.name.clone(),
         state: state(&verdicts, &standing, before.map(|b| b.state)),
         score: weights(&verdicts).score(),
-        labelled_template,
+        ..exercise(kind, object, labelled_template, before, now)
     };
-    Some(Evaluated { status, verdicts })
+    // a rollout that was complete once has proved itself, and what was broken before proves nothing
+    let proves = status.rolling_out_since.is_some() && !status.exercised && status.healthy_before == Some(true);
+    let since = status.rolling_out_since.as_ref().map(|since| since.0);
+    let failure = if proves { failure(kind, object, since, now) } else { None };
+    Some(Evaluated { status, verdicts, failure })
+}
+
+/// How far the first rollout since a workload was labelled has come.
+fn exercise(
+    kind: WorkloadKind,
+    object: &Value,
+    labelled_template: Option<String>,
+    before: Option<&WorkloadStatus>,
+    now: Timestamp,
+) -> WorkloadStatus {
+    let none = WorkloadStatus { labelled_template, ..WorkloadStatus::default() };
+    let Some(labelled) = &none.labelled_template else { return none };
+    let before = before.filter(|before| before.labelled_template.as_ref() == Some(labelled));
+    let changed = *labelled != template_hash(kind, object);
+    let complete = waits_for(kind, object).is_none();
+    let rolling = changed && !complete;
+    let since = before.and_then(|before| before.rolling_out_since.clone());
+    WorkloadStatus {
+        healthy_before: before.map_or_else(|| Some(is_well(kind, object)), |before| before.healthy_before),
+        exercised: before.is_some_and(|before| before.exercised) || (changed && complete),
+        rolling_out_since: rolling.then(|| since.unwrap_or_else(|| whole_second(now))),
+        ..none
+    }
 }
 
 fn team(facts: &ServiceFacts) -> String {
@@ -165,7 +245,7 @@ fn adoption(
     evaluated: &[&Evaluated],
     now: Timestamp,
 ) -> Adoption {
-    let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted];
+    let order = [State::Drifted, State::Migrating, State::Observing, State::Adopted, State::Exempt];
     let state = order.into_iter().find(|s| evaluated.iter().any(|e| e.status.state == *s)).unwrap_or_default();
     let was = before.adoption.clone().unwrap_or_default();
     // what came first says it, whatever is added later
@@ -216,6 +296,11 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
         PathFacts::NotReady(name, why) => {
             return bad(Reason::PathNotReady, format!("GoldenPath {name} cannot be taken yet: {why}"));
         }
+        PathFacts::VersionNotFound(name, version, kept) => {
+            let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(", ") };
+            let text = format!("goldenPathRef.version: GoldenPath {name} keeps no version {version}; it has {kept}");
+            return bad(Reason::VersionNotFound, text);
+        }
         PathFacts::Ready(_) => {}
     }
     let names = || facts.workloads.iter().zip(outcomes);
@@ -225,13 +310,41 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     if let Some(unmade) = outcomes.iter().find_map(|o| o.unmade.as_ref()) {
         return bad(unmade.reason, unmade.message.clone());
     }
+    if let Some(first) = facts.exceptions.invalid.first() {
+        let more = facts.exceptions.invalid.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return bad(Reason::InvalidOverride, format!("{first}{more}"));
+    }
     if facts.service.spec.suspend {
         let text = "suspend: true, nothing is written for this service; filled values stay";
         return Finding::good(ConditionType::Ready, Reason::Suspended, text);
     }
     let (count, path) = (facts.workloads.len(), revision.map(|r| r.path.as_str()).unwrap_or_default());
     let noun = if count == 1 { "workload follows" } else { "workloads follow" };
-    Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}"))
+    let capped = if facts.mode() == facts.service.spec.mode {
+        String::new()
+    } else {
+        format!("; mode {:?} is more than its maxMode, so it is {:?}", facts.service.spec.mode, facts.mode())
+    };
+    Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}{capped}"))
+}
+
+/// Who decided otherwise than the path permits, field by field.
+fn conflicted(evaluated: &[&Evaluated]) -> Finding {
+    let conflicts: Vec<(&Evaluated, &Verdict)> = evaluated
+        .iter()
+        .flat_map(|e| e.verdicts.iter().map(move |v| (*e, v)))
+        .filter(|(_, v)| v.state == VerdictState::Conflict)
+        .collect();
+    let Some((workload, first)) = conflicts.first() else {
+        let text = "nothing that the team decided is against the path";
+        return Finding::good(ConditionType::Conflicted, Reason::NoConflict, text);
+    };
+    let who = if first.managers.is_empty() { String::new() } else { format!(" (by {})", first.managers.join(", ")) };
+    let more = if conflicts.len() > 1 { format!(" (and {} more)", conflicts.len() - 1) } else { String::new() };
+    let what = first.message.clone().unwrap_or_default();
+    let text = format!("workloads[{}]: {}{who}: {what}{more}", workload.status.name, first.default);
+    Finding::bad(ConditionType::Conflicted, Reason::Conflicted, text)
 }
 
 fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
@@ -240,7 +353,11 @@ fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
     }
     let states: Vec<State> = evaluated.iter().map(|e| e.status.state).collect();
     let text = summary(evaluated, facts.workloads.len());
-    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Adopted) {
+    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| *s == State::Exempt) {
+        let text = "an exemption covers every default of the path";
+        return Finding::bad(ConditionType::Adopted, Reason::Exempt, text);
+    }
+    if evaluated.len() == facts.workloads.len() && states.iter().all(|s| matches!(s, State::Adopted | State::Exempt)) {
         return Finding::good(ConditionType::Adopted, Reason::Adopted, text);
     }
     if states.contains(&State::Drifted) {
@@ -248,9 +365,9 @@ fn adopted(evaluated: &[&Evaluated], facts: &ServiceFacts) -> Finding {
     } else if states.contains(&State::Migrating) || states.contains(&State::Adopted) {
         Finding::bad(ConditionType::Adopted, Reason::Migrating, text)
     } else {
-        let why = match facts.service.spec.mode {
+        let why = match facts.mode() {
             Mode::Observe => "mode: Observe, nothing is filled",
-            Mode::Default => "the road's values leave with the team's next rollout",
+            Mode::Default | Mode::Enforce => "the road's values leave with the team's next rollout",
         };
         Finding::bad(ConditionType::Adopted, Reason::Observing, format!("{why}; {text}"))
     }
@@ -267,6 +384,15 @@ fn summary(evaluated: &[&Evaluated], workloads: usize) -> String {
     match count(&[VerdictState::Overridden]) {
         0 => {}
         n => parts.push(format!("{n} {} overridden", are(n))),
+    }
+    match count(&[VerdictState::Exempt]) {
+        0 => {}
+        n => parts.push(format!("{n} {} exempt", are(n))),
+    }
+    match count(&[VerdictState::Conflict]) {
+        0 => {}
+        1 => parts.push("1 is against the path".to_owned()),
+        n => parts.push(format!("{n} are against the path")),
     }
     match count(&[VerdictState::PendingRollout]) {
         0 => {}

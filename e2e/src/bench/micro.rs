@@ -12,6 +12,7 @@ use goldenpath::api::{GoldenPath, WorkloadKind};
 use goldenpath::cel::Subject;
 use goldenpath::fleet::Table;
 use goldenpath::fleet::decode::Frame;
+use goldenpath::plan::exceptions::Exceptions;
 use goldenpath::plan::revision::{Revision, Rule};
 use goldenpath::plan::service::template;
 use goldenpath::plan::verdict::{Standing, Subjected, verdicts};
@@ -99,7 +100,7 @@ pub fn check(count: usize) -> Result<()> {
 /// When the path of the benchmark is not valid.
 pub fn evaluate(count: usize) -> Result<()> {
     each(count, |workload, revision| {
-        let found = verdicts(workload, revision, &Standing::Adopted);
+        let found = verdicts(workload, revision, &Standing::Adopted, &Exceptions::default());
         ensure!(found.len() == DEFAULTS, "{} verdicts", found.len());
         black_box(found);
         Ok(())

@@ -11,6 +11,7 @@ use goldenpath::api::{
 use goldenpath::cel::compare_quantities;
 use goldenpath::cli::generate::how;
 use goldenpath::plan::companions::{Allowed, Beside, Companionship, Other, decide, reach};
+use goldenpath::plan::exceptions::Exceptions;
 use goldenpath::plan::gaps::{Gap, Whose, gaps};
 use goldenpath::plan::revision::{InvalidPath, Revision};
 use goldenpath::plan::service::template;
@@ -187,7 +188,7 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
                 continue;
             }
             let subject = Subjected { kind: *kind, object, namespace: &nothing };
-            let verdicts = verdicts(subject, &revision, &Standing::Adopted);
+            let verdicts = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default());
             let verdict = verdicts.iter().find(|v| v.default == default.name).context("no verdict")?;
             let left_open = || {
                 let gaps = gaps(*kind, object, &revision.road);
@@ -198,8 +199,10 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
                 VerdictState::PendingRollout => row.gain += 1,
                 VerdictState::SatisfiedByTeam if left_open() => row.yields += 1,
                 VerdictState::SatisfiedByTeam => row.have += 1,
-                VerdictState::Missing | VerdictState::Overridden => row.lack += 1,
-                VerdictState::Applied => bail!("{}: nothing is applied in a manifest", default.name),
+                VerdictState::Missing | VerdictState::Overridden | VerdictState::Conflict => row.lack += 1,
+                VerdictState::Applied | VerdictState::Exempt => {
+                    bail!("{}: nothing is applied in a manifest, and nobody is exempt", default.name)
+                }
             }
         }
         rows.push(row);

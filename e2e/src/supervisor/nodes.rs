@@ -27,7 +27,8 @@ pub async fn api_ready(client: &Client) -> Result<()> {
 /// Creates the nodes; kwok makes them ready.
 pub async fn create(client: &Client, count: u32) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
-    let capacity = json!({"cpu": "64", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "1000"});
+    // nothing really runs: room for the pods of every story of a test run, none of which waits for another's to end
+    let capacity = json!({"cpu": "1000", "memory": "4Ti", "ephemeral-storage": "1Ti", "pods": "5000"});
     for index in 0..count {
         let name = format!("node-{index}");
         let node = serde_json::from_value(json!({

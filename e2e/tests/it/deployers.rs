@@ -12,13 +12,17 @@ use tokio::sync::OnceCell;
 
 mod adopting;
 mod alone;
+mod exemptions;
 mod helm;
 mod kinds;
 mod leaving;
 mod limits;
 mod moving;
+mod ownership;
 mod page;
 mod scaling;
+mod versions;
+mod waves;
 
 /// Pod spec fields that [`path`] fills, as `managedFields` name them.
 const FILLS: [&[&str]; 6] = [
@@ -55,6 +59,18 @@ fn path(name: &str, cpu: &str, memory: &str) -> String {
         },
     })
     .to_string()
+}
+
+/// The path of [`path`] with fields of a default, by its name, and of the spec.
+fn path_with(name: &str, default: (&str, Value), spec: Value) -> String {
+    let mut path: Value = serde_json::from_str(&path(name, "100m", "128Mi")).unwrap();
+    let merge = |into: &mut Value, fields: Value| {
+        into.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    };
+    let defaults = path["spec"]["defaults"].as_array_mut().unwrap();
+    merge(defaults.iter_mut().find(|d| d["name"] == default.0).unwrap(), default.1);
+    merge(&mut path["spec"], spec);
+    path.to_string()
 }
 
 /// A name that no other test has.

@@ -3,6 +3,7 @@
 // pedantry that makes tests longer and not clearer
 #![allow(clippy::similar_names, clippy::format_collect, clippy::case_sensitive_file_extension_comparisons)]
 
+mod admission_feedback;
 mod bad_input;
 mod bench;
 mod chart;
@@ -19,3 +20,4 @@ mod harness;
 mod pod_schema;
 mod samples;
 mod shipped_paths;
+mod tenancy;

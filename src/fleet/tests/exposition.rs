@@ -1,7 +1,8 @@
 //! The exposition text of the fleet, exactly, with hostile names in it.
 
-use super::super::metrics::FleetCollector;
+use super::super::metrics::{FleetCollector, PathInfo};
 use super::*;
+use crate::api::{ExemptionState, GrantedExemption};
 use crate::observability::Metrics;
 
 fn text(metrics: &Metrics) -> String {
@@ -14,7 +15,9 @@ fn show(fleet: &Fleet, metrics: &Metrics) {
     let health = Health::default();
     let contacts = vec![Contact::new(Resource::Namespaces, &health)];
     contacts[0].synced();
-    let paths = || vec![("web".to_owned(), vec![DEPLOYMENT])];
+    let exemption = GrantedExemption { name: "batch".into(), state: ExemptionState::Unused, services: 0 };
+    let path = PathInfo { name: "web".into(), default_for: vec![DEPLOYMENT], exemptions: vec![exemption] };
+    let paths = move || vec![path.clone()];
     metrics.register(FleetCollector::new(fleet.clone(), contacts, paths)).unwrap();
 }
 

@@ -4,6 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::api::{GoldenPathSpec, PathDefault};
+use crate::plan::exceptions::Exceptions;
 use crate::plan::verdict::{Standing, Subjected, verdicts};
 
 fn fields(value: &Value) -> Map<String, Value> {
@@ -214,7 +215,7 @@ fn combined(default: PathDefault, beside: VerdictState) -> VerdictState {
     let revision = Revision::draft(&path).unwrap();
     let object = deployment();
     let subject = Subjected { kind: WorkloadKind::Deployment, object: &object, namespace: &Value::Null };
-    let verdicts = verdicts(subject, &revision, &Standing::Adopted);
+    let verdicts = verdicts(subject, &revision, &Standing::Adopted, &Exceptions::default());
     let companion =
         CompanionVerdict { default: "budget".into(), state: beside, message: Some("x".into()), again: false };
     combine(verdicts, &[companion], &revision).remove(0).state

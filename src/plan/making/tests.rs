@@ -9,6 +9,8 @@ use super::super::service::plan;
 use super::super::template::build;
 use super::*;
 use crate::api::{PlatformServiceSpec, Workload, WorkloadKind, WorkloadRef, WorkloadTemplate};
+use crate::plan::exceptions::Exceptions;
+use crate::plan::route::Route;
 
 const UID: &str = "0-1-2";
 
@@ -32,7 +34,13 @@ fn facts(spec: PlatformServiceSpec, entry: Workload, object: Option<Value>) -> S
         service: Arc::new(service),
         namespace: Value::Null,
         operator_namespace: "goldenpath-system".into(),
-        path: PathFacts::Ready(Arc::new(revision)),
+        path: PathFacts::Ready(Route {
+            revision: Arc::new(revision),
+            current: Arc::default(),
+            terms: Arc::default(),
+            rolls_out: false,
+        }),
+        exceptions: Exceptions::default(),
         workloads: vec![WorkloadFacts { workload: entry, target, made, object, claimed_by: None, made_up_path: false }],
     }
 }

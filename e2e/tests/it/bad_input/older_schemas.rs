@@ -44,7 +44,7 @@ const UNREADABLE: [(&str, &str, &str); 5] = [
     ("no-workloads", "{goldenPathRef: {name: good}}", "issing field"),
     ("other-type", "{suspend: often, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "\"often\""),
     ("other-kind", "{workloads: [{name: app, ref: {kind: ReplicaSet, name: web}}]}", "nknown variant"),
-    ("other-mode", "{mode: Enforce, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "nknown variant"),
+    ("other-mode", "{mode: Force, workloads: [{name: app, ref: {kind: Deployment, name: web}}]}", "nknown variant"),
 ];
 
 /// A control plane with the older definitions, and with objects that only they let in.
@@ -60,6 +60,9 @@ async fn from_older_times() -> ControlPlane {
     }
     let path = golden_path("unreadable", "", "").replace("defaults: []", "defaults: all");
     control_plane.apply(&(path + &deployment("default", "web", ""))).await.unwrap();
+    let eager = ", stage: Preview, defaultFor: [CronJob], admission: {level: Deny}";
+    let check = "{name: deadline, check: 'has(object.spec.startingDeadlineSeconds)'}";
+    control_plane.apply(&golden_path("eager", check, eager)).await.unwrap();
     control_plane
 }
 
@@ -74,6 +77,11 @@ async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
     }
     let parts = ["cannot be read", "\"all\"", "apply it anew"];
     refused(&control_plane, "default", "goldenpath/unreadable", "Undecodable", &parts).await;
+    let parts =
+        ["revision eager-", "is proved and in force", "admission.level: Deny", "stage Preview; set level: Warn"];
+    refused(&control_plane, "default", "goldenpath/eager", "InvalidAdmission", &parts).await;
+    let feedback = ["get", "validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name"];
+    assert_eq!(control_plane.kubectl(feedback).await.unwrap(), "", "nobody is refused anything");
     let follower = deployment("default", "stuck", "") + &service("default", "stuck", "unreadable", "");
     control_plane.apply(&follower).await.unwrap();
     refused(&control_plane, "default", "platformservice/stuck", "PathNotReady", &["cannot be read"]).await;

@@ -49,13 +49,19 @@ fn fleet(namespace: &str) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
+/// A path that also has something to say to whoever writes a workload.
 fn path(version: &str, default: &str) -> String {
-    serde_json::to_string(&shipped(PATH, version, &[default])).unwrap_or_default()
+    let mut path = json!(shipped(PATH, version, &[default]));
+    path["spec"]["revisionHistoryLimit"] = json!(0);
+    path["spec"]["defaultFor"] = json!(WorkloadKind::ALL);
+    path["spec"]["defaults"][0]["check"] = json!(format!("has(variables.template.spec.{default})"));
+    path["spec"]["admission"] = json!({"level": "Warn"});
+    path.to_string()
 }
 
 /// A path that asks for one object of every kind that the operator may make beside a workload.
 fn path_with_companions(version: &str, default: &str) -> Result<String> {
-    let mut path = serde_json::to_value(shipped(PATH, version, &[default]))?;
+    let mut path: Value = serde_json::from_str(&path(version, default))?;
     let resources = json!([
         {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1}},
         {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"policyTypes": ["Ingress"], "ingress": [{}]}},
@@ -109,9 +115,11 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
         control_plane.expect(&namespace, object, "{.metadata.labels.goldenpath\\.dev/companion}", "web").await?;
     }
 
-    // a person pulls the brake and lets it go: the same Event comes twice, and is one with a count
-    let binding = ["delete", "mutatingadmissionpolicybindings", "-l", &format!("goldenpath.dev/revision={revision}")];
-    control_plane.kubectl(binding).await?;
+    // a person pulls both brakes and lets them go: the same Event comes twice, and is one with a count
+    let of_revision = format!("goldenpath.dev/revision={revision}");
+    for kind in ["mutatingadmissionpolicybindings", "validatingadmissionpolicybindings"] {
+        control_plane.kubectl(["delete", kind, "-l", &of_revision]).await?;
+    }
     let ready = "{.status.conditions[?(@.type==\"Ready\")].reason}";
     let object = format!("goldenpath/{PATH}");
     let annotate = async |what: &str| control_plane.kubectl(["annotate", "goldenpath", PATH, what]).await;
@@ -123,8 +131,10 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     templates(control_plane, &namespace).await?;
 
     // another revision: everything moves, and the policy of the first one goes
+    let old = format!("controllerrevision/{revision}");
     let revision = control_plane.golden_path(&path("2", "automountServiceAccountToken")).await?;
     labelled(control_plane, &namespace, &revision).await?;
+    control_plane.kubectl(["wait", "--for=delete", "--timeout=120s", "-n", NAMESPACE, &old]).await?;
     for object in &beside {
         control_plane.kubectl(["wait", "--for=delete", object, "-n", &namespace, "--timeout=60s"]).await?;
     }
@@ -132,7 +142,8 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     labelled(control_plane, &namespace, "").await?;
     control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
     wait::until("the policies of the path to go", PATIENCE, async || {
-        let left = control_plane.kubectl(["get", "mutatingadmissionpolicies", "-o", "name"]).await?;
+        let kinds = "mutatingadmissionpolicies,validatingadmissionpolicies";
+        let left = control_plane.kubectl(["get", kinds, "-o", "name"]).await?;
         ensure!(left.trim().is_empty(), "{left}");
         Ok(Some(()))
     })

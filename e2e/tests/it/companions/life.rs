@@ -70,16 +70,16 @@ async fn what_is_off_the_road_has_nothing_beside_it() -> Result<()> {
     ensure!(message.contains("mode: Observe makes nothing"), "{message}");
     ensure!(shop.names("pdb").await?.is_empty(), "observed");
     let on = json!({"mode": "Default"});
-    for off in
-        ["annotate deployment/web goldenpath.dev/skip=*", "label deployment/web skip.goldenpath.dev/disruption-budget="]
-    {
-        shop.adopts(&[("Deployment", "web")], &on).await?;
-        shop.until(WEB_BUDGET, "made", is_owned).await?;
-        shop.kubectl(off).await?;
-        shop.gone(WEB_BUDGET).await?;
-        let back = off.replace("=*", "-").replace("budget=", "budget-");
-        shop.kubectl(&back).await?;
-    }
+    shop.adopts(&[("Deployment", "web")], &on).await?;
+    shop.until(WEB_BUDGET, "made", is_owned).await?;
+    shop.kubectl("annotate deployment/web goldenpath.dev/skip=*").await?;
+    shop.gone(WEB_BUDGET).await?;
+    shop.kubectl("annotate deployment/web goldenpath.dev/skip-").await?;
+    shop.until(WEB_BUDGET, "made", is_owned).await?;
+    let without = json!({"mode": "Default", "overrides": [{"default": BUDGET, "reason": "one pod"}]});
+    shop.adopts(&[("Deployment", "web")], &without).await?;
+    shop.gone(WEB_BUDGET).await?;
+    shop.adopts(&[("Deployment", "web")], &on).await?;
     shop.until(WEB_BUDGET, "made", is_owned).await?;
 
     // suspended: it stays, and nothing is written

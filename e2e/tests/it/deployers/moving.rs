@@ -76,6 +76,7 @@ async fn revision_without_a_default_takes_its_value_out_with_the_next_rollout() 
 
     let mut less: serde_json::Value = serde_json::from_str(&path(&name, "100m", "128Mi"))?;
     less["spec"]["defaults"].as_array_mut().unwrap().truncate(2);
+    less["spec"]["version"] = json!("less");
     let revision = control_plane.golden_path(&less.to_string()).await?;
     team.is_labelled(labels::REVISION, Some(&revision)).await?;
     let object = team.rolls_out(&image(&first, "3")).await?;

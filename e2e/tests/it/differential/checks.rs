@@ -6,6 +6,7 @@ use goldenpath::api::{WorkloadKind, labels};
 use goldenpath::plan::gaps::{Whose, filled, gaps, normalise};
 use goldenpath::plan::leaf::Road;
 use goldenpath::plan::ownership::Ownership;
+use goldenpath::plan::service::{label, our_labels, with_labels};
 use serde_json::{Value, json};
 
 use super::workloads::template;
@@ -21,6 +22,15 @@ pub fn acting(kind: WorkloadKind, seen: &Value, old: Option<&Value>, road: Optio
     let lost = old.is_some() && changes && was == Some(labels::SKIP_ALL) && skip.is_none();
     let skipped = skip == Some(labels::SKIP_ALL) || lost;
     (changes || fills || skips).then(|| if skipped { road.release() } else { road.clone() })
+}
+
+/// The object with those labels of ours that a request has lost: they come back, and count in that request.
+pub fn with_lost_labels(seen: &Value, old: Option<&Value>) -> Value {
+    let lost = old.into_iter().flat_map(our_labels).filter_map(|name| {
+        let value = label(old?, &name)?.to_owned();
+        label(seen, &name).is_none().then_some((name, Some(value)))
+    });
+    with_labels(seen, &lost.collect())
 }
 
 /// The template that the pure function expects when a road acts, or none does.

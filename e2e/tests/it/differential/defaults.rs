@@ -1,16 +1,21 @@
 //! Random roads.
 
-use goldenpath::api::PathDefault;
+use goldenpath::api::{Override, PathDefault};
 use goldenpath::plan::leaf::{Place, Road};
-use goldenpath::plan::pod_template::collect;
+use goldenpath::plan::pod_template::{InvalidDefault, collect};
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{Field, PARTNERS, fillable};
 use super::random::Random;
 
+/// Names of the defaults that the fields of a path are spread over. The first one has what every workload gets.
+pub const DEFAULTS: [&str; 3] = ["generated", "second", "third"];
+
 /// The fields that one path is about, each with the containers that it is for.
 pub struct Theme {
     fields: Vec<(Field, &'static str)>,
+    /// Which defaults forbid their values to be changed.
+    forbidden: [bool; DEFAULTS.len()],
 }
 
 impl Theme {
@@ -38,32 +43,42 @@ impl Theme {
             }
             fields.push((field, container));
         }
-        Self { fields }
+        let forbidden = DEFAULTS.map(|_| random.chance(25));
+        Self { fields, forbidden }
     }
 
     /// A revision of the path: some of its fields with some of their values.
     pub fn revision(&self, random: &mut Random) -> Road {
         // something that every workload gets, to see that the policy is in force
-        let mut template = json!({"spec": {"hostAliases": [{"ip": "10.9.9.9", "hostnames": ["probe"]}]}});
-        for (field, container) in &self.fields {
+        let mut templates = DEFAULTS.map(|_| json!({"spec": {}}));
+        templates[0]["spec"]["hostAliases"] = json!([{"ip": "10.9.9.9", "hostnames": ["probe"]}]);
+        for (n, (field, container)) in self.fields.iter().enumerate() {
             if random.chance(85) {
-                add(&mut template["spec"], field, container, random);
+                // the same field in the same default, whatever the revision
+                let at = n * n % DEFAULTS.len();
+                add(&mut templates[at]["spec"], field, container, random);
             }
         }
-        road_of(&template)
+        let mut road = Road::default();
+        for (n, template) in templates.iter().enumerate() {
+            let permission = if self.forbidden[n] { Override::Forbidden } else { Override::Allowed };
+            // two defaults may want the same field: the first one has it
+            let _ = take_in(&mut road, DEFAULTS[n], permission, template);
+        }
+        road
     }
 }
 
 /// The road of one default.
 pub fn road_of(template: &Value) -> Road {
     let mut road = Road::default();
-    let default = PathDefault {
-        name: "generated".to_owned(),
-        pod_template: template.as_object().cloned(),
-        ..PathDefault::default()
-    };
-    collect(&default, &mut road).unwrap();
+    take_in(&mut road, DEFAULTS[0], Override::Allowed, template).unwrap();
     road
+}
+
+fn take_in(road: &mut Road, name: &str, permission: Override, template: &Value) -> Result<(), InvalidDefault> {
+    let pod_template = template.as_object().cloned();
+    collect(&PathDefault { name: name.to_owned(), permission, pod_template, ..PathDefault::default() }, road)
 }
 
 fn add(spec: &mut Value, field: &Field, container: &str, random: &mut Random) {

@@ -8,6 +8,8 @@ use kube::Client;
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::strategic;
+
 /// Requests of this process.
 pub static SENT: AtomicUsize = AtomicUsize::new(0);
 
@@ -87,4 +89,16 @@ pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: 
         Err(kube::Error::Api(status)) => Ok(Answer::Refused(format!("{} {}", status.code, status.message))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What `kubectl edit` sends, or a controller.
+pub fn by_hand_or_update(by_hand: bool, live: &Value, mut changed: Value) -> Call {
+    if by_hand {
+        let body = strategic::patch(live, &changed, live);
+        return Call { verb: Verb::Strategic, manager: "kubectl-edit", body };
+    }
+    let metadata = changed["metadata"].as_object_mut().unwrap();
+    metadata.remove("resourceVersion");
+    metadata.remove("managedFields");
+    Call { verb: Verb::Put, manager: "team", body: changed }
 }

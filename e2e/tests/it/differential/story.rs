@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use goldenpath::api::{WorkloadKind, labels};
-use goldenpath::plan::gaps::{Gap, Whose, filled, gaps};
+use goldenpath::plan::gaps::{Gap, Label, Whose, filled, gaps};
 use goldenpath::plan::leaf::Road;
 use kube::Client;
 use serde_json::{Value, json};
@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use super::catalogue::{fillable, teams_only};
 use super::checks::{
     acting, annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view,
+    with_lost_labels,
 };
+use super::defaults::DEFAULTS;
 use super::random::Random;
-use super::requests::{Answer, Call, Target, Verb, Who, send};
+use super::requests::{Answer, Call, Target, Verb, Who, by_hand_or_update, send};
 use super::workloads::{Edit, bare, containers_of, edit, set, template};
 use super::{Counts, strategic};
 
@@ -221,13 +223,34 @@ impl<'a> Story<'a> {
     /// One thing that happens.
     async fn step(&mut self, random: &mut Random) -> Result<()> {
         match random.below(100) {
-            0..=63 => self.team_edits(random, false).await,
+            0..=59 => self.team_edits(random, false).await,
+            60..=63 => self.exceptions(random).await,
             64..=71 => self.fill(random).await,
             72..=76 => self.skip().await,
             77..=82 => self.team_edits(random, true).await,
             83..=94 => self.relabel(&self.path.revision(2)).await,
             _ => self.relabel(&self.path.release()).await,
         }
+    }
+
+    /// The operator says by labels that the workload does without a default, or that values are replaced on it; or it
+    /// takes that back.
+    async fn exceptions(&mut self, random: &mut Random) -> Result<()> {
+        let label =
+            if random.chance(40) { labels::MODE.to_owned() } else { labels::skip(random.pick::<&str>(&DEFAULTS)) };
+        let value = if label == labels::MODE { json!("Enforce") } else { json!("") };
+        let stands = self.live["metadata"]["labels"].get(&label).is_some();
+        // what was replaced is the team's from then on, and the twin's is another
+        self.blurred |= label == labels::MODE;
+        let value = if stands { Value::Null } else { value };
+        self.log.push(format!("label {label}: {value}"));
+        let call = Call {
+            verb: Verb::Merge,
+            manager: labels::FIELD_MANAGER,
+            body: json!({"metadata": {"labels": {label: value}}}),
+        };
+        self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
+        Ok(())
     }
 
     /// The team, or somebody with `kubectl edit`, changes something.
@@ -370,7 +393,7 @@ impl<'a> Story<'a> {
             anyhow::bail!("REFUSED: accepted when the policy does not act, refused when it does: {why}");
         }
         let Answer::Accepted(made) = &pair.made else { return Ok(()) };
-        let seen = pair.seen.accepted().unwrap_or(made);
+        let seen = &with_lost_labels(pair.seen.accepted().unwrap_or(made), old);
         let road = acting(kind, seen, old, road.as_ref());
         if pair.seen.accepted().is_some() {
             let differing = differences(&expected(kind, seen, road.as_ref()), template(kind, made));
@@ -408,6 +431,10 @@ impl<'a> Story<'a> {
     /// A second acting request changes nothing: no two values of the road drive each other out in turns.
     fn settles(&self, made: &Value, road: &Road) -> Result<()> {
         let gaps = gaps(self.kind, made, road);
+        // a limit may have to rise before a request can
+        if gaps.iter().any(|gap| gap.label == Label::Enforces) {
+            return Ok(());
+        }
         let differing = differences(template(self.kind, made), &filled(self.kind, made, &gaps));
         ensure!(differing.is_empty(), "UNSETTLED: after one acting request | after two: {differing:#?}\nmade: {made}");
         let teams = || gaps.iter().filter(|gap| gap.whose == Whose::Teams);
@@ -422,15 +449,4 @@ impl<'a> Story<'a> {
         }
         Ok(())
     }
-}
-
-fn by_hand_or_update(by_hand: bool, live: &Value, mut changed: Value) -> Call {
-    if by_hand {
-        let body = strategic::patch(live, &changed, live);
-        return Call { verb: Verb::Strategic, manager: "kubectl-edit", body };
-    }
-    let metadata = changed["metadata"].as_object_mut().unwrap();
-    metadata.remove("resourceVersion");
-    metadata.remove("managedFields");
-    Call { verb: Verb::Put, manager: "team", body: changed }
 }

@@ -1,0 +1,137 @@
+//! What the status of a GoldenPath says about its exemptions.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::Selector;
+
+use super::Finding;
+use crate::api::{
+    ConditionType, Exemption, ExemptionState, GoldenPath, GrantedExemption, PlatformService, Reason, RolloutPhase,
+    RolloutStatus,
+};
+
+/// The path's exemptions, and how many services lean on each.
+#[must_use]
+pub fn exemptions(path: &GoldenPath, services: &[&PlatformService], now: Timestamp) -> Vec<GrantedExemption> {
+    let state = |name: &str| {
+        let all = services.iter().filter_map(|service| service.status.as_ref()).flat_map(|status| &status.exemptions);
+        let found: Vec<ExemptionState> =
+            all.filter(|e| e.exemption.as_deref() == Some(name)).map(|exemption| exemption.state).collect();
+        let used = found.iter().filter(|state| is_in_use(**state)).count();
+        let expiring = found.contains(&ExemptionState::Expiring);
+        (used, if expiring { ExemptionState::Expiring } else { ExemptionState::Granted })
+    };
+    let granted = |exemption: &Exemption| {
+        let (used, in_use) = state(&exemption.name);
+        let state = match used {
+            _ if exemption.expires_at.0 <= now => ExemptionState::Expired,
+            0 => ExemptionState::Unused,
+            _ => in_use,
+        };
+        GrantedExemption { name: exemption.name.clone(), state, services: i64::try_from(used).unwrap_or(i64::MAX) }
+    };
+    path.spec.exemptions.iter().map(granted).collect()
+}
+
+fn is_in_use(state: ExemptionState) -> bool {
+    matches!(state, ExemptionState::Granted | ExemptionState::Expiring)
+}
+
+/// Whether something about the exemptions needs the path's owner.
+#[must_use]
+pub fn degraded(
+    path: &GoldenPath,
+    rollout: Option<&RolloutStatus>,
+    services: &[&PlatformService],
+    exemptions: &[GrantedExemption],
+) -> Finding {
+    let bad = |reason, text: String| Finding::bad(ConditionType::Degraded, reason, text);
+    if let Some(aborted) = rollout.filter(|rollout| rollout.phase == RolloutPhase::Aborted) {
+        let why = aborted.waiting_for.clone().unwrap_or_default();
+        return bad(Reason::RolloutAborted, format!("revision {}: {why}", aborted.revision));
+    }
+    let exempt = services
+        .iter()
+        .filter_map(|service| service.status.as_ref())
+        .filter(|status| status.exemptions.iter().any(|e| e.exemption.is_some() && is_in_use(e.state)))
+        .count();
+    if let Some(limit) = path.spec.max_exempt_percent
+        && exempt * 100 > services.len() * usize::try_from(limit).unwrap_or(0)
+    {
+        return bad(
+            Reason::TooManyExemptions,
+            format!(
+                "exemptions: {exempt} of {} services are exempt, and maxExemptPercent is {limit}; \
+                 let some end, or raise it",
+                services.len()
+            ),
+        );
+    }
+    if let Some(ended) = exemptions.iter().find(|exemption| exemption.state == ExemptionState::Expired) {
+        let text = format!("exemptions[{}] has ended; remove it, or set a later expiresAt", ended.name);
+        return bad(Reason::ExemptionExpired, text);
+    }
+    Finding::good(ConditionType::Degraded, Reason::Healthy, "nothing about the path needs its owner")
+}
+
+/// Whether the current revision has reached every service, and whether it is on its way.
+#[must_use]
+pub fn rolled_out(rollout: &RolloutStatus) -> [Finding; 2] {
+    let RolloutStatus { moved, exercised, pending, .. } = rollout;
+    let wait = rollout.waiting_for.as_deref().map_or_else(String::new, |wait| format!("; {wait}"));
+    let text = match rollout.phase {
+        RolloutPhase::Complete => format!("revision {} has reached every wave", rollout.revision),
+        _ => format!("{moved} of {} services have moved, {exercised} have rolled out{wait}", moved + pending),
+    };
+    let (reason, done, goes_on) = match rollout.phase {
+        RolloutPhase::Complete => (Reason::Complete, true, false),
+        RolloutPhase::Exercising => (Reason::Exercising, false, true),
+        RolloutPhase::Soaking => (Reason::Soaking, false, true),
+        RolloutPhase::AwaitingApproval => (Reason::AwaitingApproval, false, false),
+        RolloutPhase::Paused => (Reason::Paused, false, false),
+        RolloutPhase::Aborted => (Reason::RolloutAborted, false, false),
+    };
+    let finding = |condition, good| Finding { condition, good, reason, message: text.clone() };
+    [finding(ConditionType::RolledOut, done), finding(ConditionType::Progressing, goes_on)]
+}
+
+/// An exemption that cannot mean what it says: a default that no revision has, or a selector that selects nothing.
+#[must_use]
+pub fn invalid_exemption(path: &GoldenPath, known: &[String]) -> Option<Finding> {
+    let problem = |exemption: &Exemption| {
+        let field = format!("exemptions[{}]", exemption.name);
+        if let Some(unknown) = exemption.defaults.iter().find(|default| !known.contains(default)) {
+            return Some(format!(
+                "{field}.defaults: no revision has a default {unknown}; write one of {}",
+                known.join(", ")
+            ));
+        }
+        let selector = exemption.namespace_selector.clone()?;
+        let error = Selector::try_from(selector).err()?;
+        Some(format!(
+            "{field}.namespaceSelector: {error}; write In, NotIn, Exists or DoesNotExist, with values where needed"
+        ))
+    };
+    let text = path.spec.exemptions.iter().find_map(problem)?;
+    Some(Finding::bad(ConditionType::Ready, Reason::InvalidExemption, format!("{text}; the others are in force")))
+}
+
+/// When the next exemption of a path ends.
+#[must_use]
+pub fn next_end(path: &GoldenPath, now: Timestamp) -> Option<Timestamp> {
+    path.spec.exemptions.iter().map(|exemption| exemption.expires_at.0).filter(|end| *end > now).min()
+}
+
+/// The services that follow a path.
+#[must_use]
+pub fn followers<'a>(
+    path: &GoldenPath,
+    services: impl Iterator<Item = &'a PlatformService>,
+) -> Vec<&'a PlatformService> {
+    let name = path.name_any();
+    let follows = |service: &&PlatformService| {
+        let status = service.status.as_ref().and_then(|status| status.golden_path.as_ref());
+        status.is_some_and(|followed| followed.name == name)
+    };
+    services.filter(follows).collect()
+}
