@@ -93,7 +93,7 @@ async fn a_binding_that_a_person_deleted_stays_deleted_until_the_path_is_resumed
         })
         .await
         .unwrap();
-        let left = ["get", "validatingadmissionpolicybindings", "-o", "name"];
+        let left = ["get", "validatingadmissionpolicybindings", "-l", "goldenpath.dev/path", "-o", "name"];
         assert_eq!(road.control_plane.kubectl(left).await.unwrap(), "");
 
         let resume = format!("goldenpath.dev/resume={time}");

@@ -80,7 +80,8 @@ async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
     let parts =
         ["revision eager-", "is proved and in force", "admission.level: Deny", "stage Preview; set level: Warn"];
     refused(&control_plane, "default", "goldenpath/eager", "InvalidAdmission", &parts).await;
-    let feedback = ["get", "validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name"];
+    let kinds = "validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let feedback = ["get", kinds, "-l", "goldenpath.dev/path", "-o", "name"];
     assert_eq!(control_plane.kubectl(feedback).await.unwrap(), "", "nobody is refused anything");
     let follower = deployment("default", "stuck", "") + &service("default", "stuck", "unreadable", "");
     control_plane.apply(&follower).await.unwrap();

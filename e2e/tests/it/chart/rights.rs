@@ -143,7 +143,7 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     control_plane.kubectl(["delete", "goldenpath", PATH]).await?;
     wait::until("the policies of the path to go", PATIENCE, async || {
         let kinds = "mutatingadmissionpolicies,validatingadmissionpolicies";
-        let left = control_plane.kubectl(["get", kinds, "-o", "name"]).await?;
+        let left = control_plane.kubectl(["get", kinds, "-l", "goldenpath.dev/path", "-o", "name"]).await?;
         ensure!(left.trim().is_empty(), "{left}");
         Ok(Some(()))
     })
