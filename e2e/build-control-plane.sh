@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the control plane that tests and the demo run on, from the Go modules in tools/, once per version.
-# `kube-state-metrics` as argument builds that as well: only benchmarks run it.
+# What is named behind it is built as well: kube-state-metrics, which only benchmarks run, and the servers of an older
+# Kubernetes, kubernetes-1.35 and kubernetes-1.36.
 # Finished programs lie in <cache>/<module>-<version>/<program>; the cache is shared by all checkouts of a user.
 set -euo pipefail
 cd "$(dirname "$0")/../tools"
@@ -32,10 +33,10 @@ flock -n 9 || { echo "control plane: another build is running, waiting for it"; 
 build() {
   local folder=$1 module=$2 package=$3 program=$4 estimate=$5 version out stamp="" started=$SECONDS
   version=$(cd "$folder" && go list -m -f '{{.Version}}' "$module")
-  out=$cache/$folder-$version/$program
+  out=$cache/${folder%%-1.*}-$version/$program
   [ -x "$out" ] && return
   enough_space
-  if [ "$folder" = kubernetes ]; then # without the stamp clients see v0.0.0 and feature gates think of version 0
+  if [ "$module" = k8s.io/kubernetes ]; then # without the stamp clients see v0.0.0 and feature gates think of version 0
     local base=k8s.io/component-base/version minor=${version#v1.}
     stamp="-X $base.gitVersion=$version -X $base.gitMajor=1 -X $base.gitMinor=${minor%%.*} -X $base.gitTreeState=clean"
   fi
@@ -46,17 +47,26 @@ build() {
   echo "control plane: $program $version built in $((SECONDS - started)) s"
 }
 
-kubernetes=k8s.io/kubernetes
-build kubernetes $kubernetes $kubernetes/cmd/kube-apiserver kube-apiserver 420
-build kubernetes $kubernetes $kubernetes/cmd/kube-controller-manager kube-controller-manager 120
-build kubernetes $kubernetes $kubernetes/cmd/kube-scheduler kube-scheduler 15
-build kubernetes $kubernetes $kubernetes/cmd/kubectl kubectl 30
+# kubernetes <folder in tools/>
+kubernetes() {
+  local module=k8s.io/kubernetes
+  build "$1" $module $module/cmd/kube-apiserver kube-apiserver 420
+  build "$1" $module $module/cmd/kube-controller-manager kube-controller-manager 120
+  build "$1" $module $module/cmd/kube-scheduler kube-scheduler 15
+}
+
+kubernetes kubernetes
+build kubernetes k8s.io/kubernetes k8s.io/kubernetes/cmd/kubectl kubectl 30
 build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 etcd 60
 build kwok sigs.k8s.io/kwok sigs.k8s.io/kwok/cmd/kwok kwok 105
 build helm helm.sh/helm/v4 helm.sh/helm/v4/cmd/helm helm 120
-if [ "${1:-}" = kube-state-metrics ]; then
-  build kube-state-metrics k8s.io/kube-state-metrics/v2 k8s.io/kube-state-metrics/v2 kube-state-metrics 120
-fi
+for also in "$@"; do
+  case $also in
+    kube-state-metrics) build "$also" k8s.io/kube-state-metrics/v2 k8s.io/kube-state-metrics/v2 "$also" 120 ;;
+    kubernetes-*) kubernetes "$also" ;;
+    *) echo "control plane: there is nothing called $also to build" >&2; exit 1 ;;
+  esac
+done
 
 # KWOK exits without stages; they are files of its module.
 stages=$cache/kwok-stages
