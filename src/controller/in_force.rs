@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::context::Context;
 use super::revisions::Kept;
-use crate::api::{GoldenPath, PlatformService, RolloutPhase, RolloutStatus};
+use crate::api::{GoldenPath, PlatformService, Rollout, RolloutPhase, RolloutStatus};
 use crate::plan::exceptions::Terms;
 use crate::plan::members::Member;
 use crate::plan::revision::Revision;
@@ -20,8 +20,9 @@ pub fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Co
     let with_road = |revision: &Revision| Arc::new(Revision { road: kept.road(revision), ..revision.clone() });
     let services = context.services.state();
     let readable = || services.iter().filter_map(|service| service.0.as_ref().ok());
-    let rollout = rollout(path, &current.name, readable(), context);
-    let spec = path.spec.rollout.clone().unwrap_or_default();
+    let without = Rollout::default();
+    let spec = path.spec.rollout.as_ref().unwrap_or(&without);
+    let rollout = rollout(path, spec, &current.name, readable(), context);
     let wanted = others(path, &rollout, readable());
     let is_wanted = |revision: &&Revision| match &revision.version {
         _ if revision.name == current.name => false,
@@ -33,7 +34,7 @@ pub fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Co
     };
     let in_force = InForce {
         others: kept.all().filter(is_wanted).map(with_road).collect(),
-        reach: Reach::of(&spec, &rollout),
+        reach: Reach::of(spec, &rollout),
         versions: kept.versions(),
         defaults: kept.defaults(),
         terms: Arc::new(Terms::of(path)),
@@ -45,20 +46,19 @@ pub fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Co
 /// Where the rollout of the current revision stands.
 fn rollout<'a>(
     path: &GoldenPath,
+    spec: &Rollout,
     revision: &str,
     services: impl Iterator<Item = &'a PlatformService>,
     context: &Context,
 ) -> RolloutStatus {
     let (name, status) = (path.name_any(), path.status.as_ref());
-    let spec = path.spec.rollout.clone().unwrap_or_default();
     let member = |service: &PlatformService| {
         let namespace = context.fleet.table().namespace(service.namespace().as_deref()?)?;
-        Member::of(&spec, &name, revision, service, &namespace)
+        Member::of(spec, &name, revision, service, &namespace)
     };
-    let members: Vec<Member> = services.filter_map(member).collect();
     let before = status.and_then(|status| status.current_revision.as_deref());
-    let ongoing = Ongoing { spec: &spec, revision, before };
-    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), &members, Timestamp::now())
+    let ongoing = Ongoing { spec, revision, before };
+    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), services.filter_map(member), Timestamp::now())
 }
 
 /// Revisions, by name or by version, that services may follow beside the current one.

@@ -39,12 +39,12 @@ fn name_of(spec: &Rollout, wave: usize) -> String {
     spec.waves.get(wave).map_or_else(|| REST.to_owned(), |wave| wave.name.clone())
 }
 
-/// Where a rollout stands after a look at its members.
+/// Where a rollout stands after a look at its members. When it is over, nobody looks at them.
 #[must_use]
 pub fn advance(
     rollout: Ongoing<'_>,
     last: Option<&RolloutStatus>,
-    members: &[Member],
+    members: impl Iterator<Item = Member>,
     now: Timestamp,
 ) -> RolloutStatus {
     let mut status = begin(rollout, last);
@@ -52,6 +52,7 @@ pub fn advance(
     if status.phase == RolloutPhase::Complete {
         return status;
     }
+    let members: Vec<Member> = members.collect();
     let count = |of: fn(&Member) -> bool| i64::try_from(members.iter().filter(|m| of(m)).count()).unwrap_or(i64::MAX);
     status.moved = count(|m| m.moved);
     status.exercised = count(|m| m.moved && m.exercised);
@@ -63,17 +64,17 @@ pub fn advance(
         status.waiting_for = Some(cause);
         return status;
     }
+    // an abort stands until the path has another revision, even when its cause is gone
+    if status.phase == RolloutPhase::Aborted {
+        status.waiting_for = last.and_then(|last| last.waiting_for.clone());
+        return status;
+    }
     if rollout.spec.paused {
         status.phase = RolloutPhase::Paused;
         status.waiting_for = Some("rollout.paused is true; set it to false to go on".to_owned());
         return status;
     }
-    // an abort stands until the path has another revision, even when its cause is gone
-    if status.phase == RolloutPhase::Aborted {
-        status.waiting_for.clone_from(&last.and_then(|last| last.waiting_for.clone()));
-        return status;
-    }
-    while let Some(wait) = waits(rollout, &status, members, now) {
+    while let Some(wait) = waits(rollout, &status, &members, now) {
         match wait {
             Wait::For(phase, text, soaking_since) => {
                 status.phase = phase;
@@ -147,7 +148,7 @@ fn waits(rollout: Ongoing<'_>, status: &RolloutStatus, members: &[Member], now: 
     let at = number_of(spec, status.wave.as_deref());
     let next = at.map_or(0, |at| at + 1);
     if let Some(wave) = at.filter(|_| !is_promoted(next))
-        && let Some(wait) = holds(spec, wave, status, members, now)
+        && let Some(wait) = holds(rollout, wave, status, members, now)
     {
         return Some(wait);
     }
@@ -163,9 +164,15 @@ fn waits(rollout: Ongoing<'_>, status: &RolloutStatus, members: &[Member], now: 
 }
 
 /// What a wave that has begun waits for.
-fn holds(spec: &Rollout, wave: usize, status: &RolloutStatus, members: &[Member], now: Timestamp) -> Option<Wait> {
+fn holds(
+    rollout: Ongoing<'_>,
+    wave: usize,
+    status: &RolloutStatus,
+    members: &[Member],
+    now: Timestamp,
+) -> Option<Wait> {
+    let spec = rollout.spec;
     let name = name_of(spec, wave);
-    let rollout = Ongoing { spec, revision: &status.revision, before: None };
     let ours = || members.iter().filter(|member| member.wave == wave);
     let all = ours().count();
     let waits = |phase, text| Some(Wait::For(phase, text, None));
@@ -234,11 +241,10 @@ pub fn next_change(spec: &Rollout, status: &RolloutStatus) -> Option<Timestamp> 
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
     use rstest::rstest;
 
     use super::*;
-    use crate::api::{Abort, Promotion, Tier};
+    use crate::api::{Abort, NamespaceSelector, Promotion, Tier};
 
     const NEW: &str = "web-2";
 
@@ -249,7 +255,7 @@ mod tests {
     /// A canary that soaks, a quarter that needs a promotion, and the rest.
     fn spec() -> Rollout {
         let labels = [("env".to_owned(), "dev".to_owned())].into();
-        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        let selector = NamespaceSelector { match_labels: labels, ..NamespaceSelector::default() };
         let canary = Wave {
             name: "canary".into(),
             namespace_selector: Some(selector),
@@ -276,7 +282,14 @@ mod tests {
     fn after(spec: &Rollout, looks: &[(i64, Vec<Member>)]) -> RolloutStatus {
         let before = RolloutStatus { revision: "web-1".into(), ..RolloutStatus::default() };
         let ongoing = Ongoing { spec, revision: NEW, before: Some("web-1") };
-        looks.iter().fold(before, |last, (minute, members)| advance(ongoing, Some(&last), members, at(*minute)))
+        look_at(ongoing, before, looks)
+    }
+
+    fn look_at(ongoing: Ongoing<'_>, before: RolloutStatus, looks: &[(i64, Vec<Member>)]) -> RolloutStatus {
+        let look = |last: RolloutStatus, (minute, members): &(i64, Vec<Member>)| {
+            advance(ongoing, Some(&last), members.iter().copied(), at(*minute))
+        };
+        looks.iter().fold(before, look)
     }
 
     fn said(status: &RolloutStatus) -> (RolloutPhase, Option<&str>, &str) {
@@ -347,7 +360,7 @@ mod tests {
         let paused = after(&spec, &looks);
         spec.paused = false;
         let ongoing = Ongoing { spec: &spec, revision: NEW, before: None };
-        assert_eq!(advance(ongoing, Some(&paused), &members(0, 3, 3, 2), at(2)).phase, RolloutPhase::Soaking);
+        assert_eq!(look_at(ongoing, paused, &[(2, members(0, 3, 3, 2))]).phase, RolloutPhase::Soaking);
     }
 
     #[test]
@@ -358,8 +371,24 @@ mod tests {
         assert_eq!(aborted.phase, RolloutPhase::Aborted);
         assert!(said(&aborted).2.contains("slow starts"), "{aborted:?}");
         let ongoing = Ongoing { spec: &spec, revision: "web-3", before: None };
-        let next = advance(ongoing, Some(&aborted), &members(0, 3, 0, 0), at(1));
+        let next = look_at(ongoing, aborted, &[(1, members(0, 3, 0, 0))]);
         assert_eq!((next.phase, next.stable_revision.as_deref()), (RolloutPhase::Exercising, Some("web-1")));
+    }
+
+    #[test]
+    fn what_was_taken_back_does_not_go_on_after_a_pause() {
+        let abort = Some(Abort { revision: NEW.into(), reason: "slow starts".into() });
+        let mut spec = Rollout { abort, ..spec() };
+        let aborted = after(&spec, &[(0, members(0, 3, 3, 2))]);
+        (spec.abort, spec.paused) = (None, true);
+        let look = |spec: &Rollout, last| {
+            look_at(Ongoing { spec, revision: NEW, before: None }, last, &[(1, members(0, 3, 0, 0))])
+        };
+        let paused = look(&spec, aborted);
+        spec.paused = false;
+        let status = look(&spec, paused);
+        assert_eq!(status.phase, RolloutPhase::Aborted);
+        assert!(said(&status).2.contains("slow starts"), "{status:?}");
     }
 
     #[rstest]
@@ -368,7 +397,7 @@ mod tests {
     fn whoever_comes_to_a_path_that_never_changed_waits_for_nobody(#[case] before: Option<&str>) {
         let spec = spec();
         let ongoing = Ongoing { spec: &spec, revision: NEW, before };
-        let status = advance(ongoing, None, &members(0, 3, 0, 0), at(0));
+        let status = advance(ongoing, None, members(0, 3, 0, 0).into_iter(), at(0));
         assert_eq!((status.phase, status.stable_revision.as_deref()), (RolloutPhase::Complete, Some(NEW)));
     }
 
