@@ -2,12 +2,12 @@
 //!
 //! Requests stand in the team's object and grants in the platform's, so that RBAC is the approval.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::selectors;
+use super::selectors::NamespaceSelector;
 
 /// Each entry names a default that the service does without.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -98,8 +98,7 @@ pub struct Exemption {
     pub service: Option<String>,
     /// namespaceSelector selects namespaces by their labels. With a namespace both must hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "selectors::schema")]
-    pub namespace_selector: Option<LabelSelector>,
+    pub namespace_selector: Option<NamespaceSelector>,
     /// defaults lists the defaults that are granted.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 40)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

@@ -13,9 +13,7 @@ pub mod rollout;
 pub mod selectors;
 pub mod template;
 
-pub use admission::{
-    Admission, AdmissionLevel, FailurePolicy, NamespaceSelector, SelectorOperator, SelectorRequirement,
-};
+pub use admission::{Admission, AdmissionLevel, FailurePolicy};
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
@@ -32,6 +30,7 @@ pub use platform_service::{
     PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
     WorkloadStatus,
 };
+pub use selectors::{NamespaceSelector, SelectorOperator, SelectorRequirement};
 pub use template::{Probes, TemplateKind, WorkloadTemplate};
 
 pub use rollout::{Abort, Approval, Promotion, Rollout, RolloutPhase, RolloutStatus, Tier, Wave};

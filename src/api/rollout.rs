@@ -1,11 +1,11 @@
 //! How a changed path reaches its services: in waves.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::selectors;
+use super::selectors::NamespaceSelector;
 
 /// rollout says how a changed path reaches the services on it.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
@@ -49,8 +49,7 @@ pub struct Wave {
 
     /// namespaceSelector selects services by the labels of their namespace. Without it, services of all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "selectors::schema")]
-    pub namespace_selector: Option<LabelSelector>,
+    pub namespace_selector: Option<NamespaceSelector>,
 
     /// tiers selects services by their tier. Without it, services of all tiers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

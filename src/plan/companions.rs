@@ -1,14 +1,16 @@
 //! Objects beside workloads: which kinds there are, how one is bound to its workload, and when the team's own does it.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::leaf::Wish;
+use super::metadata::{label, labels};
 use super::revision::{Revision, hex};
 use super::selector::{map_matches, matches};
-use super::service::{label, template};
+use super::service::template;
 use super::template::{ObjectKey, Wanted, owner};
 use super::verdict::Verdict;
 use crate::api::{Companion, GoldenPath, PlatformService, VerdictState, WorkloadKind, WorkloadRef, labels};
@@ -237,9 +239,8 @@ impl Beside<'_> {
         self.service.metadata.namespace.as_deref().unwrap_or_default()
     }
 
-    fn pod_labels(&self) -> Map<String, Value> {
-        let labels = template(self.target.kind, self.object).pointer("/metadata/labels").and_then(Value::as_object);
-        labels.cloned().unwrap_or_default()
+    fn pod_labels(&self) -> BTreeMap<String, String> {
+        labels(template(self.target.kind, self.object))
     }
 
     /// Where the companion of a default is.
@@ -346,7 +347,7 @@ fn moot(kind: &CompanionKind, bindings: &[Binding], of: WorkloadKind) -> Option<
 fn reaches(
     binding: Binding,
     reach: &Value,
-    pod_labels: &Map<String, Value>,
+    pod_labels: &BTreeMap<String, String>,
     target: &WorkloadRef,
     services: &[Other],
 ) -> bool {
@@ -360,13 +361,12 @@ fn reaches(
             text("name") == Some(&target.name) && text("kind").unwrap_or("Deployment") == target.kind.to_string()
         }
         Binding::OfServices(_) => of_pods(services, pod_labels)
-            .filter_map(|service| service.reach.get("labels")?.as_object())
-            .any(|labels| matches(value, labels)),
+            .any(|service| matches(value, &labels(&json!({"metadata": {"labels": service.reach.get("labels")}})))),
     }
 }
 
 /// The Services that send requests to pods with these labels.
-fn of_pods<'a>(services: &'a [Other], pod_labels: &'a Map<String, Value>) -> impl Iterator<Item = &'a Other> {
+fn of_pods<'a>(services: &'a [Other], pod_labels: &'a BTreeMap<String, String>) -> impl Iterator<Item = &'a Other> {
     services.iter().filter(|s| map_matches(s.reach.get("selector").unwrap_or(&Value::Null), pod_labels))
 }
 

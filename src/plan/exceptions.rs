@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::core::{Selector, SelectorExt};
 use serde_json::Value;
 
 use super::revision::Revision;
+use super::selector::selects;
 use crate::api::{
     Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, GoldenPath, Mode, Override,
     PlatformService, RetiredVersion, Retirement, VerdictState,
@@ -151,14 +151,10 @@ fn refusal(revision: &Revision, default: &str, end: Option<Timestamp>, now: Time
 pub fn covers(exemption: &Exemption, claimant: Claimant<'_>) -> bool {
     let metadata = &claimant.service.metadata;
     let is = |wanted: &Option<String>, name: &Option<String>| wanted.is_none() || wanted == name;
-    // a selector that cannot be read selects nobody; the path's own status says so
-    let selects = exemption.namespace_selector.as_ref().is_none_or(|selector| {
-        let labels = claimant.namespace.pointer("/metadata/labels").and_then(Value::as_object);
-        let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        let labels: BTreeMap<String, String> = labels.into_iter().flatten().filter_map(text).collect();
-        Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(&labels))
-    });
-    is(&exemption.namespace, &metadata.namespace) && is(&exemption.service, &metadata.name) && selects
+    let selector = exemption.namespace_selector.as_ref();
+    is(&exemption.namespace, &metadata.namespace)
+        && is(&exemption.service, &metadata.name)
+        && selector.is_none_or(|selector| selects(selector, claimant.namespace))
 }
 
 fn in_words(exemption: &Exemption) -> String {
@@ -227,12 +223,15 @@ fn status(exemption: &Exemption, verdicts: &[(&str, VerdictState)], now: Timesta
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use rstest::rstest;
     use serde_json::json;
 
     use super::*;
-    use crate::api::{DefaultOverride, ExemptionSubject, GoldenPath, GoldenPathSpec, PathDefault, PlatformServiceSpec};
+    use crate::api::{
+        DefaultOverride, ExemptionSubject, GoldenPath, GoldenPathSpec, NamespaceSelector, PathDefault,
+        PlatformServiceSpec,
+    };
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -327,7 +326,7 @@ mod tests {
 
     fn selecting(team: &str) -> Exemption {
         let labels = [("team".to_owned(), team.to_owned())].into();
-        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        let selector = NamespaceSelector { match_labels: labels, ..NamespaceSelector::default() };
         Exemption { namespace: None, namespace_selector: Some(selector), ..exemption("2027-06-01T00:00:00Z") }
     }
 

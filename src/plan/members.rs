@@ -1,12 +1,10 @@
 //! The services that take part in a rollout, and the wave of each.
 
-use std::collections::BTreeMap;
-
-use kube::core::{Selector, SelectorExt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::route::pin;
+use super::selector::selects;
 use crate::api::{PlatformService, Rollout, Wave};
 
 /// A service that follows a path, and is neither pinned nor suspended.
@@ -53,24 +51,13 @@ impl Member {
 /// The number of a service's wave.
 #[must_use]
 pub fn wave_of(spec: &Rollout, path: &str, service: &PlatformService, namespace: &Value) -> usize {
-    let labels = labels_of(namespace);
     let share = share_of(path, service.metadata.uid.as_deref().unwrap_or_default());
     let is_in = |wave: &Wave| {
-        // a selector that cannot be read selects nobody
-        let selects = wave
-            .namespace_selector
-            .as_ref()
-            .is_none_or(|s| Selector::try_from(s.clone()).is_ok_and(|s| s.matches(&labels)));
+        let selected = wave.namespace_selector.as_ref().is_none_or(|selector| selects(selector, namespace));
         let of_tier = wave.tiers.is_empty() || wave.tiers.contains(&service.spec.tier);
-        selects && of_tier && wave.percent.is_none_or(|percent| share < percent)
+        selected && of_tier && wave.percent.is_none_or(|percent| share < percent)
     };
     spec.waves.iter().position(is_in).unwrap_or(spec.waves.len())
-}
-
-fn labels_of(namespace: &Value) -> BTreeMap<String, String> {
-    let labels = namespace.pointer("/metadata/labels").and_then(Value::as_object);
-    let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-    labels.into_iter().flatten().filter_map(text).collect()
 }
 
 /// A number below 100 that stays the same for a service on a path.
@@ -81,15 +68,14 @@ fn share_of(path: &str, uid: &str) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
     use serde_json::json;
 
     use super::*;
-    use crate::api::{PlatformServiceSpec, Tier};
+    use crate::api::{NamespaceSelector, PlatformServiceSpec, Tier};
 
     fn spec() -> Rollout {
         let labels = [("env".to_owned(), "dev".to_owned())].into();
-        let selector = LabelSelector { match_labels: Some(labels), ..LabelSelector::default() };
+        let selector = NamespaceSelector { match_labels: labels, ..NamespaceSelector::default() };
         let canary = Wave { name: "canary".into(), namespace_selector: Some(selector), ..Wave::default() };
         let critical = Wave { name: "critical".into(), tiers: vec![Tier::Critical], ..Wave::default() };
         Rollout { waves: vec![canary, critical], ..Rollout::default() }

@@ -10,6 +10,7 @@ pub mod health;
 pub mod leaf;
 pub mod making;
 pub mod members;
+pub mod metadata;
 pub mod ownership;
 pub mod patch;
 pub mod permission;

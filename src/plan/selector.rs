@@ -1,38 +1,46 @@
-//! Label selectors, as the API server evaluates them.
+//! Label selectors: kube's own, asked about objects as they are at hand.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
-/// Whether a `LabelSelector` matches labels. An empty one matches everything; the absence of one is the caller's to judge.
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Expression, Selector, SelectorExt};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::metadata;
+use crate::api::{NamespaceSelector, SelectorOperator, SelectorRequirement};
+
+/// Whether a namespace is selected.
 #[must_use]
-pub fn matches(selector: &Value, labels: &Map<String, Value>) -> bool {
-    let pairs = selector.get("matchLabels").and_then(Value::as_object);
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    selector.is_object()
-        && pairs.is_none_or(|pairs| is_subset(pairs, labels))
-        && expressions.is_none_or(|all| all.iter().all(|expression| holds(expression, labels)))
+pub fn selects(selector: &NamespaceSelector, namespace: &Value) -> bool {
+    let pairs = selector.match_labels.iter().map(|(key, value)| Expression::Equal(key.clone(), value.clone()));
+    let requirement = |SelectorRequirement { key, operator, values }: &SelectorRequirement| {
+        let (key, values) = (key.clone(), values.iter().cloned().collect());
+        match operator {
+            SelectorOperator::In => Expression::In(key, values),
+            SelectorOperator::NotIn => Expression::NotIn(key, values),
+            SelectorOperator::Exists => Expression::Exists(key),
+            SelectorOperator::DoesNotExist => Expression::DoesNotExist(key),
+        }
+    };
+    let all: Selector = pairs.chain(selector.match_expressions.iter().map(requirement)).collect();
+    all.matches(&metadata::labels(namespace))
+}
+
+/// Whether somebody's `LabelSelector` matches labels. An empty one matches everything, and one that cannot be read
+/// nothing; the absence of one is the caller's to judge.
+#[must_use]
+pub fn matches(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let selector = LabelSelector::deserialize(selector).ok().and_then(|selector| Selector::try_from(selector).ok());
+    selector.is_some_and(|selector| selector.matches(labels))
 }
 
 /// Whether a Service's selector, a plain map, matches labels. An empty one selects nothing.
 #[must_use]
-pub fn map_matches(selector: &Value, labels: &Map<String, Value>) -> bool {
-    selector.as_object().is_some_and(|pairs| !pairs.is_empty() && is_subset(pairs, labels))
-}
-
-fn is_subset(pairs: &Map<String, Value>, labels: &Map<String, Value>) -> bool {
-    pairs.iter().all(|(name, value)| labels.get(name) == Some(value))
-}
-
-fn holds(expression: &Value, labels: &Map<String, Value>) -> bool {
-    let text = |field: &str| expression.get(field).and_then(Value::as_str).unwrap_or_default();
-    let values = expression.get("values").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let value = labels.get(text("key"));
-    match text("operator") {
-        "In" => value.is_some_and(|value| values.contains(value)),
-        "NotIn" => value.is_none_or(|value| !values.contains(value)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        _ => false,
-    }
+pub fn map_matches(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let value_of = |name: &String| labels.get(name).map(String::as_str);
+    let pairs = selector.as_object().filter(|pairs| !pairs.is_empty());
+    pairs.is_some_and(|pairs| pairs.iter().all(|(name, value)| value.is_string() && value_of(name) == value.as_str()))
 }
 
 #[cfg(test)]
@@ -53,13 +61,16 @@ mod tests {
     #[case::not_there(json!({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}), false)]
     #[case::no_selector(Value::Null, false)]
     fn selectors_match(#[case] selector: Value, #[case] expected: bool) {
-        let labels = json!({"app": "web", "tier": "front"}).as_object().cloned().unwrap();
-        assert_eq!(matches(&selector, &labels), expected);
+        let namespace = json!({"metadata": {"labels": {"app": "web", "tier": "front"}}});
+        assert_eq!(matches(&selector, &metadata::labels(&namespace)), expected);
+        if let Ok(selector) = serde_json::from_value(selector) {
+            assert_eq!(selects(&selector, &namespace), expected, "as a selector of namespaces");
+        }
     }
 
     #[test]
     fn an_empty_map_selects_nothing() {
-        let labels = json!({"app": "web"}).as_object().cloned().unwrap();
+        let labels = [("app".to_owned(), "web".to_owned())].into();
         let selects = |map: Value| map_matches(&map, &labels);
         assert_eq!((selects(json!({})), selects(json!({"app": "web"})), selects(Value::Null)), (false, true, false));
     }

@@ -2,7 +2,6 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::core::Selector;
 
 use super::Finding;
 use crate::api::{
@@ -95,22 +94,13 @@ pub fn rolled_out(rollout: &RolloutStatus) -> [Finding; 2] {
     [finding(ConditionType::RolledOut, done), finding(ConditionType::Progressing, goes_on)]
 }
 
-/// An exemption that cannot mean what it says: a default that no revision has, or a selector that selects nothing.
+/// An exemption from a default that no revision has.
 #[must_use]
 pub fn invalid_exemption(path: &GoldenPath, known: &[String]) -> Option<Finding> {
     let problem = |exemption: &Exemption| {
-        let field = format!("exemptions[{}]", exemption.name);
-        if let Some(unknown) = exemption.defaults.iter().find(|default| !known.contains(default)) {
-            return Some(format!(
-                "{field}.defaults: no revision has a default {unknown}; write one of {}",
-                known.join(", ")
-            ));
-        }
-        let selector = exemption.namespace_selector.clone()?;
-        let error = Selector::try_from(selector).err()?;
-        Some(format!(
-            "{field}.namespaceSelector: {error}; write In, NotIn, Exists or DoesNotExist, with values where needed"
-        ))
+        let unknown = exemption.defaults.iter().find(|default| !known.contains(default))?;
+        let (name, known) = (&exemption.name, known.join(", "));
+        Some(format!("exemptions[{name}].defaults: no revision has a default {unknown}; write one of {known}"))
     };
     let text = path.spec.exemptions.iter().find_map(problem)?;
     Some(Finding::bad(ConditionType::Ready, Reason::InvalidExemption, format!("{text}; the others are in force")))

@@ -1,9 +1,8 @@
 //! When feedback is given, and who can silence it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use serde_json::{Value, json};
 
-use crate::api::{Exemption, GROUP, Override, labels};
+use crate::api::{Exemption, GROUP, NamespaceSelector, Override, SelectorOperator, SelectorRequirement, labels};
 use crate::plan::revision::Rule;
 use crate::policy::cel_text::string;
 use crate::policy::metadata::{CREATES, annotation, fill_changes, label};
@@ -71,24 +70,22 @@ fn is_granted(exemption: &Exemption) -> String {
 }
 
 /// A selector of namespaces, as CEL.
-fn selects(selector: &LabelSelector) -> Vec<String> {
+fn selects(selector: &NamespaceSelector) -> Vec<String> {
     let labels = "dyn(namespaceObject).metadata[?'labels'].orValue(dyn({}))";
     let is =
         |(name, value): (&String, &String)| format!("{labels}[?{}] == optional.of({})", string(name), string(value));
-    let requirement = |requirement: &LabelSelectorRequirement| {
+    let requirement = |requirement: &SelectorRequirement| {
         let key = string(&requirement.key);
-        let values: Vec<String> = requirement.values.iter().flatten().map(|value| string(value)).collect();
+        let values: Vec<String> = requirement.values.iter().map(|value| string(value)).collect();
         let has = format!("{labels}[?{key}].hasValue()");
         let is_one = format!("({has} && {labels}[?{key}].value() in [{}])", values.join(", "));
-        match requirement.operator.as_str() {
-            "In" => is_one,
-            "NotIn" => format!("!{is_one}"),
-            "Exists" => has,
-            "DoesNotExist" => format!("!{has}"),
-            // the definition knows no other; nobody is selected by what nobody understands
-            _ => "false".to_owned(),
+        match requirement.operator {
+            SelectorOperator::In => is_one,
+            SelectorOperator::NotIn => format!("!{is_one}"),
+            SelectorOperator::Exists => has,
+            SelectorOperator::DoesNotExist => format!("!{has}"),
         }
     };
-    let all = selector.match_labels.iter().flatten().map(is);
-    all.chain(selector.match_expressions.iter().flatten().map(requirement)).collect()
+    let all = selector.match_labels.iter().map(is);
+    all.chain(selector.match_expressions.iter().map(requirement)).collect()
 }
