@@ -31,6 +31,7 @@ mod probe;
 pub mod programs;
 pub mod rights;
 pub mod road;
+pub mod space;
 pub mod story;
 pub mod supervisor;
 pub mod wait;

@@ -1,26 +1,24 @@
 //! An application team at work: its namespace, its one workload, and its way to deploy it.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath::api::{DefaultStatus, PlatformService, State, VerdictState, WorkloadKind, labels};
+use goldenpath::plan::metadata::label;
 use goldenpath::plan::rollout::waits_for;
-use goldenpath::plan::service::{label, template};
+use goldenpath::plan::service::template;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use kube::api::{ListParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use crate::audit::{self, Counts, Mark};
-use crate::installed::{ACCOUNT, NAMESPACE};
+use crate::audit::{Counts, Mark};
+use crate::space::{PATIENCE, Space};
 use crate::{ControlPlane, wait};
 
 /// Name of the workload, its service and its Helm release.
 pub const NAME: &str = "web";
-/// How long a controller or a simulated node may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The API of workloads of one kind in one namespace.
 #[must_use]
@@ -291,6 +289,19 @@ impl<'a> Team<'a> {
         .await
     }
 
+    /// Waits for a condition of the service; `words` are its status or its reason. The answer is its reason and message.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub async fn condition(&self, type_: &str, words: &str) -> Result<String> {
+        self.service_is(&format!("{type_}: {words}"), |service| {
+            let conditions = &service.status.as_ref()?.conditions;
+            let found = conditions.iter().find(|c| c.type_ == type_ && (c.status == words || c.reason == words))?;
+            Some(format!("{}: {}", found.reason, found.message))
+        })
+        .await
+    }
+
     /// Waits for a label of the workload.
     ///
     /// # Errors
@@ -309,9 +320,8 @@ impl<'a> Team<'a> {
     /// # Errors
     /// When the audit log cannot be read.
     pub fn operator_writes(&self, mark: Mark) -> Result<Counts> {
-        let mut events = self.control_plane.audit_since(mark)?;
-        events.retain(|event| event.namespace == self.namespace);
-        Ok(audit::writes(&events, &audit::account(NAMESPACE, ACCOUNT)))
+        let namespace = self.namespace.clone();
+        Space { control_plane: self.control_plane, namespace }.operator_writes(mark)
     }
 
     /// The pod spec of a workload.

@@ -12,15 +12,16 @@ use super::requests::Write;
 use crate::api::{WorkloadKind, brief, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
+use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::service::{
-    Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, label, template, with_labels,
+    Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, template, with_labels,
 };
 use crate::plan::verdict::{expected_template, has_gaps, is_skipped};
 use crate::status::service::Outcome;
 
 /// A policy that was just made is in force after about a second, later on other replicas of the API server.
-const IN_FORCE: Duration = Duration::from_secs(15);
+pub const IN_FORCE: Duration = Duration::from_secs(15);
 
 /// Carries out the plan for each workload.
 pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Context) -> Result<Vec<Outcome>, Error> {

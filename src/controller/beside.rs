@@ -14,11 +14,12 @@ use crate::api::{Companion, GoldenPath, Mode, Reason, VerdictState, labels};
 use crate::plan::companions::{
     Beside, CompanionKind, CompanionVerdict, Companionship, Other, decide, is_skipped, probe,
 };
-use crate::plan::making::is_owned_by;
+use crate::plan::making::{is_left_alone, is_owned_by};
 use crate::plan::probe::NAME as PROBE;
 
+use crate::plan::metadata::label;
 use crate::plan::revision::{Revision, Rule};
-use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
+use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{ObjectKey, Wanted};
 use crate::status::service::Outcome;
 
@@ -40,9 +41,10 @@ pub async fn beside(facts: &ServiceFacts, outcomes: &mut [Outcome], context: &Co
     if let PathFacts::Ready(route) = &facts.path {
         let mut kept = BTreeSet::new();
         for (workload, outcome) in facts.workloads.iter().zip(outcomes) {
-            let Some(object) = outcome.object.clone().filter(|_| outcome.blocker.is_none()) else { continue };
-            let side = Side { facts, workload, object: &object, revision: &route.revision, context };
-            outcome.companions = side.companions(&mut kept).await?;
+            if let Outcome { object: Some(object), blocker: None, companions, .. } = outcome {
+                let side = Side { facts, workload, object, revision: &route.revision, context };
+                *companions = side.companions(&mut kept).await?;
+            }
         }
         return sweep(facts, &kept, context).await;
     }
@@ -54,7 +56,7 @@ pub async fn beside(facts: &ServiceFacts, outcomes: &mut [Outcome], context: &Co
 /// Deletes companions that nothing asks for any more.
 async fn sweep(facts: &ServiceFacts, kept: &BTreeSet<ObjectKey>, context: &Context) -> Result<(), Error> {
     let service = &facts.service;
-    if service.spec.suspend || service.metadata.deletion_timestamp.is_some() {
+    if is_left_alone(service) {
         return Ok(());
     }
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();

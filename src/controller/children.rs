@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::api::labels;
 use crate::fleet::Kept;
 use crate::plan::companions::{CompanionKind, Other, reach};
-use crate::plan::service::label;
+use crate::plan::metadata::label;
 use crate::plan::template::ObjectKey;
 
 /// What is known about objects beside workloads.
@@ -127,8 +127,10 @@ impl Children {
 
     fn made(&self, namespace: &str, service: &str, which: impl Fn(&Made) -> bool) -> Vec<ObjectKey> {
         let known = self.known();
-        let mine = known.rows.iter().filter(|(key, row)| {
-            key.namespace == namespace && row.made.as_ref().is_some_and(|made| made.service == service && which(made))
+        let there = known.rows.range(ObjectKey::of("", "", "", namespace, "")..);
+        let mine = there.take_while(|(key, _)| key.namespace == namespace).filter(|(_, row)| {
+            let made = row.made.as_ref();
+            made.is_some_and(|made| made.service == service && which(made))
         });
         mine.map(|(key, _)| key.clone()).collect()
     }

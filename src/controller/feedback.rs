@@ -55,8 +55,7 @@ pub async fn establish(path: &GoldenPath, revision: &Revision, context: &Context
         return Ok(Outcome { not_ready, waiting: false });
     }
     let wanted: Vec<&str> = compiled.iter().map(crate::policy::Feedback::name).collect();
-    let after = installed::<Feedback>(&revision.path, context).await?;
-    let waiting = prune(&wanted, &after, Timestamp::now().as_second(), context).await?;
+    let waiting = prune(&wanted, &before, Timestamp::now().as_second(), context).await?;
     Ok(Outcome { not_ready: None, waiting })
 }
 

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::apply::IN_FORCE;
 use super::context::Context;
 use super::errors::Error;
 use super::requests::Write;
 use crate::api::{Reason, WorkloadKind};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::difference;
-use crate::plan::making::{Making, conflict, hand_over, is_applied, is_kept_name, is_ours, is_owned_by, service_taken};
+use crate::plan::making::{
+    Making, conflict, hand_over, is_applied, is_kept_name, is_left_alone, is_ours, is_owned_by, service_taken,
+};
+use crate::plan::metadata::is_ending;
 use crate::plan::route::Route;
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{Built, ObjectKey, Wanted, is_kept};
 use crate::plan::verdict::has_gaps;
-
-/// A policy that was just made is in force after about a second, later on other replicas of the API server.
-const IN_FORCE: Duration = Duration::from_secs(15);
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -205,17 +206,14 @@ pub struct Kept {
 pub async fn ensure(wanted: &Wanted, live: Option<&Value>, entry: &str, context: &Context) -> Result<Kept, Error> {
     match live {
         // it ends, and is made anew when it is gone
-        Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => Ok(Kept::default()),
+        Some(live) if is_ending(live) => Ok(Kept::default()),
         Some(live) => keep(wanted, live, false, entry, context).await,
         None => match context.requests.apply_object(&wanted.key, &wanted.object, false, Write::Real).await {
             Ok(object) => Ok(Kept { object: Some(object), unmade: None }),
             Err(error) if error.is_status(409) => {
                 Ok(Kept { object: None, unmade: Some(service_taken(&wanted.key, entry)) })
             }
-            Err(error) => match error.refusal() {
-                Some(message) => Ok(Kept { object: None, unmade: Some(refused(&wanted.key, entry, &message)) }),
-                None => Err(error),
-            },
+            Err(error) => unkept(error, &wanted.key, entry),
         },
     }
 }
@@ -230,11 +228,14 @@ async fn keep(wanted: &Wanted, live: &Value, autoscaled: bool, entry: &str, cont
             context.put_backs.remember(live, &wanted.hash, found.puts_back);
             Ok(Kept { object: Some(object), unmade })
         }
-        Err(error) => match error.refusal() {
-            Some(message) => Ok(Kept { object: None, unmade: Some(refused(&wanted.key, entry, &message)) }),
-            None => Err(error),
-        },
+        Err(error) => unkept(error, &wanted.key, entry),
     }
+}
+
+/// What an error means: a refusal is said in the status, anything else is tried again.
+fn unkept(error: Error, key: &ObjectKey, entry: &str) -> Result<Kept, Error> {
+    let message = error.refusal().ok_or(error)?;
+    Ok(Kept { object: None, unmade: Some(refused(key, entry, &message)) })
 }
 
 fn refused(key: &ObjectKey, entry: &str, message: &str) -> Blocker {
@@ -244,7 +245,7 @@ fn refused(key: &ObjectKey, entry: &str, message: &str) -> Blocker {
 
 /// Deletes an object beside a workload that nothing asks for any more.
 pub async fn taken_away(key: &ObjectKey, object: &Value, context: &Context) -> Result<(), Error> {
-    if object.pointer("/metadata/deletionTimestamp").is_none() {
+    if !is_ending(object) {
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         context.requests.delete_object(key, uid).await?;
         tracing::info!(%key, namespace = key.namespace, "deleted what nothing asks for any more");
@@ -260,7 +261,7 @@ pub async fn sweep(facts: &ServiceFacts, context: &Context) -> Result<(), Error>
         service.metadata.namespace.as_deref().unwrap_or_default(),
         service.metadata.name.as_deref().unwrap_or_default(),
     );
-    if service.spec.suspend || service.metadata.deletion_timestamp.is_some() {
+    if is_left_alone(service) {
         return Ok(());
     }
     for key in context.children.of(namespace, name) {

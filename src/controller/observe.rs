@@ -17,9 +17,10 @@ use crate::fleet::WorkloadKey;
 use crate::plan::applied::replicas_matter;
 use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
 use crate::plan::making::MadeFacts;
+use crate::plan::metadata::label;
 use crate::plan::revision::claims_first;
 use crate::plan::route::{Detour, Route, pin};
-use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts, label};
+use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{ObjectKey, build};
 
 /// The keys of the workloads that a service names.

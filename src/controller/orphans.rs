@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::errors::Error;
+use super::make::taken_away;
 use super::observe::workload_keys;
 use super::requests::Write;
 use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::fleet::WorkloadKey;
 use crate::observability;
-use crate::plan::making::{hand_over, is_applied, is_owned_by};
-use crate::plan::service::{controller_of, label, our_labels};
+use crate::plan::making::{hand_over, is_applied, is_left_alone, is_owned_by};
+use crate::plan::metadata::label;
+use crate::plan::service::{controller_of, our_labels};
 use crate::plan::template::{ObjectKey, is_kept};
 
 /// A workload that may have lost its service. An empty workload name stands for all that are labelled with the service.
@@ -158,13 +160,9 @@ async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &C
     let place = ObjectKey::workload(key.kind, &key.namespace, &key.name);
     let is_its = owner.live.as_ref().is_some_and(|live| is_owned_by(object, live));
     match &owner.live {
-        Some(live) if live.spec.suspend || live.metadata.deletion_timestamp.is_some() => return Ok(true),
+        Some(live) if is_left_alone(live) => return Ok(true),
         Some(live) if is_its && !is_kept(&live.spec) => {
-            if object.pointer("/metadata/deletionTimestamp").is_none() {
-                let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-                context.requests.delete_object(&place, uid).await?;
-                tracing::info!(%place, namespace = key.namespace, service = owner.name, "deleted with its entry");
-            }
+            taken_away(&place, object, context).await?;
             return Ok(true);
         }
         _ => {}

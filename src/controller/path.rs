@@ -276,8 +276,7 @@ async fn put_in_force(
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
-    let after = installed::<Fills>(&name, context).await?;
-    Ok(Ok(prune(&wanted, &after, Timestamp::now().as_second(), context).await?))
+    Ok(Ok(prune(&wanted, &before, Timestamp::now().as_second(), context).await?))
 }
 
 /// What the API server makes of a draft that it has not seen before.
@@ -289,8 +288,8 @@ async fn first_try(path: &GoldenPath, draft: Revision, context: &Context) -> Res
 }
 
 fn draft(path: &GoldenPath, context: &Context) -> Result<Revision, NotReady> {
-    let others: Vec<Arc<GoldenPath>> =
-        context.paths.state().iter().filter_map(|p| p.0.as_ref().ok().map(|p| Arc::new(p.clone()))).collect();
+    let paths = context.paths.state();
+    let others: Vec<&GoldenPath> = paths.iter().filter_map(|path| path.0.as_ref().ok()).collect();
     companions::check(path, &context.allowed)
         .map_err(|invalid| NotReady { reason: Reason::InvalidDefault, message: invalid.to_string() })?;
     check_default_for(path, &others)

@@ -1,6 +1,7 @@
 //! `goldenpath run`: everything wired together.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -257,11 +258,10 @@ async fn run_services(
     touched: impl Stream<Item = ObjectRef<GuardedService>> + Send + 'static,
     path_changes: UnboundedReceiver<()>,
 ) {
-    let settled = path_changes.ready_chunks(1024).then(|_| tokio::time::sleep(PATH_DEBOUNCE));
     services
         .with_config(controller::Config::default().concurrency(SERVICE_CONCURRENCY))
         .reconcile_on(touched)
-        .reconcile_all_on(settled)
+        .reconcile_all_on(settled(path_changes, PATH_DEBOUNCE))
         .run(service::reconcile, |object, _, context| service::failed(&object, &context), context.clone())
         .for_each(|result| {
             if let Err(controller::Error::ObjectNotFound(gone)) = result {
@@ -281,7 +281,7 @@ async fn run_paths(
 ) {
     paths
         .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
-        .reconcile_on(settled(woken))
+        .reconcile_on(settled(woken, PATH_SETTLES))
         .run(path::reconcile, |object, _, context| path::failed(&object, &context), context.clone())
         .for_each_concurrent(None, |result| {
             let context = context.clone();
@@ -294,10 +294,10 @@ async fn run_paths(
         .await;
 }
 
-/// Paths that were woken, each once, after what woke them has come back through the watches.
-fn settled(woken: UnboundedReceiver<ObjectRef<GuardedPath>>) -> impl Stream<Item = ObjectRef<GuardedPath>> {
-    let bursts = woken.ready_chunks(1024).then(async |burst| {
-        tokio::time::sleep(PATH_SETTLES).await;
+/// What was woken, each once in a burst, after a pause in which what woke it comes back through the watches.
+fn settled<T: Eq + Hash>(woken: UnboundedReceiver<T>, pause: Duration) -> impl Stream<Item = T> {
+    let bursts = woken.ready_chunks(1024).then(move |burst| async move {
+        tokio::time::sleep(pause).await;
         burst.into_iter().collect::<HashSet<_>>()
     });
     bursts.flat_map(futures::stream::iter)

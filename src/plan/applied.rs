@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 
+use super::metadata::annotation;
 use super::template::Wanted;
 use crate::api::labels;
 use crate::cel::compare_quantities;
@@ -70,8 +71,7 @@ pub struct Difference {
 /// Compares what is wanted with what stands there. With `autoscaled`, the number of replicas is somebody else's.
 #[must_use]
 pub fn difference(wanted: &Wanted, live: &Value, before: &PutBack, autoscaled: bool) -> Difference {
-    let applied = live.pointer("/metadata/annotations").and_then(|a| a.get(labels::APPLIED)).and_then(Value::as_str);
-    let news = applied != Some(&wanted.hash);
+    let news = annotation(live, labels::APPLIED) != Some(&wanted.hash);
     let known = |field: &str, manager: &Manager<'_>| {
         before.hash == wanted.hash && before.fields.iter().any(|(f, m)| f == field && m == manager.name)
     };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::applied::Contested;
-use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, label, wanted_labels};
+use super::metadata::{annotation, is_ending, label};
+use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, wanted_labels};
 use super::template::{Built, InvalidTemplate, ObjectKey};
 use crate::api::{Mode, PlatformService, Reason, labels};
 
@@ -33,19 +34,24 @@ pub enum Making {
     HandOver,
 }
 
+/// Whether nothing is made and nothing taken away for a service. The garbage collector deletes what a service owns before
+/// the service itself, where somebody asks for that order.
+#[must_use]
+pub fn is_left_alone(service: &PlatformService) -> bool {
+    service.spec.suspend || service.metadata.deletion_timestamp.is_some()
+}
+
 /// Decides about one workload that nothing stands in the way of.
 #[must_use]
 pub fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Making {
-    let spec = &facts.service.spec;
-    // the garbage collector deletes what a service owns before the service itself, where somebody asks for that order
-    if spec.suspend || facts.service.metadata.deletion_timestamp.is_some() {
+    if is_left_alone(&facts.service) {
         return Making::Nothing;
     }
     match (&workload.made, &workload.object) {
         (None, Some(object)) if is_held(object, &facts.service) => Making::HandOver,
         (None, _) => Making::Nothing,
         // it ends, and is made anew when it is gone
-        (Some(_), Some(object)) if object.pointer("/metadata/deletionTimestamp").is_some() => Making::Nothing,
+        (Some(_), Some(object)) if is_ending(object) => Making::Nothing,
         (Some(_), Some(_)) => Making::Keep,
         (Some(_), None) => match (&facts.path, facts.mode()) {
             (_, Mode::Observe) => Making::Create(BTreeMap::new()),
@@ -146,7 +152,7 @@ pub fn is_kept_name(workload: &WorkloadFacts, name: &str) -> bool {
 /// Whether the operator applies an object.
 #[must_use]
 pub fn is_applied(object: &Value) -> bool {
-    object.pointer("/metadata/annotations").is_some_and(|a| a.get(labels::APPLIED).is_some())
+    annotation(object, labels::APPLIED).is_some()
 }
 
 fn owners(object: &Value) -> impl Iterator<Item = &Value> {

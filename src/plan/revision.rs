@@ -200,7 +200,7 @@ pub fn claims_first(a: &kube::core::ObjectMeta, b: &kube::core::ObjectMeta) -> b
 }
 
 /// Refuses a `defaultFor` that an older path claims.
-pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) -> Result<(), InvalidPath> {
+pub fn check_default_for(path: &GoldenPath, all: &[&GoldenPath]) -> Result<(), InvalidPath> {
     for other in all.iter().filter(|o| o.metadata.uid != path.metadata.uid && claims_first(&o.metadata, &path.metadata))
     {
         if let Some(kind) = path.spec.default_for.iter().find(|k| other.spec.default_for.contains(k)) {
@@ -212,7 +212,7 @@ pub fn check_default_for(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) 
 }
 
 /// Refuses a retirement that leads back to the path, over others.
-pub fn check_retirement(path: &GoldenPath, all: &[std::sync::Arc<GoldenPath>]) -> Result<(), InvalidPath> {
+pub fn check_retirement(path: &GoldenPath, all: &[&GoldenPath]) -> Result<(), InvalidPath> {
     fn next(path: &GoldenPath) -> Option<&String> {
         Some(&path.spec.retirement.as_ref()?.replaced_by.as_ref()?.name)
     }

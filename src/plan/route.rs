@@ -152,22 +152,38 @@ pub fn pin(service: &PlatformService) -> Option<&str> {
     service.spec.golden_path_ref.as_ref()?.version.as_deref()
 }
 
+/// What tests ask about.
+#[cfg(test)]
+#[allow(missing_docs, clippy::must_use_candidate, clippy::missing_panics_doc)] // only tests see it
+pub mod examples {
+    use super::*;
+    use crate::api::{GoldenPathRef, PlatformServiceSpec};
+
+    pub const NOW: &str = "2026-12-01T00:00:00Z";
+
+    pub fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    pub fn revision(version: &str) -> Arc<Revision> {
+        let (name, version) = (format!("web-{version}"), Some(version.to_owned()));
+        Arc::new(Revision { name, path: "web".into(), version, ..Revision::default() })
+    }
+
+    pub fn service(version: Option<&str>) -> PlatformService {
+        let reference = GoldenPathRef { name: "web".into(), version: version.map(Into::into) };
+        PlatformService::new("cart", PlatformServiceSpec { golden_path_ref: Some(reference), ..Default::default() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use rstest::rstest;
 
+    use super::examples::{NOW, at, revision, service};
     use super::*;
-    use crate::api::{GoldenPathRef, PlatformServiceSpec, RetiredVersion};
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn revision(version: &str) -> Arc<Revision> {
-        let (name, version) = (format!("web-{version}"), Some(version.to_owned()));
-        Arc::new(Revision { name, path: "web".into(), version, ..Revision::default() })
-    }
+    use crate::api::RetiredVersion;
 
     fn path(retired: Option<&str>) -> InForce {
         let retired_versions =
@@ -181,13 +197,6 @@ mod tests {
             terms: Arc::new(Terms { retired_versions, ..Terms::default() }),
         }
     }
-
-    fn service(version: Option<&str>) -> PlatformService {
-        let reference = GoldenPathRef { name: "web".into(), version: version.map(Into::into) };
-        PlatformService::new("cart", PlatformServiceSpec { golden_path_ref: Some(reference), ..Default::default() })
-    }
-
-    const NOW: &str = "2026-12-01T00:00:00Z";
 
     #[rstest]
     #[case::follows(None, None, Ok("web-3"))]

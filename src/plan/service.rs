@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::exceptions::Exceptions;
 use super::making::{self, MadeFacts, Making};
+use super::metadata::{annotation, label};
 use super::revision::{Revision, hex};
 use super::rollout::waits_for;
 use super::route::Route;
@@ -177,12 +178,6 @@ pub fn controller_of(object: &Value) -> Option<String> {
     Some(format!("{} {}", text("kind"), text("name")))
 }
 
-/// A label of an object.
-#[must_use]
-pub fn label<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.pointer("/metadata/labels")?.get(name)?.as_str()
-}
-
 fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
     let (spec, Some(object)) = (&facts.service.spec, &workload.object) else { return Action::Nothing };
     if spec.suspend {
@@ -294,10 +289,6 @@ fn is_new_under_claim(facts: &ServiceFacts, object: &Value) -> bool {
     let Some(created) = created.and_then(|t| t.parse::<Timestamp>().ok()) else { return false };
     let claimed = facts.service.metadata.creation_timestamp.as_ref().map(|t| t.0);
     object.pointer("/metadata/generation") == Some(&Value::from(1)) && claimed.is_some_and(|claimed| claimed < created)
-}
-
-fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.pointer("/metadata/annotations")?.get(name)?.as_str()
 }
 
 /// The pod template of a workload.

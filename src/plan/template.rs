@@ -24,14 +24,14 @@ const PORT: &str = "main";
 /// Where an object is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
+    /// Its namespace. Objects of one stand together in a sorted map.
+    pub namespace: String,
     /// Such as `apps/v1`, or `v1`.
     pub api_version: String,
     /// Its kind.
     pub kind: String,
     /// The resource's name in URLs.
     pub plural: String,
-    /// Its namespace.
-    pub namespace: String,
     /// Its name.
     pub name: String,
 }
@@ -54,7 +54,7 @@ impl ObjectKey {
     pub fn of(api_version: &str, kind: &str, plural: &str, namespace: &str, name: &str) -> Self {
         let [api_version, kind, plural, namespace, name] =
             [api_version, kind, plural, namespace, name].map(ToOwned::to_owned);
-        Self { api_version, kind, plural, namespace, name }
+        Self { namespace, api_version, kind, plural, name }
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::exceptions::Exceptions;
 use super::gaps::{Gap, Label, Whose, filled, gaps, team_view};
+use super::metadata::annotation;
 use super::permission::{as_permitted, excepted};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
@@ -104,8 +105,7 @@ pub fn verdicts(
 /// Whether a person set the break-glass annotation.
 #[must_use]
 pub fn is_skipped(object: &Value) -> bool {
-    let annotation = object.pointer("/metadata/annotations").and_then(|a| a.get(labels::SKIP));
-    annotation.and_then(Value::as_str) == Some(labels::SKIP_ALL)
+    annotation(object, labels::SKIP) == Some(labels::SKIP_ALL)
 }
 
 fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstances<'_>) -> Verdict {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::guard::{At, Condition, Sight, Without};
 use super::leaf::Place;
+use super::metadata::label;
 use crate::api::labels;
 use crate::cel::compare_quantities;
 
@@ -47,7 +48,7 @@ pub fn skips(object: &Value) -> Vec<String> {
 /// Whether values that a default forbids to change are replaced on a workload, by its labels.
 #[must_use]
 pub fn enforces(object: &Value) -> bool {
-    object.pointer("/metadata/labels").and_then(|l| l.get(labels::MODE)).and_then(Value::as_str) == Some("Enforce")
+    label(object, labels::MODE) == Some("Enforce")
 }
 
 impl Views {

@@ -15,11 +15,12 @@ use crate::api::{
 use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
 use crate::plan::health::{failure, is_well};
+use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::rollout::waits_for;
 use crate::plan::route::Route;
 use crate::plan::score::{state, weights};
-use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, label, template_hash};
+use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, template_hash};
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.

@@ -80,29 +80,13 @@ mod tests {
 
     use super::*;
     use crate::api::{
-        GoldenPathRef, GoldenPathStatusRef, PathReference, PlatformServiceSpec, PlatformServiceStatus, RetiredVersion,
-        Retirement, RolledBack,
+        GoldenPathStatusRef, PathReference, PlatformServiceStatus, RetiredVersion, Retirement, RolledBack,
     };
     use crate::plan::exceptions::Terms;
-
-    const NOW: &str = "2026-12-01T00:00:00Z";
-
-    fn at(text: &str) -> Timestamp {
-        text.parse().unwrap()
-    }
-
-    fn revision(version: &str) -> Arc<Revision> {
-        let (name, version) = (format!("web-{version}"), Some(version.to_owned()));
-        Arc::new(Revision { name, path: "web".into(), version, ..Revision::default() })
-    }
+    use crate::plan::route::examples::{NOW, at, revision, service};
 
     fn route(follows: &str, terms: Terms) -> Route {
         Route { revision: revision(follows), current: revision("3"), terms: Arc::new(terms), rolls_out: false }
-    }
-
-    fn service(version: Option<&str>) -> PlatformService {
-        let reference = GoldenPathRef { name: "web".into(), version: version.map(Into::into) };
-        PlatformService::new("cart", PlatformServiceSpec { golden_path_ref: Some(reference), ..Default::default() })
     }
 
     #[rstest]

@@ -4,17 +4,14 @@ mod covered;
 mod kinds;
 mod life;
 
-use std::time::Duration;
+use std::ops::Deref;
 
-use anyhow::{Context, Result, ensure};
-use goldenpath_e2e::audit::{self, Counts, Mark};
-use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
-use goldenpath_e2e::{ControlPlane, wait};
+use anyhow::{Context, Result};
+use goldenpath_e2e::ControlPlane;
+use goldenpath_e2e::space::{PATIENCE, Space};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// How long a controller or a simulated node may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// The default of most stories.
 const BUDGET: &str = "disruption-budget";
 
@@ -77,27 +74,29 @@ fn own_budget(app: &str) -> Value {
 
 /// A namespace with one service, `shop`.
 struct Shop<'a> {
-    control_plane: &'a ControlPlane,
-    namespace: String,
+    space: Space<'a>,
     path: String,
+}
+
+impl<'a> Deref for Shop<'a> {
+    type Target = Space<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.space
+    }
 }
 
 impl Shop<'static> {
     async fn open() -> Result<Self> {
         let control_plane = ControlPlane::with_goldenpath().await?;
         let path = shared_path(control_plane).await?.to_owned();
-        Ok(Self { control_plane, namespace: control_plane.namespace("shop").await?, path })
+        Ok(Self { space: Space::new(control_plane, "shop").await?, path })
     }
 }
 
 impl<'a> Shop<'a> {
     async fn on(control_plane: &'a ControlPlane, path: &str) -> Result<Self> {
-        Ok(Self { control_plane, namespace: control_plane.namespace("shop").await?, path: path.to_owned() })
-    }
-
-    async fn apply(&self, object: &Value) -> Result<()> {
-        let args = ["apply", "-n", &self.namespace, "-f", "-"];
-        self.control_plane.kubectl_stdin(args, &object.to_string()).await.map(drop)
+        Ok(Self { space: Space::new(control_plane, "shop").await?, path: path.to_owned() })
     }
 
     /// Writes the service, which names workloads by kind and name; `more` is merged into its spec.
@@ -118,38 +117,6 @@ impl<'a> Shop<'a> {
         self.adopts(&[("Deployment", "web")], &json!({})).await
     }
 
-    async fn kubectl(&self, words: &str) -> Result<String> {
-        self.control_plane.kubectl(words.split(' ').chain(["-n", &self.namespace])).await
-    }
-
-    async fn object(&self, name: &str) -> Result<Value> {
-        Ok(serde_json::from_str(&self.kubectl(&format!("get {name} -o json --show-managed-fields")).await?)?)
-    }
-
-    async fn names(&self, kind: &str) -> Result<Vec<String>> {
-        let text = self.kubectl(&format!("get {kind} -o name")).await?;
-        Ok(text.lines().map(|line| line.rsplit('/').next().unwrap_or_default().to_owned()).collect())
-    }
-
-    async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        wait::until(&format!("{name} in {}: {what}", self.namespace), PATIENCE, async || {
-            let object = self.object(name).await?;
-            ensure!(holds(&object), "{object}");
-            Ok(Some(object))
-        })
-        .await
-        .with_context(|| format!("in {}", self.namespace))
-    }
-
-    async fn gone(&self, name: &str) -> Result<()> {
-        wait::until(&format!("{name} in {} to be gone", self.namespace), PATIENCE, async || {
-            let left = self.kubectl(&format!("get {name} --ignore-not-found -o name")).await?;
-            ensure!(left.is_empty(), "{left}");
-            Ok(Some(()))
-        })
-        .await
-    }
-
     /// Waits for a verdict of a default on a workload; the answer is its message.
     async fn verdict(&self, default: &str, workload: &str, state: &str) -> Result<String> {
         let found = |service: &Value| -> Option<Value> {
@@ -162,12 +129,6 @@ impl<'a> Shop<'a> {
         let message = found(&service).context("no verdict")?["message"].as_str().unwrap_or_default().to_owned();
         println!("{default} | {state} | {message}");
         Ok(message)
-    }
-
-    fn writes(&self, mark: Mark) -> Result<Counts> {
-        let mut events = self.control_plane.audit_since(mark)?;
-        events.retain(|event| event.namespace == self.namespace);
-        Ok(audit::writes(&events, &audit::account(NAMESPACE, ACCOUNT)))
     }
 }
 

@@ -8,17 +8,14 @@ mod scaling;
 mod taken;
 mod tenants;
 
-use std::time::Duration;
+use std::ops::Deref;
 
 use anyhow::{Context, Result, ensure};
-use goldenpath_e2e::audit::{self, Counts, Mark};
-use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::space::{PATIENCE, Space};
 use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-/// How long a controller or a simulated node may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// What the path of these stories fills, below the pod spec.
 const FILLS: [(&str, &str); 4] = [
     ("/containers/0/resources/requests/cpu", "50m"),
@@ -64,9 +61,16 @@ async fn shared_path(control_plane: &ControlPlane) -> Result<&'static str> {
 
 /// A namespace with one service, `cart`.
 struct Shop<'a> {
-    control_plane: &'a ControlPlane,
-    namespace: String,
+    space: Space<'a>,
     path: String,
+}
+
+impl<'a> Deref for Shop<'a> {
+    type Target = Space<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.space
+    }
 }
 
 impl Shop<'static> {
@@ -74,7 +78,7 @@ impl Shop<'static> {
     async fn open() -> Result<Self> {
         let control_plane = ControlPlane::with_goldenpath().await?;
         let path = shared_path(control_plane).await?.to_owned();
-        Ok(Self { control_plane, namespace: control_plane.namespace("shop").await?, path })
+        Ok(Self { space: Space::new(control_plane, "shop").await?, path })
     }
 }
 
@@ -94,42 +98,6 @@ impl Shop<'_> {
     /// One entry `api` with a template.
     async fn asks_for(&self, template: Value) -> Result<()> {
         self.asks(api(template), json!({})).await
-    }
-
-    async fn kubectl(&self, words: &str) -> Result<String> {
-        self.control_plane.kubectl(words.split(' ').chain(["-n", &self.namespace])).await
-    }
-
-    /// An object with everything, `managedFields` included.
-    async fn object(&self, name: &str) -> Result<Value> {
-        let text = self.kubectl(&format!("get {name} -o json --show-managed-fields")).await?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    /// Names of all objects of a kind.
-    async fn names(&self, kind: &str) -> Result<Vec<String>> {
-        let text = self.kubectl(&format!("get {kind} -o name")).await?;
-        Ok(text.lines().map(|line| line.rsplit('/').next().unwrap_or_default().to_owned()).collect())
-    }
-
-    /// Waits for something about an object.
-    async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
-        wait::until(&format!("{name} in {}: {what}", self.namespace), PATIENCE, async || {
-            let object = self.object(name).await?;
-            let service = self.kubectl("get psvc cart -o jsonpath={.status.conditions}").await.unwrap_or_default();
-            ensure!(holds(&object), "{} {}; the service says {service}", object["metadata"], object["spec"]);
-            Ok(Some(object))
-        })
-        .await
-    }
-
-    async fn gone(&self, name: &str) -> Result<()> {
-        wait::until(&format!("{name} in {} to be gone", self.namespace), PATIENCE, async || {
-            let left = self.kubectl(&format!("get {name} --ignore-not-found -o name")).await?;
-            ensure!(left.is_empty(), "{left}");
-            Ok(Some(()))
-        })
-        .await
     }
 
     /// Waits until the service is answered and Ready says this; the answer is the message.
@@ -154,13 +122,6 @@ impl Shop<'_> {
         self.kubectl(&format!("rollout status {name} --timeout=60s")).await?;
         self.until("psvc/cart", "adopted", |s| s["status"]["adoption"]["state"] == "Adopted").await?;
         self.object(name).await
-    }
-
-    /// What the operator wrote in the namespace since a mark.
-    fn writes(&self, mark: Mark) -> Result<Counts> {
-        let mut events = self.control_plane.audit_since(mark)?;
-        events.retain(|event| event.namespace == self.namespace);
-        Ok(audit::writes(&events, &audit::account(NAMESPACE, ACCOUNT)))
     }
 
     async fn pods(&self) -> Result<Vec<String>> {
@@ -214,7 +175,7 @@ fn managers(object: &Value) -> Vec<(String, String)> {
 }
 
 fn label<'o>(object: &'o Value, name: &str) -> Option<&'o str> {
-    goldenpath::plan::service::label(object, name)
+    goldenpath::plan::metadata::label(object, name)
 }
 
 fn is_owned(object: &Value) -> bool {

@@ -14,7 +14,7 @@ async fn a_team_with_its_own_budget_gets_none_as_long_as_it_has_it() -> Result<(
     shop.web().await?;
     let message = shop.verdict(BUDGET, WEB, "SatisfiedByTeam").await?;
     ensure!(message == "PodDisruptionBudget own covers its pods", "{message}");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "poddisruptionbudgets") == 0, "{writes}");
     ensure!(shop.names("pdb").await? == ["own"], "only the team's own");
     let own = shop.object("pdb/own").await?;
@@ -67,7 +67,7 @@ async fn nobody_is_fought_over_a_companion() -> Result<()> {
     }
     let message = shop.verdict(BUDGET, WEB, "Missing").await?;
     ensure!(message.contains("spec.maxUnavailable is applied by gitops"), "{message}");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "poddisruptionbudgets") == 0, "{writes}");
     Ok(())
 }

@@ -19,7 +19,7 @@ async fn a_budget_is_made_beside_what_runs_and_never_blocks_a_drain_of_its_one_p
     ensure!(object["spec"]["maxUnavailable"] == 1, "{}", object["spec"]);
     shop.verdict(BUDGET, WEB, "Applied").await?;
     ensure!(shop.names("pods").await? == [pod.clone()], "nothing restarts");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "poddisruptionbudgets") == 1, "{writes}");
 
     shop.until(WEB_BUDGET, "one pod may go", |o| o["status"]["disruptionsAllowed"] == 1).await?;
@@ -88,7 +88,7 @@ async fn what_is_off_the_road_has_nothing_beside_it() -> Result<()> {
     let mark = shop.control_plane.audit_mark()?;
     shop.kubectl("delete pdb/web-disruption-budget").await?;
     shop.verdict(BUDGET, WEB, "Missing").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.total() == writes.of("patch", "platformservices/status"), "{writes}");
 
     shop.adopts(&[("Deployment", "web")], &json!({"mode": "Default", "suspend": false})).await?;
@@ -125,7 +125,7 @@ async fn pods_that_two_workloads_share_get_one_budget() -> Result<()> {
     shop.kubectl("rollout status deployment/canary --timeout=60s").await?;
     shop.kubectl("rollout status deployment/stable --timeout=60s").await?;
     ensure!(shop.names("pdb").await? == budget, "another budget");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "poddisruptionbudgets") + writes.of("delete", "poddisruptionbudgets") == 0, "{writes}");
     Ok(())
 }
@@ -157,7 +157,7 @@ async fn an_unchanged_companion_costs_no_write_over_a_restart_and_what_was_misse
     still.kubectl("annotate psvc/shop example.com/touched=yes").await?;
     later.kubectl("delete psvc/shop").await?;
     later.gone(WEB_BUDGET).await?;
-    let writes = still.writes(mark)?;
+    let writes = still.operator_writes(mark)?;
     println!("unchanged over a restart: {writes}");
     ensure!(writes.total() == 0, "{writes}");
 

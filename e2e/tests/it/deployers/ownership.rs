@@ -11,15 +11,6 @@ use super::{assert_filled, for_every_style, image, manifest, path_with, unique, 
 const CPU: [&str; 5] = ["containers", "app", "resources", "requests", "cpu"];
 
 /// A condition of a service, once it has that status.
-async fn condition(team: &Team<'_>, type_: &str, status: &str) -> Result<String> {
-    team.service_is(&format!("{type_} {status}"), |service| {
-        let conditions = &service.status.as_ref()?.conditions;
-        let found = conditions.iter().find(|c| c.type_ == type_ && c.status == status)?;
-        Some(format!("{}: {}", found.reason, found.message))
-    })
-    .await
-}
-
 #[tokio::test]
 async fn override_with_a_reason_takes_the_roads_value_out_with_the_next_rollout_and_ends() -> Result<()> {
     let control_plane = ControlPlane::with_goldenpath().await?;
@@ -104,7 +95,7 @@ async fn own_value_without_a_reason_is_a_conflict_that_names_the_manager() -> Re
         team.takes(&name, &json!({})).await?;
         let verdict = team.verdict("cpu", VerdictState::Conflict).await?;
         ensure!(verdict.field_managers == [team.style.creator()], "{verdict:?}");
-        let why = condition(&team, "Conflicted", "True").await?;
+        let why = team.condition("Conflicted", "True").await?;
         println!("{team}: {why}");
         ensure!(
             why.contains(team.style.creator()) && why.ends_with("say why in spec.overrides, or remove it"),
@@ -113,7 +104,7 @@ async fn own_value_without_a_reason_is_a_conflict_that_names_the_manager() -> Re
 
         team.asks_for(&name, &json!({"overrides": [{"default": "cpu", "reason": "measured"}]})).await?;
         team.verdict("cpu", VerdictState::Overridden).await?;
-        condition(&team, "Conflicted", "False").await?;
+        team.condition("Conflicted", "False").await?;
         let object = team.rolls_out(&image(&first, "2")).await?;
         ensure!(team.pod_spec(&object)["containers"][0]["resources"]["requests"]["cpu"] == "250m", "the team's stays");
         Ok(())
@@ -150,7 +141,7 @@ async fn forbidden_value_is_replaced_in_the_teams_own_request_and_nobody_fights(
         let whose = if team.style == Style::Apply { VerdictState::SatisfiedByTeam } else { VerdictState::Applied };
         let verdict = team.verdict("cpu", whose).await?;
         ensure!(!verdict.field_managers.is_empty(), "{verdict:?}");
-        condition(&team, "Conflicted", "False").await?;
+        team.condition("Conflicted", "False").await?;
 
         // GitOps sends the same again and again: nothing moves, nothing is refused
         for _ in 0..3 {
@@ -179,7 +170,7 @@ async fn enforce_is_capped_by_the_path() -> Result<()> {
     let first = with(&manifest(WorkloadKind::Deployment), "containers.0.resources", own);
     team.rolls_out(&first).await?;
     team.takes(&name, &json!({"mode": "Enforce"})).await?;
-    let ready = condition(&team, "Ready", "True").await?;
+    let ready = team.condition("Ready", "True").await?;
     ensure!(ready.ends_with("mode Enforce is more than its maxMode, so it is Default"), "{ready}");
     let object = team.rolls_out(&image(&first, "2")).await?;
     ensure!(team.pod_spec(&object)["containers"][0]["resources"]["requests"]["cpu"] == "250m", "the team's stays");

@@ -8,14 +8,6 @@ use serde_json::{Value, json};
 
 use super::{image, manifest, path, unique};
 
-async fn up_to_date(team: &Team<'_>, reason: &str) -> Result<String> {
-    team.service_is(&format!("UpToDate for the reason {reason}"), |service| {
-        let conditions = &service.status.as_ref()?.conditions;
-        conditions.iter().find(|c| c.type_ == "UpToDate" && c.reason == reason).map(|c| c.message.clone())
-    })
-    .await
-}
-
 fn cpu(team: &Team<'_>, object: &Value) -> Value {
     team.pod_spec(object)["containers"][0]["resources"]["requests"]["cpu"].clone()
 }
@@ -37,11 +29,11 @@ async fn pinned_service_stays_goes_back_and_follows_again() -> Result<()> {
     }
     pinned.takes(&name, &pin(&name, "100m")).await?;
     other.takes(&name, &json!({})).await?;
-    up_to_date(&pinned, "UpToDate").await?;
+    pinned.condition("UpToDate", "UpToDate").await?;
 
     let new = control_plane.golden_path(&path(&name, "200m", "128Mi")).await?;
     other.is_labelled(labels::REVISION, Some(&new)).await?;
-    println!("{}", up_to_date(&pinned, "Pinned").await?);
+    println!("{}", pinned.condition("UpToDate", "Pinned").await?);
     let object = pinned.rolls_out(&image(&first, "2")).await?;
     ensure!(cpu(&pinned, &object) == "100m" && object["metadata"]["labels"][labels::REVISION] == old.as_str());
     let object = other.rolls_out(&image(&first, "2")).await?;
@@ -56,7 +48,7 @@ async fn pinned_service_stays_goes_back_and_follows_again() -> Result<()> {
     pinned.is_labelled(labels::REVISION, Some(&new)).await?;
     let object = pinned.rolls_out(&image(&first, "3")).await?;
     ensure!(cpu(&pinned, &object) == "200m", "{object}");
-    up_to_date(&pinned, "UpToDate").await?;
+    pinned.condition("UpToDate", "UpToDate").await?;
     Ok(())
 }
 
@@ -74,9 +66,9 @@ async fn version_that_ends_says_so_before_and_lets_go_then() -> Result<()> {
     let end = end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     next["spec"]["retiredVersions"] = json!([{"version": "100m", "retireAt": end}]);
     let new = control_plane.golden_path(&next.to_string()).await?;
-    println!("{}", up_to_date(&team, "VersionRetiring").await?);
+    println!("{}", team.condition("UpToDate", "VersionRetiring").await?);
     team.is_labelled(labels::REVISION, Some(&new)).await?;
-    println!("{}", up_to_date(&team, "VersionRetiring").await?);
+    println!("{}", team.condition("UpToDate", "VersionRetiring").await?);
     Ok(())
 }
 

@@ -39,14 +39,6 @@ async fn said(control_plane: &ControlPlane, path: &str, jsonpath: &str, value: &
     control_plane.expect("default", &format!("gp/{path}"), jsonpath, value).await
 }
 
-async fn up_to_date(team: &Team<'_>, reason: &str) -> Result<String> {
-    team.service_is(&format!("UpToDate for the reason {reason}"), |service| {
-        let conditions = &service.status.as_ref()?.conditions;
-        conditions.iter().find(|c| c.type_ == "UpToDate" && c.reason == reason).map(|c| c.message.clone())
-    })
-    .await
-}
-
 const PHASE: &str = "{.status.rollout.phase}";
 const WAITING: &str = "{.status.rollout.waitingFor}";
 
@@ -62,7 +54,7 @@ async fn second_wave_moves_when_the_first_has_rolled_out_and_soaked() -> Result<
     let new = control_plane.golden_path(&next(&name, |_| ())?).await?;
     canary.is_labelled(labels::REVISION, Some(&new)).await?;
     said(control_plane, &name, WAITING, "canary: 0 of 1 services have rolled out; needs 1").await?;
-    println!("{}", up_to_date(&other, "WaitingForWave").await?);
+    println!("{}", other.condition("UpToDate", "WaitingForWave").await?);
     let object = other.rolls_out(&image(&impatient(), "3")).await?;
     assert_filled(&other, &object)?;
     ensure!(object["metadata"]["labels"][labels::REVISION] == old.as_str(), "it stays where it was");
@@ -95,7 +87,7 @@ async fn default_that_breaks_a_service_is_undone_there_and_reaches_nobody_else()
     canary.is_labelled(labels::REVISION, Some(&new)).await?;
     // the team's own rollout, which gets stuck
     canary.deploys(&image(&impatient(), "3")).await?;
-    println!("{}", up_to_date(&canary, "RolledBack").await?);
+    println!("{}", canary.condition("UpToDate", "RolledBack").await?);
     canary.is_labelled(labels::REVISION, Some(&old)).await?;
     let object = canary.settled().await?;
     assert_filled(&canary, &object)?;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use goldenpath::api::{WorkloadKind, labels};
 use goldenpath::plan::gaps::{Whose, filled, gaps, normalise};
 use goldenpath::plan::leaf::Road;
+use goldenpath::plan::metadata::label;
 use goldenpath::plan::ownership::Ownership;
-use goldenpath::plan::service::{label, our_labels, with_labels};
+use goldenpath::plan::service::{our_labels, with_labels};
 use serde_json::{Value, json};
 
 use super::workloads::template;

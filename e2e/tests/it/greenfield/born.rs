@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use goldenpath::api::labels;
+use goldenpath_e2e::space::Space;
 use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ async fn ready_endpoints(shop: &Shop<'_>, service: &str) -> Result<usize> {
 async fn eight_lines_are_a_running_and_reachable_service_on_the_whole_road() -> Result<()> {
     let control_plane = ControlPlane::with_goldenpath().await?;
     let namespace = control_plane.namespace("eight-lines").await?;
-    let shop = Shop { control_plane, path: namespace.clone(), namespace };
+    let shop = Shop { path: namespace.clone(), space: Space { control_plane, namespace } };
     let mark = control_plane.audit_mark()?;
     control_plane.apply(&path(&shop.path, FIRST_CPU)).await?;
     shop.asks_for(cart("1.0.0")).await?;
@@ -45,7 +46,7 @@ async fn eight_lines_are_a_running_and_reachable_service_on_the_whole_road() -> 
     let status = shop.object("psvc/cart").await?["status"].clone();
     ensure!(status["adoption"]["origin"] == "Greenfield" && status["adoption"]["score"] == "1.00", "{status}");
     ensure!(status["workloads"][0]["object"] == "cart-api", "{}", status["workloads"]);
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     println!("eight lines: {writes}");
     ensure!(writes.of("patch", "deployments") == 1 && writes.of("patch", "services") == 1, "{writes}");
     Ok(())
@@ -120,7 +121,7 @@ async fn every_field_of_a_template_reaches_the_workload() -> Result<()> {
 async fn a_changed_template_is_one_rollout_and_takes_what_the_road_has_got_meanwhile() -> Result<()> {
     let control_plane = ControlPlane::with_goldenpath().await?;
     let namespace = control_plane.namespace("follows").await?;
-    let shop = Shop { control_plane, path: namespace.clone(), namespace };
+    let shop = Shop { path: namespace.clone(), space: Space { control_plane, namespace } };
     control_plane.golden_path(&path(&shop.path, FIRST_CPU)).await?;
     shop.asks_for(cart("1.0.0")).await?;
     shop.runs("deployment/cart-api").await?;
@@ -140,7 +141,7 @@ async fn a_changed_template_is_one_rollout_and_takes_what_the_road_has_got_meanw
     assert_filled(&object, "75m")?;
     shop.runs("deployment/cart-api").await?;
     ensure!(shop.names("replicasets").await?.len() == 2, "one rollout");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") == 1 && writes.of("patch", "services") == 0, "{writes}");
 
     // what is taken out of the template leaves, and what the road filled stays
@@ -155,7 +156,7 @@ async fn an_observed_service_is_made_without_the_road_and_a_suspended_one_is_not
     let mark = shop.control_plane.audit_mark()?;
     shop.asks(api(cart("1.0.0")), json!({"suspend": true})).await?;
     shop.ready("Suspended").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.total() == writes.of("patch", "platformservices/status"), "{writes}");
 
     shop.asks(api(cart("1.0.0")), json!({"suspend": false, "mode": "Observe"})).await?;

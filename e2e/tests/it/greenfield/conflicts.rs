@@ -19,7 +19,7 @@ async fn an_edit_is_put_back_once_and_then_left_and_reported() -> Result<()> {
     shop.kubectl("set image deployment/cart-api api=example.com/other:1").await?;
     let object = shop.until("deployment/cart-api", "put back", |o| image(o).ends_with("cart:1.0.0")).await?;
     assert_filled(&object, FIRST_CPU)?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") == 1, "{writes}");
     shop.ready("Ready").await?;
 
@@ -79,7 +79,7 @@ async fn a_manager_that_applies_by_force_is_left_alone() -> Result<()> {
     }
     let message = shop.ready("FieldConflict").await?;
     ensure!(message.contains("containers[api].image") && message.contains("gitops, too"), "{message}");
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     println!("20 forced applies: {writes}");
     ensure!(writes.of("patch", "deployments") == 0, "{writes}");
 
@@ -93,7 +93,7 @@ async fn a_manager_that_applies_by_force_is_left_alone() -> Result<()> {
     shop.control_plane.kubectl_stdin(apply, &forced(20)).await?;
     shop.until("deployment/cart-api", "on 20", |o| image(o).ends_with(":20")).await?;
     shop.ready("FieldConflict").await?;
-    ensure!(shop.writes(mark)?.of("patch", "deployments") == 0, "{}", shop.writes(mark)?);
+    ensure!(shop.operator_writes(mark)?.of("patch", "deployments") == 0, "{}", shop.operator_writes(mark)?);
 
     // one of the two gives in
     template["image"] = json!("example.com/gitops:20");
@@ -124,7 +124,7 @@ async fn fields_that_the_template_leaves_open_are_everybodys() -> Result<()> {
         object["spec"]
     );
     shop.ready("Ready").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") == 0, "{writes}");
     Ok(())
 }

@@ -38,7 +38,7 @@ async fn what_the_garbage_collector_deletes_is_not_made_again() -> Result<()> {
     shop.kubectl("delete psvc/cart --cascade=foreground --timeout=60s").await?;
     shop.gone("psvc/cart").await?;
     shop.gone("deployment/cart-api").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") + writes.of("patch", "services") == 0, "{writes}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! An operator that was away: it writes nothing that is in place, and does what was asked for meanwhile.
 
 use anyhow::{Result, ensure};
+use goldenpath_e2e::space::Space;
 use goldenpath_e2e::{ControlPlane, Options};
 use serde_json::json;
 
@@ -14,7 +15,7 @@ async fn an_unchanged_service_costs_no_write_over_a_restart_and_what_was_missed_
     control_plane.golden_path(&path("green", FIRST_CPU)).await?;
     let open = async |prefix: &str| {
         let namespace = control_plane.namespace(prefix).await?;
-        anyhow::Ok(Shop { control_plane: &control_plane, namespace, path: "green".to_owned() })
+        anyhow::Ok(Shop { space: Space { control_plane: &control_plane, namespace }, path: "green".to_owned() })
     };
     let (shop, missed, later) = (open("still").await?, open("missed").await?, open("later").await?);
     let api = json!({"name": "api", "template": cart("1.0.0")});
@@ -46,7 +47,7 @@ async fn an_unchanged_service_costs_no_write_over_a_restart_and_what_was_missed_
     shop.kubectl("annotate psvc/cart example.com/touched=yes").await?;
     later.asks_for(cart("1.1.0")).await?;
     later.runs("deployment/cart-api").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     println!("unchanged over a restart: {writes}");
     ensure!(writes.total() == 0, "{writes}");
     drop(operator);

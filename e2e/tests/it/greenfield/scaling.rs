@@ -53,7 +53,7 @@ async fn an_autoscaler_has_the_last_word_about_replicas_of_a_template() -> Resul
     shop.control_plane.apply(&autoscaler(&shop.namespace)).await?;
     shop.until("deployment/cart-api", "scaled by it", |o| replicas(o) == 3).await?;
     shop.runs("deployment/cart-api").await?;
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") == 0, "{writes}");
 
     // every other change of the template arrives, one of the number included, and the number stays

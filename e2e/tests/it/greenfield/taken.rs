@@ -41,7 +41,7 @@ async fn a_workload_of_that_name_that_was_not_made_by_us_is_left_alone() -> Resu
         "{}",
         object["spec"]
     );
-    let writes = shop.writes(mark)?;
+    let writes = shop.operator_writes(mark)?;
     ensure!(writes.total() == writes.of("patch", "platformservices/status"), "{writes}");
     ensure!(shop.kubectl("get service -o name").await?.is_empty(), "no Service beside it");
 
