@@ -8,7 +8,7 @@ use clap::builder::FalseyValueParser;
 /// Choices of one control plane.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// Simulated nodes, each with 64 cores, 256 GiB and room for 1000 pods
+    /// Simulated nodes, each with 1000 cores, 4 TiB and room for 5000 pods
     #[arg(long, default_value_t = 1)]
     pub nodes: u32,
     /// Keep the data folder (logs, audit log, etcd) at the end
