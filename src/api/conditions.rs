@@ -48,11 +48,13 @@ pub enum ConditionType {
     RolledOut,
     /// The current revision is on its way.
     Progressing,
+    /// The service, or all services of the path together, are as available as they are meant to be.
+    ObjectiveMet,
 }
 
 impl ConditionType {
     /// Every type.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ready,
         Self::Adopted,
         Self::UpToDate,
@@ -60,6 +62,7 @@ impl ConditionType {
         Self::Degraded,
         Self::RolledOut,
         Self::Progressing,
+        Self::ObjectiveMet,
     ];
 
     /// Whether nobody needs to be told of it from the start.
@@ -181,6 +184,13 @@ pub enum Reason {
     Conflicted,
     /// Nothing that the team decided is against the path.
     NoConflict,
+
+    /// Availability is as it is meant to be.
+    ObjectiveMet,
+    /// Availability is below the objective.
+    ObjectiveMissed,
+    /// Too little was seen to say so.
+    ObjectiveUnknown,
 
     /// More services are exempt than the path allows for.
     TooManyExemptions,

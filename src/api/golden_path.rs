@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, PathAdoption, Rollout, RolloutStatus,
-    WorkloadKind, conditions,
+    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, Objectives, PathAdoption, Rollout,
+    RolloutStatus, WorkloadKind, conditions,
 };
 
 /// spec says what the path gives to the workloads that take it.
@@ -108,6 +108,11 @@ pub struct GoldenPathSpec {
     /// rollout says how a changed path reaches the services on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+
+    /// objectives says how reliable the services of the path are meant to be: each of them, where it does not say so itself,
+    /// and all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objectives: Option<Objectives>,
 
     /// exemptions lists who may do without which defaults, until when, and who granted that. Only who can write the path
     /// can grant; teams ask with exemptionRequests in their PlatformService.
@@ -388,9 +393,9 @@ pub struct GoldenPathStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<GrantedExemption>,
     /// conditions has entries of type Ready, which says whether the path can be taken, RolledOut, which says whether the
-    /// current revision has reached every service, Progressing, which says whether it is on its way, and Degraded, which is
+    /// current revision has reached every service, Progressing, which says whether it is on its way, Degraded, which is
     /// True where its owner is needed: a revision was taken back, more services are exempt than the path allows for, or an
-    /// exemption has ended.
+    /// exemption has ended, and ObjectiveMet, which says whether its services together are as available as objectives says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

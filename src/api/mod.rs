@@ -9,6 +9,7 @@ pub mod exemptions;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
+pub mod reliability;
 pub mod rollout;
 pub mod selectors;
 pub mod template;
@@ -30,6 +31,7 @@ pub use platform_service::{
     PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
     WorkloadStatus,
 };
+pub use reliability::{DayOfOutage, Objectives, Reliability};
 pub use selectors::{NamespaceSelector, SelectorOperator, SelectorRequirement};
 pub use template::{Probes, TemplateKind, WorkloadTemplate};
 

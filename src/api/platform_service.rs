@@ -5,7 +5,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Tier, WorkloadTemplate, conditions};
+use super::{
+    DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Objectives, Reliability, Tier, WorkloadTemplate,
+    conditions,
+};
 
 /// spec says which workloads the service consists of and which path they take.
 ///
@@ -87,6 +90,10 @@ pub struct PlatformServiceSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemption_requests: Vec<ExemptionRequest>,
+
+    /// objectives says how reliable the service is meant to be. Without it, the objectives of its path hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objectives: Option<Objectives>,
 
     /// workloads lists the workloads of the service, each of them once.
     #[schemars(length(min = 1, max = 32))]
@@ -287,9 +294,13 @@ pub struct PlatformServiceStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<ExemptionStatus>,
+    /// reliability is how reliable the service was since it was available first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reliability: Option<Reliability>,
     /// conditions has entries of type Ready, which says whether the operator can do what the spec asks for, Adopted, which
     /// says whether every default of the path is in place, UpToDate, which says whether the service follows the version
-    /// that the path has for it, and Conflicted, which is True where the team decided otherwise than the path permits.
+    /// that the path has for it, Conflicted, which is True where the team decided otherwise than the path permits, and
+    /// ObjectiveMet, which says whether the service is as available as it is meant to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -18,13 +18,14 @@ where
     for condition in ConditionType::ALL {
         let (was, is) = (standing(before, condition), standing(after, condition));
         let Some((status, reason)) = is.filter(|is| Some(*is) != was) else { continue };
-        let good = if condition.is_bad() { "False" } else { "True" };
-        if was.is_none() && condition.is_silent_at_first() && status == good {
+        let (good, bad) = if condition.is_bad() { ("False", "True") } else { ("True", "False") };
+        if was.is_none() && condition.is_silent_at_first() && status != bad {
             continue;
         }
         let type_ = condition.to_string();
         let message = after.iter().find(|c| c.type_ == type_).map(|c| c.message.clone());
-        let waiting = ["NotStarted", "Observing", "Migrating", "Proving", "PathNotReady"].contains(&reason);
+        let waiting =
+            ["NotStarted", "Observing", "Migrating", "Proving", "PathNotReady", "ObjectiveUnknown"].contains(&reason);
         let event = Event {
             type_: if status == good || waiting { EventType::Normal } else { EventType::Warning },
             reason: reason.to_owned(),

@@ -25,8 +25,9 @@ use crate::plan::revision::{Revision, check_default_for, check_retirement};
 use crate::plan::route::InForce;
 use crate::plan::waves::next_change;
 use crate::policy::compile;
+use crate::status::objective::path_objective_met;
 use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
-use crate::status::{Finding, merge, standing};
+use crate::status::{Finding, merge, standing, without};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
 const PRUNE_AGAIN: Duration = Duration::from_mins(1);
@@ -113,13 +114,18 @@ fn status(
     let exemptions = exemptions(path, &services, now);
     let mut findings = vec![finding, degraded(path, rollout.as_ref(), &services, &exemptions)];
     findings.extend(rollout.iter().flat_map(rolled_out));
+    let mut conditions = before.conditions;
+    match path_objective_met(path, &services, now) {
+        Some(finding) => findings.push(finding),
+        None => conditions = without(&conditions, ConditionType::ObjectiveMet),
+    }
     GoldenPathStatus {
         observed_generation: path.metadata.generation,
         current_revision,
         adoption: before.adoption,
         rollout,
         exemptions,
-        conditions: merge(&before.conditions, &findings, path.metadata.generation, now),
+        conditions: merge(&conditions, &findings, path.metadata.generation, now),
     }
 }
 
@@ -143,7 +149,7 @@ async fn with_feedback(
     context: &Context,
 ) -> Result<(Finding, bool), Error> {
     let outcome = match in_force {
-        Some(revision) if finding.good => feedback::establish(path, revision, context).await?,
+        Some(revision) if finding.good == Some(true) => feedback::establish(path, revision, context).await?,
         _ if matches!(finding.reason, Reason::DefaultForTaken | Reason::StageNotAdoptable) => {
             Outcome { not_ready: None, waiting: feedback::withdraw(&path.name_any(), context).await? }
         }
@@ -153,9 +159,9 @@ async fn with_feedback(
     let finding = match outcome.not_ready {
         Some(NotReady { reason, message }) => {
             let message = format!("{}, its admission feedback is not: {message}", finding.message);
-            Finding { good: false, reason, message, ..finding }
+            Finding { good: Some(false), reason, message, ..finding }
         }
-        None if finding.good && level != AdmissionLevel::Off => Finding {
+        None if finding.good == Some(true) && level != AdmissionLevel::Off => Finding {
             message: format!("{}, and so is its admission feedback, level {level:?}", finding.message),
             ..finding
         },

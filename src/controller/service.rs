@@ -17,12 +17,13 @@ use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::{PlatformService, Reason};
+use crate::api::{PlatformService, Reason, Reliability};
 use crate::fleet::Evaluation;
 use crate::observability;
 use crate::plan::score::weights;
 use crate::plan::service::{PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
+use crate::status::objective::next_change;
 use crate::status::service::{Assessment, Evaluated, Outcome, assess};
 
 /// One pass over a service.
@@ -58,7 +59,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
-    let conditions = status.conditions.clone();
+    let (conditions, reliability) = (status.conditions.clone(), status.reliability.clone());
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
@@ -75,16 +76,17 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(next_look(&facts, now))
+    Ok(next_look(&facts, reliability.as_ref(), now))
 }
 
-/// Exceptions and versions end without an event.
-fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
+/// Exceptions and versions end without an event, and time alone can miss an objective.
+fn next_look(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Action {
     let route = match &facts.path {
         PathFacts::Ready(route) => route.changes_at(now),
         _ => None,
     };
-    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).min() else {
+    let judged = next_change(facts, reliability, now);
+    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).chain(judged).min() else {
         return Action::await_change();
     };
     // a timer of years would overflow; looking once a day costs nothing

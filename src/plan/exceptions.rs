@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::revision::Revision;
 use super::selector::selects;
 use crate::api::{
-    Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, GoldenPath, Mode, Override,
-    PlatformService, RetiredVersion, Retirement, VerdictState,
+    Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, GoldenPath, Mode, Objectives,
+    Override, PlatformService, RetiredVersion, Retirement, VerdictState,
 };
 
 /// An exemption is called expiring so long before its end.
@@ -26,6 +26,8 @@ pub struct Terms {
     pub retired_versions: Vec<RetiredVersion>,
     /// The end of the path.
     pub retirement: Option<Retirement>,
+    /// How reliable its services are meant to be, where they do not say so themselves.
+    pub objectives: Option<Objectives>,
 }
 
 impl Terms {
@@ -38,6 +40,7 @@ impl Terms {
             max_mode: spec.max_mode,
             retired_versions: spec.retired_versions.clone(),
             retirement: spec.retirement.clone(),
+            objectives: spec.objectives.clone(),
         }
     }
 

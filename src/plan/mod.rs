@@ -1,6 +1,7 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
 pub mod applied;
+pub mod availability;
 pub mod companions;
 pub mod exceptions;
 pub mod feedback;

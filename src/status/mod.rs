@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod counts;
+pub mod objective;
 pub mod path;
 pub mod service;
 pub mod version;
@@ -17,8 +18,9 @@ use crate::api::{ConditionType, Reason};
 pub struct Finding {
     /// Which condition.
     pub condition: ConditionType,
-    /// Whether that is good. The status says `True` for what is good, and `False` where a condition's name is bad.
-    pub good: bool,
+    /// Whether that is good; nothing where it cannot be said. The status says `True` for what is good, and `False` where a
+    /// condition's name is bad.
+    pub good: Option<bool>,
     /// Why.
     pub reason: Reason,
     /// A sentence for a person: object, field, value and the fix.
@@ -29,18 +31,39 @@ impl Finding {
     /// A good finding.
     #[must_use]
     pub fn good(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { condition, good: true, reason, message: message.into() }
+        Self { condition, good: Some(true), reason, message: message.into() }
     }
 
     /// A bad finding.
     #[must_use]
     pub fn bad(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self { condition, good: false, reason, message: message.into() }
+        Self { condition, good: Some(false), reason, message: message.into() }
+    }
+
+    /// Too little is known for a finding.
+    #[must_use]
+    pub fn unknown(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+        Self { condition, good: None, reason, message: message.into() }
+    }
+
+    fn status(&self) -> &'static str {
+        match self.good {
+            Some(good) if good == self.condition.is_bad() => "False",
+            Some(_) => "True",
+            None => "Unknown",
+        }
     }
 }
 
 /// Longest message that the API takes is 32 KiB; this is what a person reads.
 const MESSAGE_LIMIT: usize = 1024;
+
+/// Conditions without one that has nothing to say any more.
+#[must_use]
+pub fn without(before: &[Condition], condition: ConditionType) -> Vec<Condition> {
+    let type_ = condition.to_string();
+    before.iter().filter(|c| c.type_ != type_).cloned().collect()
+}
 
 /// The conditions with `findings` in place. The transition time changes only when the status does; conditions that are
 /// not ours stay.
@@ -49,7 +72,7 @@ pub fn merge(before: &[Condition], findings: &[Finding], generation: Option<i64>
     let mut conditions = before.to_vec();
     for finding in findings {
         let type_ = finding.condition.to_string();
-        let status = if finding.good == finding.condition.is_bad() { "False" } else { "True" };
+        let status = finding.status();
         let earlier = before.iter().find(|c| c.type_ == type_ && c.status == status);
         let condition = Condition {
             last_transition_time: earlier.map_or_else(|| whole_second(now), |c| c.last_transition_time.clone()),
@@ -86,7 +109,7 @@ mod tests {
     fn transition_time_changes_only_with_the_status() {
         let ready = |good, message: &str| Finding {
             condition: ConditionType::Ready,
-            good,
+            good: Some(good),
             reason: Reason::Ready,
             message: message.into(),
         };

@@ -90,7 +90,7 @@ pub fn rolled_out(rollout: &RolloutStatus) -> [Finding; 2] {
         RolloutPhase::Paused => (Reason::Paused, false, false),
         RolloutPhase::Aborted => (Reason::RolloutAborted, false, false),
     };
-    let finding = |condition, good| Finding { condition, good, reason, message: text.clone() };
+    let finding = |condition, good| Finding { condition, good: Some(good), reason, message: text.clone() };
     [finding(ConditionType::RolledOut, done), finding(ConditionType::Progressing, goes_on)]
 }
 

@@ -6,8 +6,9 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
+use super::objective::{objective, objective_met, outage, reliability};
 use super::version::up_to_date;
-use super::{Finding, merge, whole_second};
+use super::{Finding, merge, whole_second, without};
 use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode, Origin,
     PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
@@ -106,6 +107,13 @@ fn service_status(
     let route = route_of(facts);
     let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
     findings.extend(route.map(|route| up_to_date(route, &facts.service, now)));
+    let reliability = reliability(facts, outcomes, now);
+    findings.extend(objective(facts).map(|objective| objective_met(objective, reliability.as_ref(), now)));
+    let outage = outage(facts, reliability.as_ref(), evaluated, now);
+    let mut conditions = before.conditions.clone();
+    if objective(facts).is_none() {
+        conditions = without(&conditions, ConditionType::ObjectiveMet);
+    }
     let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
@@ -119,7 +127,7 @@ fn service_status(
                 target_version: route.and_then(|route| route.current.version.clone()),
                 revision: r.name.clone(),
                 previous_revision: previous_revision(&before, r),
-                rolled_back: route.and_then(|route| rolled_back(&before, route, evaluated)),
+                rolled_back: route.and_then(|route| rolled_back(&before, route, evaluated, outage)),
             }),
             None => before.golden_path.clone(),
         },
@@ -128,7 +136,8 @@ fn service_status(
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
         workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
         exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
-        conditions: merge(&before.conditions, &findings, facts.service.metadata.generation, now),
+        reliability,
+        conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
     }
 }
 
@@ -143,13 +152,20 @@ fn previous_revision(before: &PlatformServiceStatus, revision: &Revision) -> Opt
 }
 
 /// What the service went back from: that stands for as long as the path is at that revision.
-fn rolled_back(before: &PlatformServiceStatus, route: &Route, evaluated: &[&Evaluated]) -> Option<RolledBack> {
+fn rolled_back(
+    before: &PlatformServiceStatus,
+    route: &Route,
+    evaluated: &[&Evaluated],
+    outage: Option<String>,
+) -> Option<RolledBack> {
     let followed = before.golden_path.as_ref().filter(|followed| followed.name == route.current.path)?;
     if let Some(back) = followed.rolled_back.as_ref().filter(|back| back.revision == route.current.name) {
         return Some(back.clone());
     }
     let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
-    let cause = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)))?;
+    let failed = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)));
+    // an outage long after a rollout says nothing about it
+    let cause = failed.or(outage.filter(|_| route.rolls_out))?;
     let cause = cause.chars().take(MAX_MESSAGE).collect();
     Some(RolledBack { revision: route.current.name.clone(), to, cause })
 }

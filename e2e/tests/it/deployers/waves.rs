@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{assert_filled, image, manifest, path, unique};
 
 /// A team whose Deployment gives a rollout up after some seconds, and runs the first version of the path.
-async fn on_the_road<'a>(control_plane: &'a ControlPlane, style: Style, path: &str, env: &str) -> Result<Team<'a>> {
+pub async fn on_the_road<'a>(control_plane: &'a ControlPlane, style: Style, path: &str, env: &str) -> Result<Team<'a>> {
     let mut team = Team::new(control_plane, style, WorkloadKind::Deployment).await?;
     control_plane.kubectl(["label", "namespace", &team.namespace, &format!("env={env}")]).await?;
     team.rolls_out(&impatient()).await?;
@@ -27,7 +27,7 @@ fn impatient() -> Value {
 }
 
 /// The next version of a path, in two waves: namespaces with `env: dev`, and everybody else.
-fn next(name: &str, change: impl Fn(&mut Value)) -> Result<String> {
+pub fn next(name: &str, change: impl Fn(&mut Value)) -> Result<String> {
     let mut next: Value = serde_json::from_str(&path(name, "200m", "128Mi"))?;
     let canary = json!({"name": "canary", "namespaceSelector": {"matchLabels": {"env": "dev"}}, "soak": "3s"});
     next["spec"]["rollout"] = json!({"abortOnFailurePercent": 0, "waves": [canary]});
@@ -35,11 +35,11 @@ fn next(name: &str, change: impl Fn(&mut Value)) -> Result<String> {
     Ok(next.to_string())
 }
 
-async fn said(control_plane: &ControlPlane, path: &str, jsonpath: &str, value: &str) -> Result<()> {
+pub async fn said(control_plane: &ControlPlane, path: &str, jsonpath: &str, value: &str) -> Result<()> {
     control_plane.expect("default", &format!("gp/{path}"), jsonpath, value).await
 }
 
-const PHASE: &str = "{.status.rollout.phase}";
+pub const PHASE: &str = "{.status.rollout.phase}";
 const WAITING: &str = "{.status.rollout.waitingFor}";
 
 #[tokio::test]

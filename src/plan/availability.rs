@@ -1,0 +1,177 @@
+//! Availability of a service, from what its workloads' own statuses say, in a window of 30 days.
+
+use k8s_openapi::jiff::civil::Date;
+use k8s_openapi::jiff::tz::TimeZone;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::api::conditions::whole_second;
+use crate::api::{DayOfOutage, Reliability, WorkloadKind};
+
+/// How far back availability is looked at.
+const WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// An objective is judged as if at least so long had been watched: a minute of outage in the first hour says little.
+const PROVES: SignedDuration = SignedDuration::from_hours(24);
+/// How often an objective that was missed is looked at again: it is met again when the outage is long ago.
+const RECOVERS: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whether a workload is available.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// At least one of its pods is. The condition `Available` of a Deployment asks for more: it is false while many pods are
+    /// added, and nobody misses those.
+    pub up: bool,
+    /// It has been for so long at least, where the API server says so.
+    pub since: Option<Timestamp>,
+}
+
+/// Whether a workload is available, if it is meant to be.
+#[must_use]
+pub fn sight(kind: WorkloadKind, object: &Value) -> Option<Sight> {
+    let number = |path: &str| object.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+    let (wanted, available) = match kind {
+        WorkloadKind::CronJob => return None,
+        WorkloadKind::DaemonSet => (number("/status/desiredNumberScheduled"), number("/status/numberAvailable")),
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
+            let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
+            (replicas, number("/status/availableReplicas"))
+        }
+    };
+    let up = available > 0;
+    (wanted > 0).then(|| Sight { up, since: if up { available_since(object) } else { None } })
+}
+
+fn available_since(object: &Value) -> Option<Timestamp> {
+    let text = |condition: &Value, field: &str| condition.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
+    let holds = |condition: &&Value| {
+        text(condition, "type").as_deref() == Some("Available") && text(condition, "status").as_deref() == Some("True")
+    };
+    text(conditions.iter().find(holds)?, "lastTransitionTime")?.parse().ok()
+}
+
+/// Seconds that were watched, and those of outages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    total: i64,
+    down: i64,
+}
+
+impl Watched {
+    /// What is known about a service at `now`.
+    #[must_use]
+    pub fn of(reliability: &Reliability, now: Timestamp) -> Self {
+        let lasting = reliability.down_since.as_ref().map_or(0, |since| now.duration_since(since.0).as_secs().max(0));
+        let total = now.duration_since(reliability.since.0).min(WINDOW).as_secs().max(0);
+        let ended: i64 = reliability.outages.iter().map(|day| day.seconds).sum();
+        Self { total, down: (ended + lasting).min(total) }
+    }
+
+    /// Several services as one.
+    #[must_use]
+    pub fn sum(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Self::default(), |sum, one| Self { total: sum.total + one.total, down: sum.down + one.down })
+    }
+
+    /// Percent with two decimals, rounded down: 100 is said only of what was never down.
+    #[must_use]
+    pub fn percent(self) -> String {
+        let hundredths = ((self.total - self.down) * 10_000).checked_div(self.total).unwrap_or(10_000);
+        format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    }
+
+    /// Whether an objective is met; nothing while too little was watched to say so.
+    #[must_use]
+    pub fn meets(self, objective: &str) -> Option<bool> {
+        let total = self.total.max(PROVES.as_secs());
+        if self.down * 100_000 > allowed(objective)? * total {
+            return Some(false);
+        }
+        (self.total >= PROVES.as_secs()).then_some(true)
+    }
+}
+
+/// How many of 100,000 seconds an objective lets a service be down.
+fn allowed(objective: &str) -> Option<i64> {
+    let (whole, decimals) = objective.split_once('.').unwrap_or((objective, ""));
+    let thousandths: i64 = format!("{decimals:0<3}").get(..3)?.parse().ok()?;
+    Some(100_000 - whole.parse::<i64>().ok()? * 1000 - thousandths)
+}
+
+/// The reliability of a service after a look at its workloads. Nothing before they were all available for the first time.
+#[must_use]
+pub fn look(
+    before: Option<&Reliability>,
+    sights: &[Sight],
+    objective: Option<&str>,
+    now: Timestamp,
+) -> Option<Reliability> {
+    let is_up = sights.iter().all(|sight| sight.up);
+    let Some(before) = before else {
+        let (since, availability30d) = (whole_second(now), "100.00".to_owned());
+        let first = Reliability { availability30d, since, down_since: None, outages: Vec::new() };
+        return (is_up && !sights.is_empty()).then_some(first);
+    };
+    let mut after = before.clone();
+    match &before.down_since {
+        Some(since) if is_up => {
+            // it may have come back while nobody looked; a condition that held during the outage says nothing of that
+            let known = |sight: &Sight| sight.since.filter(|at| *at > since.0).unwrap_or(now);
+            let back = sights.iter().map(known).max().unwrap_or(now);
+            add(&mut after.outages, since.0, back.min(now));
+            after.down_since = None;
+        }
+        None if !is_up => after.down_since = Some(whole_second(now)),
+        _ => {}
+    }
+    let first = date(now.checked_sub(WINDOW).unwrap_or(now)).to_string();
+    after.outages.retain(|day| day.date > first);
+    let is = Watched::of(&after, now);
+    let is_news =
+        |objective: &str| is.meets(objective) == Some(false) && allowed(&before.availability30d) <= allowed(objective);
+    let lasts = before.down_since.is_some() && after.down_since.is_some();
+    if !lasts || objective.is_some_and(is_news) {
+        after.availability30d = is.percent();
+    }
+    Some(after)
+}
+
+/// Adds an outage to the days that it touches.
+fn add(days: &mut Vec<DayOfOutage>, from: Timestamp, to: Timestamp) {
+    let mut at = from.max(to.checked_sub(WINDOW).unwrap_or(from));
+    while at < to {
+        let day = date(at);
+        let midnight = day.tomorrow().ok().and_then(|next| next.to_zoned(TimeZone::UTC).ok());
+        let end = midnight.map_or(to, |next| next.timestamp().min(to));
+        let (text, seconds) = (day.to_string(), end.duration_since(at).as_secs());
+        match days.iter_mut().find(|day| day.date == text) {
+            Some(day) => day.seconds += seconds,
+            None => days.push(DayOfOutage { date: text, seconds }),
+        }
+        at = end;
+    }
+}
+
+fn date(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+/// When the judgement of an objective may change by itself.
+#[must_use]
+pub fn changes_at(reliability: &Reliability, objective: &str, now: Timestamp) -> Option<Timestamp> {
+    let watched = Watched::of(reliability, now);
+    let pause = match watched.meets(objective) {
+        Some(false) => RECOVERS,
+        _ if reliability.down_since.is_some() => {
+            let left = allowed(objective)? * watched.total.max(PROVES.as_secs()) / 100_000 - watched.down;
+            SignedDuration::from_secs(left.max(0) + 1)
+        }
+        None => PROVES.checked_sub(SignedDuration::from_secs(watched.total))?,
+        Some(true) => return None,
+    };
+    now.checked_add(pause).ok()
+}
+
+#[cfg(test)]
+#[path = "availability/tests.rs"]
+mod tests;

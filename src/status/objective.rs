@@ -1,0 +1,104 @@
+//! Whether services are as available as they are meant to be.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::Finding;
+use super::service::{Evaluated, Outcome};
+use crate::api::{ConditionType, GoldenPath, PlatformService, Reason, Reliability};
+use crate::plan::availability::{Watched, changes_at, look, sight};
+use crate::plan::health::DEADLINE;
+use crate::plan::service::{PathFacts, ServiceFacts};
+
+/// The objective of a service: its own, or that of its path.
+#[must_use]
+pub fn objective(facts: &ServiceFacts) -> Option<&str> {
+    let of_path = match &facts.path {
+        PathFacts::Ready(route) => route.terms.objectives.as_ref(),
+        _ => None,
+    };
+    let own = facts.service.spec.objectives.as_ref();
+    own.and_then(|own| own.availability.as_deref()).or_else(|| of_path?.availability.as_deref())
+}
+
+/// How reliable a service is, after a look at its workloads.
+#[must_use]
+pub fn reliability(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Option<Reliability> {
+    let seen = facts.workloads.iter().zip(outcomes).filter(|(_, outcome)| outcome.blocker.is_none());
+    let sights: Vec<_> = seen.filter_map(|(w, outcome)| sight(w.target.kind, outcome.object.as_ref()?)).collect();
+    let before = facts.service.status.as_ref().and_then(|status| status.reliability.as_ref());
+    look(before, &sights, objective(facts), now)
+}
+
+/// Whether the objective of a service is met.
+#[must_use]
+pub fn objective_met(objective: &str, reliability: Option<&Reliability>, now: Timestamp) -> Finding {
+    let Some(reliability) = reliability else {
+        let text = format!("objective {objective} %: its workloads were not all available yet");
+        return Finding::unknown(ConditionType::ObjectiveMet, Reason::ObjectiveUnknown, text);
+    };
+    let lasts = reliability.down_since.as_ref();
+    let lasts = lasts.map_or_else(String::new, |since| format!("; not available since {}", since.0));
+    let (share, since) = (&reliability.availability30d, reliability.since.0);
+    judged(Watched::of(reliability, now), objective, &format!("{share} % since {since}{lasts}"))
+}
+
+fn judged(watched: Watched, objective: &str, what: &str) -> Finding {
+    let condition = ConditionType::ObjectiveMet;
+    match watched.meets(objective) {
+        Some(true) => {
+            let text = format!("availability {what}; objective {objective} %");
+            Finding::good(condition, Reason::ObjectiveMet, text)
+        }
+        Some(false) => {
+            let text = format!("availability {what} is below the objective of {objective} %");
+            Finding::bad(condition, Reason::ObjectiveMissed, text)
+        }
+        None => {
+            let text = format!("availability {what}; objective {objective} % is judged after a day");
+            Finding::unknown(condition, Reason::ObjectiveUnknown, text)
+        }
+    }
+}
+
+/// When that may change by itself, or an outage has lasted so long that it counts as a failure.
+#[must_use]
+pub fn next_change(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Option<Timestamp> {
+    let reliability = reliability?;
+    let judged = objective(facts).and_then(|objective| changes_at(reliability, objective, now));
+    let counts = reliability.down_since.as_ref().and_then(|since| since.0.checked_add(DEADLINE).ok());
+    judged.into_iter().chain(counts).filter(|at| *at > now).min()
+}
+
+/// Why a service that has rolled out with a revision, and was well before, is not well with it: it is not available, and
+/// misses its objective by that, or is not for as long as a rollout may take.
+#[must_use]
+pub fn outage(
+    facts: &ServiceFacts,
+    reliability: Option<&Reliability>,
+    evaluated: &[&Evaluated],
+    now: Timestamp,
+) -> Option<String> {
+    let reliability = reliability?;
+    let since = reliability.down_since.as_ref()?.0;
+    let has_rolled_out = |e: &&Evaluated| {
+        e.status.healthy_before == Some(true) && (e.status.exercised || e.status.rolling_out_since.is_some())
+    };
+    if evaluated.is_empty() || !evaluated.iter().all(has_rolled_out) {
+        return None;
+    }
+    let missed = objective(facts).filter(|objective| Watched::of(reliability, now).meets(objective) == Some(false));
+    match missed {
+        Some(objective) => Some(format!("not available since {since}, which misses the objective of {objective} %")),
+        None => (now.duration_since(since) >= DEADLINE).then(|| format!("not available since {since}")),
+    }
+}
+
+/// Whether all services of a path together are as available as the path is meant to be. Nothing where it has no objective.
+#[must_use]
+pub fn path_objective_met(path: &GoldenPath, services: &[&PlatformService], now: Timestamp) -> Option<Finding> {
+    let objective = path.spec.objectives.as_ref()?.availability.as_deref()?;
+    let known = services.iter().filter_map(|service| service.status.as_ref()?.reliability.as_ref());
+    let all: Vec<Watched> = known.map(|reliability| Watched::of(reliability, now)).collect();
+    let sum = Watched::sum(all.iter().copied());
+    Some(judged(sum, objective, &format!("{} % of {} services", sum.percent(), all.len())))
+}
