@@ -462,6 +462,8 @@ pub enum VerdictState {
     Missing,
     /// The team decided otherwise, and the path does not permit it.
     Conflict,
+    /// It came with a revision that did the service no good, and went with it.
+    RolledBack,
     /// Comes with a rollout that has not happened or not finished.
     PendingRollout,
     /// The team decided otherwise, as the path permits.

@@ -21,6 +21,12 @@ pub struct Rollout {
     #[schemars(range(min = 0, max = 100))]
     pub abort_on_failure_percent: Option<i32>,
 
+    /// maxConcurrentRestarts is how many workloads of the path the operator restarts at the same time, which it does only for
+    /// defaults whose timing is Immediate. Without it, 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_concurrent_restarts: Option<i32>,
+
     /// waves lists who moves first, and what has to be seen before the next wave moves. Services in none of them move last.
     /// Without waves every service moves at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

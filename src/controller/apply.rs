@@ -9,6 +9,7 @@ use super::context::Context;
 use super::errors::Error;
 use super::make::make;
 use super::requests::Write;
+use super::restarts::look;
 use crate::api::{WorkloadKind, brief, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
@@ -28,9 +29,13 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
     let mut outcomes = Vec::with_capacity(plans.len());
     for (workload, plan) in facts.workloads.iter().zip(plans) {
         let mut outcome = Outcome { object: workload.object.clone(), blocker: plan.blocker, ..Outcome::default() };
+        let key = &key_of(workload, facts);
+        if let (Some(object), PathFacts::Ready(route)) = (&workload.object, &facts.path) {
+            look(key, object, route, context);
+        }
         // labels first: what is made or changed after them comes out as the road that they name says
         if let Some(object) = &workload.object
-            && !matches!(plan.action, Action::Fill(_))
+            && !is_fill(&plan.action)
         {
             label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
         }
@@ -41,12 +46,32 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
         outcome.refused = outcome.refused.or(made.refused);
         outcome.unmade = made.unmade;
         // a change of the template is filled by itself
-        if let (Some(object), Action::Fill(_), false) = (&workload.object, &plan.action, rolls_out) {
-            label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
+        if let (Some(object), true, false) = (&workload.object, is_fill(&plan.action), rolls_out) {
+            outcome.waits = wait_for_turn(key, &plan.action, facts, context);
+            if outcome.waits.is_none() {
+                label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
+            }
         }
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+fn is_fill(action: &Action) -> bool {
+    matches!(action, Action::Fill(_) | Action::Restart(_))
+}
+
+fn key_of(workload: &WorkloadFacts, facts: &ServiceFacts) -> WorkloadKey {
+    let namespace = facts.service.metadata.namespace.clone().unwrap_or_default();
+    WorkloadKey { kind: workload.target.kind, namespace, name: workload.target.name.clone() }
+}
+
+/// How long a restart has to wait at the longest; nothing when its turn has come.
+fn wait_for_turn(key: &WorkloadKey, action: &Action, facts: &ServiceFacts, context: &Context) -> Option<Duration> {
+    match (action, &facts.path) {
+        (Action::Restart(_), PathFacts::Ready(route)) => context.turns.begin(key, route).err(),
+        _ => None,
+    }
 }
 
 /// Carries out what was decided about the labels of a workload.
@@ -128,7 +153,7 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
             }
             Ok(written(target.patch(json!({"labels": wanted}), Write::Real).await?))
         }
-        (Action::Fill(revision_name), PathFacts::Ready(route)) => {
+        (Action::Fill(revision_name) | Action::Restart(revision_name), PathFacts::Ready(route)) => {
             let object = target.patch(json!({"annotations": {labels::FILL: revision_name}}), Write::Real).await?;
             let refused = has_gaps(target.kind, &object, &route.revision)
                 .then(|| "the API server was asked to fill and did not; see the GoldenPath's status".to_owned());
@@ -138,7 +163,7 @@ async fn act(target: &Target<'_>, action: &Action, path: &PathFacts) -> Result<O
             let release = json!({"labels": {labels::REVISION: labels::release_revision(path)}});
             Ok(written(target.patch(release, Write::Real).await?))
         }
-        (Action::Nothing | Action::Adopt(_) | Action::Move(_) | Action::Fill(_), _) => Ok(None),
+        (Action::Nothing | Action::Adopt(_) | Action::Move(_) | Action::Fill(_) | Action::Restart(_), _) => Ok(None),
     }
 }
 

@@ -18,6 +18,7 @@ mod path;
 mod policies;
 mod put_backs;
 mod requests;
+mod restarts;
 mod revisions;
 pub mod run;
 mod service;

@@ -124,10 +124,10 @@ async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -
     Ok(named != route.revision.path && installed::<Fills>(named, context).await?.policies.is_empty())
 }
 
-/// Of a workload's `status.conditions` only `Progressing` is looked at.
+/// Of a workload's `status.conditions` only `Progressing` and `Available` are looked at.
 fn trimmed(mut object: Value) -> Value {
     if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
-        conditions.retain(|condition| condition["type"] == "Progressing");
+        conditions.retain(|condition| condition["type"] == "Progressing" || condition["type"] == "Available");
     }
     object
 }

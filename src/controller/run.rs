@@ -145,6 +145,7 @@ async fn controllers(
         fleet,
         children: super::children::Children::default(),
         put_backs: super::put_backs::PutBacks::default(),
+        turns: super::restarts::Turns::default(),
         allowed,
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),

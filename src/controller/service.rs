@@ -56,6 +56,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     sweep(&facts, context).await?;
     beside(&facts, &mut outcomes, context).await?;
     let refused = outcomes.iter().any(asks_again);
+    let turn = outcomes.iter().filter_map(|outcome| outcome.waits).min();
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let status = assessment.status;
@@ -76,22 +77,25 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(next_look(&facts, reliability.as_ref(), now))
+    Ok(sooner(next_look(&facts, reliability.as_ref(), now), turn))
+}
+
+/// The same, at the latest after a pause.
+fn sooner(next: Option<Duration>, pause: Option<Duration>) -> Action {
+    next.into_iter().chain(pause).min().map_or_else(Action::await_change, Action::requeue)
 }
 
 /// Exceptions and versions end without an event, and time alone can miss an objective.
-fn next_look(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Action {
+fn next_look(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Option<Duration> {
     let route = match &facts.path {
         PathFacts::Ready(route) => route.changes_at(now),
         _ => None,
     };
     let judged = next_change(facts, reliability, now);
-    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).chain(judged).min() else {
-        return Action::await_change();
-    };
+    let next = facts.exceptions.next_change.into_iter().chain(route).chain(judged).min()?;
     // a timer of years would overflow; looking once a day costs nothing
     let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    Action::requeue(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
+    Some(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
 }
 
 /// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody

@@ -28,6 +28,8 @@ pub struct Terms {
     pub retirement: Option<Retirement>,
     /// How reliable its services are meant to be, where they do not say so themselves.
     pub objectives: Option<Objectives>,
+    /// How many workloads may restart at the same time, where the path says so.
+    pub max_concurrent_restarts: Option<i32>,
 }
 
 impl Terms {
@@ -41,6 +43,7 @@ impl Terms {
             retired_versions: spec.retired_versions.clone(),
             retirement: spec.retirement.clone(),
             objectives: spec.objectives.clone(),
+            max_concurrent_restarts: spec.rollout.as_ref().and_then(|rollout| rollout.max_concurrent_restarts),
         }
     }
 

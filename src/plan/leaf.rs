@@ -204,6 +204,21 @@ impl Road {
         Ok(())
     }
 
+    /// What a default fills, by leaf and container.
+    #[must_use]
+    pub fn literals_of(&self, default: &str) -> BTreeMap<(&Leaf, Option<&str>), &Value> {
+        let mut literals = BTreeMap::new();
+        for RoadLeaf { leaf, wishes, .. } in &self.0 {
+            let named = wishes.named.iter().map(|(name, wish)| (Some(name.as_str()), wish));
+            for (container, wish) in wishes.any.iter().map(|wish| (None, wish)).chain(named) {
+                if wish.default == default {
+                    literals.insert((leaf, container), &wish.value);
+                }
+            }
+        }
+        literals
+    }
+
     /// Takes in what another revision of the path ever filled.
     pub fn remember(&mut self, other: &Self) {
         for theirs in &other.0 {

@@ -149,6 +149,20 @@ impl Revision {
         Self { road: self.road, ..draft }
     }
 
+    /// The defaults that another revision does not have as they are here.
+    pub fn not_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |rule| {
+            let theirs = other.rules.iter().find(|theirs| theirs.name == rule.name);
+            let same = |theirs: &Rule| {
+                theirs.check == rule.check
+                    && theirs.permission == rule.permission
+                    && theirs.resources == rule.resources
+                    && self.road.literals_of(&rule.name) == other.road.literals_of(&rule.name)
+            };
+            !theirs.is_some_and(same)
+        })
+    }
+
     /// The timing of a default.
     #[must_use]
     pub fn timing(&self, default: &str) -> Timing {

@@ -11,7 +11,10 @@ pub fn weights<'a>(verdicts: impl IntoIterator<Item = &'a Verdict>) -> Weights {
         let weight = u64::try_from(verdict.weight).unwrap_or(0);
         match verdict.state {
             VerdictState::Applied | VerdictState::SatisfiedByTeam => weights.good += weight,
-            VerdictState::Missing | VerdictState::Conflict | VerdictState::PendingRollout => {}
+            VerdictState::Missing
+            | VerdictState::Conflict
+            | VerdictState::RolledBack
+            | VerdictState::PendingRollout => {}
             VerdictState::Overridden | VerdictState::Exempt => continue,
         }
         weights.all += weight;
@@ -44,7 +47,7 @@ impl Weights {
 #[must_use]
 pub fn state(verdicts: &[Verdict], standing: &Standing, was: Option<State>) -> State {
     let any = |open: fn(&Verdict) -> bool| verdicts.iter().any(open);
-    let missing = any(|v| matches!(v.state, VerdictState::Missing | VerdictState::Conflict));
+    let missing = any(|v| matches!(v.state, VerdictState::Missing | VerdictState::Conflict | VerdictState::RolledBack));
     let pending = any(|v| v.state == VerdictState::PendingRollout);
     let only_rolls_out = !missing && !any(|v| v.state == VerdictState::PendingRollout && !v.in_template);
     let was_adopted = matches!(was, Some(State::Adopted | State::Drifted));

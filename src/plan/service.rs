@@ -91,6 +91,8 @@ pub enum Action {
     Move(Labels),
     /// Ask the API server to fill now.
     Fill(String),
+    /// The same, when its turn has come: the workload runs, and nothing is wrong with it.
+    Restart(String),
     /// Hand it to the release policy of a path.
     Release(String),
 }
@@ -281,7 +283,11 @@ fn fill(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: 
         .iter()
         .any(|g| g.adds().is_some() && g.wish.is_some_and(|w| target.timing(&w.default) == Timing::Immediate));
     let anew = is_new_under_claim(facts, object) && waits_for(kind, object).is_some() && has_gaps(kind, object, target);
-    if immediate || anew { Action::Fill(target.name.clone()) } else { Action::Nothing }
+    match (anew, immediate) {
+        (true, _) => Action::Fill(target.name.clone()),
+        (false, true) => Action::Restart(target.name.clone()),
+        (false, false) => Action::Nothing,
+    }
 }
 
 fn is_new_under_claim(facts: &ServiceFacts, object: &Value) -> bool {

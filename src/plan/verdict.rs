@@ -11,7 +11,7 @@ use super::permission::{as_permitted, excepted};
 use super::revision::{Revision, Rule};
 use super::rollout::waits_for;
 use super::service::template;
-use crate::api::{Category, DefaultOwner, PathOwner, VerdictState, WorkloadKind, brief, labels};
+use crate::api::{Category, DefaultOwner, PathOwner, Timing, VerdictState, WorkloadKind, brief, labels};
 use crate::cel::{Check, Subject};
 
 /// Longest message of a verdict, in characters: the limit of the field in a status.
@@ -156,7 +156,8 @@ fn judge(view: &TeamsView<'_>, rule: &Rule, gaps: &[&Gap<'_>], seen: &Circumstan
         .map(|gap| match gap.whose {
             Whose::Teams if together => (VerdictState::SatisfiedByTeam, None),
             _ => {
-                let (state, message) = leaf_verdict(gap, seen.standing, seen.rollout.as_deref(), check.is_some());
+                let (state, message) =
+                    leaf_verdict(gap, (seen.standing, rule.timing), seen.rollout.as_deref(), check.is_some());
                 as_permitted(rule, state, message)
             }
         })
@@ -201,7 +202,7 @@ impl<'a> TeamsView<'a> {
 
 fn leaf_verdict(
     gap: &Gap<'_>,
-    standing: &Standing,
+    (standing, timing): (&Standing, Timing),
     rollout: Option<&str>,
     checked: bool,
 ) -> (VerdictState, Option<String>) {
@@ -231,16 +232,20 @@ fn leaf_verdict(
                 Some(wait) => (VerdictState::PendingRollout, Some(wait.to_owned())),
             }
         }
-        (whose, Some(_)) => absent(&field, whose, standing),
+        (whose, Some(_)) => absent(&field, whose, standing, timing),
     }
 }
 
-fn absent(field: &str, whose: Whose, standing: &Standing) -> (VerdictState, Option<String>) {
+fn absent(field: &str, whose: Whose, standing: &Standing, timing: Timing) -> (VerdictState, Option<String>) {
     let what = if whose == Whose::Roads { "changes" } else { "is filled" };
     match standing {
         Standing::Observed => (VerdictState::Missing, Some(format!("{field} is open; mode: Observe fills nothing"))),
         Standing::Adopted => {
-            (VerdictState::PendingRollout, Some(format!("{field} {what} with the team's next rollout")))
+            let when = match timing {
+                Timing::OnNextRollout => "with the team's next rollout",
+                Timing::Immediate => "at once, as soon as rollout.maxConcurrentRestarts of the path permits",
+            };
+            (VerdictState::PendingRollout, Some(format!("{field} {what} {when}")))
         }
         Standing::NotLabelled(why) => (VerdictState::Missing, Some(why.clone())),
         // judged before by its annotation

@@ -18,6 +18,7 @@ use crate::plan::exceptions::{Claimant, statuses};
 use crate::plan::health::{failure, is_well};
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
+use crate::plan::rolled_back::{tell, went_back_from};
 use crate::plan::rollout::waits_for;
 use crate::plan::route::Route;
 use crate::plan::score::{state, weights};
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub unmade: Option<Blocker>,
     /// Labels were written just now.
     pub labelled: bool,
+    /// It is to restart, and waits for its turn so long at the longest.
+    pub waits: Option<std::time::Duration>,
     /// What is the case beside the workload.
     pub companions: Vec<CompanionVerdict>,
 }
@@ -207,7 +210,10 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     };
     let subject = Subjected { kind, object, namespace: &facts.namespace };
     let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
-    let verdicts = combine(verdicts, &outcome.companions, revision);
+    let mut verdicts = combine(verdicts, &outcome.companions, revision);
+    if let Some((from, cause)) = went_back_from(&facts.service, route_of(facts)?) {
+        tell(&mut verdicts, revision, from, cause);
+    }
     let status = WorkloadStatus {
         name: name.clone(),
         kind,

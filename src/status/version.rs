@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::Finding;
 use crate::api::{ConditionType, PlatformService, Reason};
 use crate::plan::revision::Revision;
+use crate::plan::rolled_back::went_back_from;
 use crate::plan::route::{Route, pin};
 
 /// Whether the service follows what the path has for it, and for how long.
@@ -35,11 +36,8 @@ pub fn up_to_date(route: &Route, service: &PlatformService, now: Timestamp) -> F
             )
         };
     }
-    let status = service.status.as_ref().and_then(|status| status.golden_path.as_ref());
-    let back = status.and_then(|followed| followed.rolled_back.as_ref());
-    if let Some(back) = back.filter(|back| back.revision == current.name && back.revision != revision.name) {
-        let text = format!("went back from version {}: {}", version_of(current), back.cause);
-        return bad(Reason::RolledBack, text);
+    if let Some((from, cause)) = went_back_from(service, route) {
+        return bad(Reason::RolledBack, format!("went back from version {}: {cause}", version_of(from)));
     }
     if revision.name != current.name && pin(service).is_none() {
         let (here, target) = (version_of(revision), version_of(current));

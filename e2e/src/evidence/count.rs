@@ -200,8 +200,8 @@ pub fn count(path: &GoldenPath, evidence: &Evidence, corpus: &Corpus) -> Result<
                 VerdictState::SatisfiedByTeam if left_open() => row.yields += 1,
                 VerdictState::SatisfiedByTeam => row.have += 1,
                 VerdictState::Missing | VerdictState::Overridden | VerdictState::Conflict => row.lack += 1,
-                VerdictState::Applied | VerdictState::Exempt => {
-                    bail!("{}: nothing is applied in a manifest, and nobody is exempt", default.name)
+                VerdictState::Applied | VerdictState::Exempt | VerdictState::RolledBack => {
+                    bail!("{}: nothing is applied in a manifest, nobody is exempt, and nothing went back", default.name)
                 }
             }
         }

@@ -21,6 +21,7 @@ mod moving;
 mod objectives;
 mod ownership;
 mod page;
+mod restarts;
 mod scaling;
 mod versions;
 mod waves;

@@ -1,7 +1,7 @@
 //! A changed path reaches its services wave by wave, and stops by itself where it does harm.
 
 use anyhow::{Result, ensure};
-use goldenpath::api::{WorkloadKind, labels};
+use goldenpath::api::{VerdictState, WorkloadKind, labels};
 use goldenpath_e2e::ControlPlane;
 use goldenpath_e2e::story::{Style, Team};
 use serde_json::{Value, json};
@@ -89,6 +89,12 @@ async fn default_that_breaks_a_service_is_undone_there_and_reaches_nobody_else()
     canary.deploys(&image(&impatient(), "3")).await?;
     println!("{}", canary.condition("UpToDate", "RolledBack").await?);
     canary.is_labelled(labels::REVISION, Some(&old)).await?;
+    // what it goes without is told, and it is not where its path is
+    let verdict = canary.verdict("nowhere", VerdictState::RolledBack).await?;
+    println!("{}", verdict.message.unwrap_or_default());
+    canary.verdict("cpu", VerdictState::RolledBack).await?;
+    canary.verdict("drain", VerdictState::Applied).await?;
+    canary.condition("Adopted", "False").await?;
     let object = canary.settled().await?;
     assert_filled(&canary, &object)?;
     ensure!(canary.pod_spec(&object).get("nodeSelector").is_none(), "{object}");
