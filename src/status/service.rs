@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::counts::UNOWNED;
 use super::objective::{objective, objective_met, outage, reliability};
-use super::version::up_to_date;
+use super::version::{followed, up_to_date};
 use super::{Finding, merge, whole_second, without};
 use crate::api::{
-    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, GoldenPathStatusRef, Mode, Origin,
-    PlatformServiceStatus, Reason, RolledBack, State, VerdictState, WorkloadKind, WorkloadStatus, labels,
+    Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, Mode, Origin, PlatformServiceStatus, Reason,
+    State, VerdictState, WorkloadKind, WorkloadStatus, labels,
 };
 use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
@@ -123,15 +123,8 @@ fn service_status(
         observed_generation: facts.service.metadata.generation,
         team: Some(team(facts)),
         // what it followed stays on show while the path is away
-        golden_path: match revision {
-            Some(r) => Some(GoldenPathStatusRef {
-                name: r.path.clone(),
-                version: r.version.clone(),
-                target_version: route.and_then(|route| route.current.version.clone()),
-                revision: r.name.clone(),
-                previous_revision: previous_revision(&before, r),
-                rolled_back: route.and_then(|route| rolled_back(&before, route, evaluated, outage)),
-            }),
+        golden_path: match route {
+            Some(route) => Some(followed(&before, route, evaluated, outage)),
             None => before.golden_path.clone(),
         },
         adoption: Some(adoption),
@@ -142,35 +135,6 @@ fn service_status(
         reliability,
         conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
     }
-}
-
-/// The revision of the same path that the service followed before it followed this one.
-fn previous_revision(before: &PlatformServiceStatus, revision: &Revision) -> Option<String> {
-    let followed = before.golden_path.as_ref().filter(|followed| followed.name == revision.path)?;
-    if followed.revision == revision.name {
-        followed.previous_revision.clone()
-    } else {
-        Some(followed.revision.clone())
-    }
-}
-
-/// What the service went back from: that stands for as long as the path is at that revision.
-fn rolled_back(
-    before: &PlatformServiceStatus,
-    route: &Route,
-    evaluated: &[&Evaluated],
-    outage: Option<String>,
-) -> Option<RolledBack> {
-    let followed = before.golden_path.as_ref().filter(|followed| followed.name == route.current.path)?;
-    if let Some(back) = followed.rolled_back.as_ref().filter(|back| back.revision == route.current.name) {
-        return Some(back.clone());
-    }
-    let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
-    let failed = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)));
-    // an outage long after a rollout says nothing about it
-    let cause = failed.or(outage.filter(|_| route.rolls_out))?;
-    let cause = cause.chars().take(MAX_MESSAGE).collect();
-    Some(RolledBack { revision: route.current.name.clone(), to, cause })
 }
 
 fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now: Timestamp) -> Vec<ExemptionStatus> {

@@ -1,12 +1,15 @@
-//! The condition UpToDate of a service: whether it follows what its path has for it, and for how long.
+//! Which version of its path a service follows, and the condition UpToDate: whether that is what the path has for it, and
+//! for how long.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::Finding;
-use crate::api::{ConditionType, PlatformService, Reason};
+use super::service::Evaluated;
+use crate::api::{ConditionType, GoldenPathStatusRef, PlatformService, PlatformServiceStatus, Reason, RolledBack};
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::went_back_from;
 use crate::plan::route::{Route, pin};
+use crate::plan::verdict::MAX_MESSAGE;
 
 /// Whether the service follows what the path has for it, and for how long.
 #[must_use]
@@ -65,6 +68,54 @@ pub fn up_to_date(route: &Route, service: &PlatformService, now: Timestamp) -> F
     Finding::good(ConditionType::UpToDate, Reason::UpToDate, text)
 }
 
+/// What a service follows now, where it came from, and what it went back from.
+#[must_use]
+pub fn followed(
+    before: &PlatformServiceStatus,
+    route: &Route,
+    evaluated: &[&Evaluated],
+    outage: Option<String>,
+) -> GoldenPathStatusRef {
+    let Route { revision, current, .. } = route;
+    GoldenPathStatusRef {
+        name: revision.path.clone(),
+        version: revision.version.clone(),
+        target_version: current.version.clone(),
+        revision: revision.name.clone(),
+        previous_revision: previous_revision(before, revision),
+        rolled_back: rolled_back(before, route, evaluated, outage),
+    }
+}
+
+/// The revision of the same path that the service followed before it followed this one.
+fn previous_revision(before: &PlatformServiceStatus, revision: &Revision) -> Option<String> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == revision.path)?;
+    if followed.revision == revision.name {
+        followed.previous_revision.clone()
+    } else {
+        Some(followed.revision.clone())
+    }
+}
+
+/// What the service went back from: that stands for as long as the path is at that revision.
+fn rolled_back(
+    before: &PlatformServiceStatus,
+    route: &Route,
+    evaluated: &[&Evaluated],
+    outage: Option<String>,
+) -> Option<RolledBack> {
+    let followed = before.golden_path.as_ref().filter(|followed| followed.name == route.current.path)?;
+    if let Some(back) = followed.rolled_back.as_ref().filter(|back| back.revision == route.current.name) {
+        return Some(back.clone());
+    }
+    let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
+    let failed = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)));
+    // an outage long after a rollout says nothing about it
+    let cause = failed.or(outage.filter(|_| route.rolls_out))?;
+    let cause = cause.chars().take(MAX_MESSAGE).collect();
+    Some(RolledBack { revision: route.current.name.clone(), to, cause })
+}
+
 fn version_of(revision: &Revision) -> &str {
     revision.version.as_deref().unwrap_or(&revision.name)
 }
@@ -77,9 +128,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::api::{
-        GoldenPathStatusRef, PathReference, PlatformServiceStatus, RetiredVersion, Retirement, RolledBack,
-    };
+    use crate::api::{PathReference, RetiredVersion, Retirement};
     use crate::plan::exceptions::Terms;
     use crate::plan::route::examples::{NOW, at, revision, service};
 
