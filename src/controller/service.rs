@@ -65,7 +65,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
         publish(&*service, before, &conditions, context).await;
         if let PathFacts::Ready(route) = &facts.path
-            && route.rolls_out
+            && route.rolls_out()
         {
             // the receiver lives as long as the process
             let _ = context.wake_path.unbounded_send(ObjectRef::new(&route.current.path));

@@ -104,8 +104,8 @@ pub struct Route {
     pub current: Arc<Revision>,
     /// What the path says beside its revisions.
     pub terms: Arc<Terms>,
-    /// The current revision is on its way: what becomes of this service matters to others.
-    pub rolls_out: bool,
+    /// How far the current revision has come on its way to the path's services.
+    pub phase: RolloutPhase,
 }
 
 /// Why a pinned service has no route.
@@ -124,7 +124,7 @@ impl Route {
             revision: revision.clone(),
             current: path.current.clone(),
             terms: path.terms.clone(),
-            rolls_out: path.reach.phase != RolloutPhase::Complete,
+            phase: path.reach.phase,
         };
         let Some(version) = pin(service) else { return Ok(on(path.followed_by(service, namespace))) };
         let is_pinned = |revision: &&Arc<Revision>| revision.version.as_deref() == Some(version);
@@ -137,6 +137,12 @@ impl Route {
             None if path.versions.iter().any(|kept| kept == version) => Err(Detour::NotInForce),
             None => Err(Detour::NotKept),
         }
+    }
+
+    /// Whether the current revision is on its way: what becomes of this service matters to others.
+    #[must_use]
+    pub fn rolls_out(&self) -> bool {
+        self.phase != RolloutPhase::Complete
     }
 
     /// When the route changes by itself.

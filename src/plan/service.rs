@@ -333,7 +333,7 @@ mod tests {
                 revision: Arc::new(revision),
                 current: Arc::default(),
                 terms: Arc::default(),
-                rolls_out: false,
+                phase: crate::api::RolloutPhase::Complete,
             }),
             exceptions: Exceptions::default(),
             workloads: vec![WorkloadFacts {

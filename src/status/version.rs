@@ -5,7 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Finding;
 use super::service::Evaluated;
-use crate::api::{ConditionType, GoldenPathStatusRef, PlatformService, PlatformServiceStatus, Reason, RolledBack};
+use crate::api::{
+    ConditionType, GoldenPathStatusRef, PlatformService, PlatformServiceStatus, Reason, RolledBack, RolloutPhase,
+};
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::went_back_from;
 use crate::plan::route::{Route, pin};
@@ -44,6 +46,11 @@ pub fn up_to_date(route: &Route, service: &PlatformService, now: Timestamp) -> F
     }
     if revision.name != current.name && pin(service).is_none() {
         let (here, target) = (version_of(revision), version_of(current));
+        if route.phase == RolloutPhase::Aborted {
+            let text =
+                format!("follows version {here}; version {target} of GoldenPath {path} was taken back, see its status");
+            return bad(Reason::RolloutAborted, text);
+        }
         return bad(
             Reason::WaitingForWave,
             format!(
@@ -111,7 +118,7 @@ fn rolled_back(
     let to = followed.previous_revision.clone().filter(|_| followed.revision == route.current.name)?;
     let failed = evaluated.iter().find_map(|e| Some(format!("{}: {}", e.status.name, e.failure.as_ref()?)));
     // an outage long after a rollout says nothing about it
-    let cause = failed.or(outage.filter(|_| route.rolls_out))?;
+    let cause = failed.or(outage.filter(|_| route.rolls_out()))?;
     let cause = cause.chars().take(MAX_MESSAGE).collect();
     Some(RolledBack { revision: route.current.name.clone(), to, cause })
 }
@@ -133,7 +140,12 @@ mod tests {
     use crate::plan::route::examples::{NOW, at, revision, service};
 
     fn route(follows: &str, terms: Terms) -> Route {
-        Route { revision: revision(follows), current: revision("3"), terms: Arc::new(terms), rolls_out: false }
+        Route {
+            revision: revision(follows),
+            current: revision("3"),
+            terms: Arc::new(terms),
+            phase: RolloutPhase::Soaking,
+        }
     }
 
     #[rstest]

@@ -17,6 +17,7 @@ mod helm;
 mod kinds;
 mod leaving;
 mod limits;
+mod loops;
 mod moving;
 mod objectives;
 mod ownership;

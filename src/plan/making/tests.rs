@@ -38,7 +38,7 @@ fn facts(spec: PlatformServiceSpec, entry: Workload, object: Option<Value>) -> S
             revision: Arc::new(revision),
             current: Arc::default(),
             terms: Arc::default(),
-            rolls_out: false,
+            phase: crate::api::RolloutPhase::Complete,
         }),
         exceptions: Exceptions::default(),
         workloads: vec![WorkloadFacts { workload: entry, target, made, object, claimed_by: None, made_up_path: false }],

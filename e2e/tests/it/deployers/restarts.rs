@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
@@ -14,6 +15,26 @@ use serde_json::{Value, json};
 use super::{manifest, path, path_with, unique};
 
 const TEAMS: usize = 4;
+
+/// Teams on a path that rolls out slowly.
+async fn slow_teams<'a>(control_plane: &'a ControlPlane, path: &str) -> Result<Vec<Team<'a>>> {
+    let team = async |_| {
+        let mut team = Team::new(control_plane, Style::Apply, WorkloadKind::Deployment).await?;
+        let mut manifest = manifest(WorkloadKind::Deployment);
+        manifest["spec"]["minReadySeconds"] = json!(3);
+        team.rolls_out(&manifest).await?;
+        team.takes(path, &json!({})).await?;
+        anyhow::Ok(team)
+    };
+    try_join_all((0..TEAMS).map(team)).await
+}
+
+/// The path, with a change that comes at once and to one after the other; `more` is merged into what it says of its rollout.
+fn at_once(name: &str, more: &Value) -> String {
+    let mut rollout = json!({"maxConcurrentRestarts": 1});
+    rollout.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    path_with(name, ("cpu", json!({"timing": "Immediate"})), json!({"version": "at-once", "rollout": rollout}))
+}
 
 /// What an adopted Deployment says while it restarts: its ReplicaSets, and whether the newest one is complete.
 async fn restarted(team: &Team<'_>) -> Result<(usize, bool)> {
@@ -32,21 +53,10 @@ async fn default_that_comes_at_once_restarts_few_at_a_time_and_each_once() -> Re
     let control_plane = ControlPlane::with_goldenpath().await?;
     let name = unique(control_plane).await?;
     control_plane.golden_path(&path(&name, "100m", "128Mi")).await?;
-    let teams = try_join_all((0..TEAMS).map(async |_| {
-        let mut team = Team::new(control_plane, Style::Apply, WorkloadKind::Deployment).await?;
-        let mut manifest = manifest(WorkloadKind::Deployment);
-        // a rollout takes a while
-        manifest["spec"]["minReadySeconds"] = json!(3);
-        team.rolls_out(&manifest).await?;
-        team.takes(&name, &json!({})).await?;
-        anyhow::Ok(team)
-    }))
-    .await?;
+    let teams = slow_teams(control_plane, &name).await?;
 
     let mark = control_plane.audit_mark()?;
-    let one_at_a_time = json!({"version": "at-once", "rollout": {"maxConcurrentRestarts": 1}});
-    let at_once = path_with(&name, ("cpu", json!({"timing": "Immediate"})), one_at_a_time);
-    control_plane.golden_path(&at_once).await?;
+    control_plane.golden_path(&at_once(&name, &json!({}))).await?;
     let (most, waited) = (AtomicUsize::new(0), AtomicBool::new(false));
     wait::until("every team to have restarted", 4 * PATIENCE, async || {
         let all = try_join_all(teams.iter().map(restarted)).await?;
@@ -67,5 +77,35 @@ async fn default_that_comes_at_once_restarts_few_at_a_time_and_each_once() -> Re
         ensure!(writes.of("patch", "deployments") == 2, "{writes}");
         ensure!(team.replica_sets().await?.len() == 2, "each restarts once");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn abort_stops_further_restarts_within_a_second() -> Result<()> {
+    let control_plane = ControlPlane::with_goldenpath().await?;
+    let name = unique(control_plane).await?;
+    control_plane.golden_path(&path(&name, "100m", "128Mi")).await?;
+    let teams = slow_teams(control_plane, &name).await?;
+    let revision = control_plane.golden_path(&at_once(&name, &json!({}))).await?;
+    let begun = async || -> Result<Vec<usize>> {
+        Ok(try_join_all(teams.iter().map(restarted)).await?.into_iter().map(|(sets, _)| sets - 1).collect())
+    };
+    wait::until("the first restart", PATIENCE, async || Ok(begun().await?.contains(&1).then_some(()))).await?;
+
+    let abort = json!({"abort": {"revision": revision, "reason": "slow starts"}});
+    control_plane.apply(&at_once(&name, &abort)).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let at_abort = begun().await?;
+    ensure!(at_abort.contains(&0), "all have restarted already: {at_abort:?}");
+    control_plane.expect("default", &format!("gp/{name}"), "{.status.rollout.phase}", "Aborted").await?;
+    for (team, begun) in teams.iter().zip(&at_abort).filter(|(_, begun)| **begun == 0) {
+        println!("{}", team.condition("UpToDate", "RolloutAborted").await?);
+        ensure!(*begun == 0 && !team.object().await?["metadata"]["annotations"].get(labels::FILL).is_some(), "{team}");
+    }
+    // as long as every further restart would have taken
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let later = begun().await?;
+    println!("restarted a second after the abort: {at_abort:?}, 12 s later: {later:?}");
+    ensure!(later == at_abort, "{later:?}");
     Ok(())
 }
