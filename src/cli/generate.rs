@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::markdown::{replace_between, table};
 use crate::api::{GoldenPath, PathDefault, crds};
 use crate::chart;
+use crate::observability::catalogue::{ALL, Metric};
 use crate::plan::shipped::mark;
 
 type Failure = Box<dyn std::error::Error>;
@@ -41,6 +42,7 @@ fn files(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
     }
     let paths = paths(root)?;
     files.insert(SHIPPED_PATHS.to_owned(), shipped_paths(root, &paths)?);
+    files.insert(METRICS.to_owned(), metrics(root)?);
     let chart = chart::files(&paths)?;
     files.extend(chart.into_iter().map(|(path, text)| (format!("{}/{path}", chart::FOLDER), text)));
     Ok(files)
@@ -76,6 +78,28 @@ fn listed(root: &Path, folder: &str) -> Result<Vec<String>, Failure> {
     }
     paths.sort();
     Ok(paths)
+}
+
+const METRICS: &str = "docs/metrics.md";
+
+/// The page about metrics, with every metric and a question that it answers.
+fn metrics(root: &Path) -> Result<String, Failure> {
+    let code = |text: &str| format!("`{text}`");
+    let labels = |metric: &Metric| metric.labels.iter().map(|label| code(label)).collect::<Vec<_>>().join(", ");
+    let row = |metric: &Metric| {
+        vec![
+            code(metric.name),
+            metric.kind.text().to_owned(),
+            metric.unit().to_owned(),
+            labels(metric),
+            metric.help.to_owned(),
+        ]
+    };
+    let question = |metric: &Metric| vec![metric.example.0.to_owned(), code(metric.example.1)];
+    let (rows, questions): (Vec<_>, Vec<_>) = ALL.iter().map(|metric| (row(metric), question(metric))).unzip();
+    let text = std::fs::read_to_string(root.join(METRICS))?;
+    let text = replace_between(&text, "metrics", &table(&["name", "type", "unit", "labels", "what it counts"], &rows))?;
+    Ok(replace_between(&text, "questions", &table(&["question", "PromQL"], &questions))?)
 }
 
 const SHIPPED_PATHS: &str = "docs/shipped-paths.md";

@@ -9,6 +9,7 @@ use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::select;
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -185,8 +186,10 @@ async fn controllers(
 
 /// Puts the fleet's gauges on `/metrics`.
 fn show_fleet(contacts: &[Contact], context: &Context) {
-    let paths = context.paths.clone();
-    let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || paths_of(&paths));
+    let (paths, services) = (context.paths.clone(), context.services.clone());
+    let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || {
+        paths_of(&paths, &services, Timestamp::now())
+    });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the fleet's metrics are not shown");
     }

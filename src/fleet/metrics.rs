@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -11,12 +13,14 @@ use prometheus::{GaugeVec, IntCounterVec, Opts};
 use super::Fleet;
 use super::errors::Skipped;
 use super::health::Contact;
-use crate::api::{GoldenPath, GrantedExemption, WorkloadKind};
+use crate::api::{GoldenPath, GrantedExemption, PlatformService, RolloutPhase, RolloutStatus, WorkloadKind};
 use crate::observability::Metrics;
-use crate::observability::metrics::MetricsError;
+use crate::observability::catalogue::{self, Metric};
+use crate::observability::metrics::{MetricsError, counter};
 use crate::plan::score::Weights;
 use crate::status::adoption::{TeamShare, is_on_the_road, team_shares};
 use crate::status::counts::{Class, Counts};
+use crate::status::objective::{PathReliability, by_path};
 
 /// Most teams that have series of their own; the smaller ones are summed up as [`OTHER`].
 const MAX_TEAMS: usize = 100;
@@ -36,21 +40,10 @@ pub struct WatchMetrics {
 impl WatchMetrics {
     /// Registers them.
     pub fn new(metrics: &Metrics) -> Result<Self, MetricsError> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            IntCounterVec::new(Opts::new(format!("goldenpath_fleet_{name}"), help), labels)
-        };
         let new = Self {
-            relists: counter("relists_total", "Full lists that were begun, by resource.", &["resource"])?,
-            failures: counter(
-                "watch_errors_total",
-                "Watches that failed, by resource and reason.",
-                &["resource", "reason"],
-            )?,
-            skipped: counter(
-                "skipped_objects_total",
-                "Objects that could not be read, by resource and reason.",
-                &["resource", "reason"],
-            )?,
+            relists: counter(&catalogue::FLEET_RELISTS)?,
+            failures: counter(&catalogue::FLEET_WATCH_ERRORS)?,
+            skipped: counter(&catalogue::FLEET_SKIPPED)?,
         };
         metrics.register(new.relists.clone())?;
         metrics.register(new.failures.clone())?;
@@ -83,6 +76,10 @@ pub struct PathInfo {
     pub default_for: Vec<WorkloadKind>,
     /// How each of its exemptions is used.
     pub exemptions: Vec<GrantedExemption>,
+    /// How far its current revision is.
+    pub rollout: Option<RolloutStatus>,
+    /// How available its services are.
+    pub reliability: PathReliability,
 }
 
 type Paths = Vec<PathInfo>;
@@ -102,13 +99,22 @@ impl FleetCollector {
     }
 }
 
-/// Every path in a store that can be read.
+/// Every path in a store that can be read, with what the services of another store say of them.
 #[must_use]
-pub fn paths_of(store: &Store<kube::core::DeserializeGuard<GoldenPath>>) -> Paths {
-    let readable = |path: &Arc<kube::core::DeserializeGuard<GoldenPath>>| {
+pub fn paths_of(
+    store: &Store<DeserializeGuard<GoldenPath>>,
+    services: &Store<DeserializeGuard<PlatformService>>,
+    now: Timestamp,
+) -> Paths {
+    let services = services.state();
+    let mut reliability = by_path(services.iter().filter_map(|service| service.0.as_ref().ok()), now);
+    let readable = |path: &Arc<DeserializeGuard<GoldenPath>>| {
         let path = path.0.as_ref().ok()?;
+        let name = path.metadata.name.clone()?;
         Some(PathInfo {
-            name: path.metadata.name.clone()?,
+            reliability: reliability.remove(&name).unwrap_or_default(),
+            rollout: path.status.as_ref().and_then(|status| status.rollout.clone()),
+            name,
             default_for: path.spec.default_for.clone(),
             exemptions: path.status.as_ref().map(|status| status.exemptions.clone()).unwrap_or_default(),
         })
@@ -154,14 +160,8 @@ impl Gauges {
         if self.named.contains(team) { team } else { OTHER }
     }
 
-    fn add<const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-        values: impl IntoIterator<Item = ([String; N], f64)>,
-    ) -> Added {
-        let gauge = GaugeVec::new(Opts::new(format!("goldenpath_{name}"), help), &labels)?;
+    fn add<const N: usize>(&mut self, metric: &Metric, values: impl IntoIterator<Item = ([String; N], f64)>) -> Added {
+        let gauge = GaugeVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
         for (labels, value) in values {
             gauge.with_label_values(&labels.each_ref().map(String::as_str)).add(value);
         }
@@ -172,17 +172,16 @@ impl Gauges {
     fn fleet(&mut self, (workloads, namespaces): ([usize; 4], usize), contacts: &[Contact]) -> Added {
         let by_kind = WorkloadKind::ALL.iter().zip(workloads);
         let by_kind: Vec<_> = by_kind.map(|(kind, n)| ([kind.to_string()], float(n as u64))).collect();
-        self.add("fleet_workloads", "Workloads that are watched, by kind.", ["kind"], by_kind)?;
+        self.add(&catalogue::FLEET_WORKLOADS, by_kind)?;
         let namespaces = [([], float(namespaces as u64))];
-        self.add("fleet_namespaces", "Namespaces that are watched.", [], namespaces)?;
+        self.add(&catalogue::FLEET_NAMESPACES, namespaces)?;
         let by_resource = |value: fn(&Contact) -> f64| -> Vec<_> {
             contacts.iter().map(|contact| ([contact.resource.plural().to_owned()], value(contact))).collect()
         };
         let synced = by_resource(|contact| f64::from(contact.is_synced()));
-        self.add("fleet_synced", "1 when all objects of the resource have been listed.", ["resource"], synced)?;
+        self.add(&catalogue::FLEET_SYNCED, synced)?;
         let blind = by_resource(|contact| contact.blind().as_secs_f64());
-        let help = "Seconds since the API server was heard, while a watch has no connection; else 0.";
-        self.add("fleet_blind_seconds", help, ["resource"], blind)
+        self.add(&catalogue::FLEET_BLIND, blind)
     }
 
     fn workloads(&mut self, counts: &Counts) -> Added {
@@ -210,15 +209,11 @@ impl Gauges {
             }
         }
         let scores = scores.into_iter().filter(|(_, w)| w.all > 0).map(|(labels, w)| (labels, ratio(w.good, w.all)));
-        let labels = ["path", "team", "state", "mode"];
-        self.add("workloads", "Workloads that a service names, by how far they are.", labels, claimed)?;
-        self.add("unclaimed_workloads", "Workloads that no service names.", ["team", "kind"], unclaimed)?;
-        let help = "Pods that workloads ask for which no service names.";
-        self.add("unclaimed_replicas", help, ["team", "kind"], replicas)?;
-        let help = "Workloads that another controller owns; they are never touched.";
-        self.add("managed_workloads", help, ["team", "kind"], managed)?;
-        let help = "Weight of the defaults that are in place over the weight of those that apply.";
-        self.add("score_ratio", help, ["path", "team"], scores)
+        self.add(&catalogue::WORKLOADS, claimed)?;
+        self.add(&catalogue::UNCLAIMED_WORKLOADS, unclaimed)?;
+        self.add(&catalogue::UNCLAIMED_REPLICAS, replicas)?;
+        self.add(&catalogue::MANAGED_WORKLOADS, managed)?;
+        self.add(&catalogue::SCORE, scores)
     }
 
     fn services(&mut self, counts: &Counts) -> Added {
@@ -227,13 +222,12 @@ impl Gauges {
             ([path.to_owned(), team.to_owned(), service.state.to_string(), format!("{:?}", service.mode)], float(*n))
         });
         let services: Vec<_> = services.collect();
-        self.add("services", "PlatformServices, by how far they are.", ["path", "team", "state", "mode"], services)?;
+        self.add(&catalogue::SERVICES, services)?;
         let verdicts = counts.verdicts.iter().map(|((path, default, state), n)| {
             ([path.to_string(), default.to_string(), format!("{state:?}")], float(*n))
         });
         let verdicts: Vec<_> = verdicts.collect();
-        let help = "Verdicts on the workloads of a path, by default.";
-        self.add("verdicts", help, ["path", "default", "state"], verdicts)
+        self.add(&catalogue::VERDICTS, verdicts)
     }
 
     fn paths(&mut self, counts: &Counts, paths: &Paths) -> Added {
@@ -241,8 +235,9 @@ impl Gauges {
         let (mut of_workloads, mut of_teams) = (Vec::new(), Vec::new());
         let exemptions = paths.iter().flat_map(|path| path.exemptions.iter().map(move |e| (path, e.state)));
         let exemptions: Vec<_> = exemptions.map(|(p, state)| ([p.name.clone(), format!("{state:?}")], 1.0)).collect();
-        let help = "Exemptions that the path grants, by how they are used.";
-        self.add("exemptions", help, ["path", "state"], exemptions)?;
+        self.add(&catalogue::EXEMPTIONS, exemptions)?;
+        self.rollouts(paths)?;
+        self.reliability(paths)?;
         for PathInfo { name: path, default_for, .. } in paths {
             let shares = team_shares(counts, path, default_for);
             let count = |of: fn(&TeamShare) -> bool| shares.values().filter(|share| of(share)).count() as u64;
@@ -257,14 +252,46 @@ impl Gauges {
                 eligible.push(([path.clone(), self.team(team).to_owned()], float(share.eligible)));
             }
         }
-        let help = "Workloads that could be on the path, whether a service names them or not.";
-        self.add("eligible_workloads", help, ["path", "team"], eligible)?;
-        let help = "Teams with all (Adopted), some (Claimed) or any (Eligible) of their workloads on the path.";
-        self.add("teams", help, ["path", "state"], teams)?;
-        let help = "Adopted workloads over eligible ones.";
-        self.add("workload_adoption_ratio", help, ["path"], of_workloads)?;
-        let help = "Teams with all of their eligible workloads adopted over all teams with eligible ones.";
-        self.add("team_adoption_ratio", help, ["path"], of_teams)
+        self.add(&catalogue::ELIGIBLE_WORKLOADS, eligible)?;
+        self.add(&catalogue::TEAMS, teams)?;
+        self.add(&catalogue::WORKLOAD_ADOPTION, of_workloads)?;
+        self.add(&catalogue::TEAM_ADOPTION, of_teams)
+    }
+
+    fn rollouts(&mut self, paths: &Paths) -> Added {
+        let (mut phases, mut services, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, rollout) in paths.iter().filter_map(|path| Some((&path.name, path.rollout.as_ref()?))) {
+            phases.push(([path.clone(), format!("{:?}", rollout.phase)], 1.0));
+            let counts = [
+                ("Moved", rollout.moved),
+                ("Exercised", rollout.exercised),
+                ("Failed", rollout.failed),
+                ("Pending", rollout.pending),
+            ];
+            let counts =
+                counts.map(|(state, n)| ([path.clone(), state.to_owned()], float(u64::try_from(n).unwrap_or(0))));
+            services.extend(counts);
+            if let Some(at) = rollout.wave_started_at.as_ref().filter(|_| rollout.phase != RolloutPhase::Complete) {
+                begun.push(([path.clone()], float(u64::try_from(at.0.as_second()).unwrap_or(0))));
+            }
+        }
+        self.add(&catalogue::ROLLOUT_PHASE, phases)?;
+        self.add(&catalogue::ROLLOUT_SERVICES, services)?;
+        self.add(&catalogue::ROLLOUT_WAVE_STARTED, begun)
+    }
+
+    fn reliability(&mut self, paths: &Paths) -> Added {
+        let known = |path: &PathInfo| Some(([path.name.clone()], path.reliability.watched.ratio()?));
+        let availability: Vec<_> = paths.iter().filter_map(known).collect();
+        self.add(&catalogue::AVAILABILITY, availability)?;
+        let of_path = |path: &PathInfo| {
+            let [met, missed, unknown] = path.reliability.objectives;
+            let name = path.name.clone();
+            [("True", met), ("False", missed), ("Unknown", unknown)]
+                .map(|(met, n)| ([name.clone(), met.to_owned()], float(n)))
+        };
+        let objectives: Vec<_> = paths.iter().flat_map(of_path).filter(|(_, n)| *n > 0.0).collect();
+        self.add(&catalogue::OBJECTIVES, objectives)
     }
 }
 

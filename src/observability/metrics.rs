@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::catalogue::{self, Metric};
 use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
@@ -37,19 +38,13 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let metrics = Self {
             registry: Registry::new(),
-            reconciles: IntCounterVec::new(
-                Opts::new("goldenpath_reconcile_total", "Finished reconcile passes by kind and outcome."),
-                &["kind", "outcome"],
-            )?,
+            reconciles: counter(&catalogue::RECONCILES)?,
             durations: HistogramVec::new(
-                HistogramOpts::new("goldenpath_reconcile_duration_seconds", "Duration of reconcile passes by kind.")
+                HistogramOpts::new(catalogue::RECONCILE_DURATION.name, catalogue::RECONCILE_DURATION.help)
                     .buckets(SECONDS.to_vec()),
-                &["kind"],
+                catalogue::RECONCILE_DURATION.labels,
             )?,
-            api_requests: IntCounterVec::new(
-                Opts::new("goldenpath_api_requests_total", "Requests to the API server by verb and outcome."),
-                &["verb", "outcome"],
-            )?,
+            api_requests: counter(&catalogue::API_REQUESTS)?,
         };
         metrics.register(build_info()?)?;
         metrics.register(metrics.reconciles.clone())?;
@@ -80,9 +75,14 @@ impl Metrics {
     }
 }
 
+/// A counter of the catalogue.
+pub fn counter(metric: &Metric) -> Result<IntCounterVec, MetricsError> {
+    Ok(IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels)?)
+}
+
 /// The constant 1 whose labels tell which build runs; joined with other metrics to see what a rollout changed.
 fn build_info() -> Result<IntGauge, MetricsError> {
-    let opts = Opts::new("goldenpath_build_info", "The running build, always 1.")
+    let opts = Opts::new(catalogue::BUILD_INFO.name, catalogue::BUILD_INFO.help)
         .const_label("version", env!("CARGO_PKG_VERSION"))
         // An image build sets it; a build script that asks git would rerun on every commit of a developer.
         .const_label("commit", option_env!("GOLDENPATH_COMMIT").unwrap_or("unknown"));

@@ -9,6 +9,7 @@
 //! watches ──> server::Gate ──> Health ─────┴─> server: /livez /readyz /metrics
 //! ```
 
+pub mod catalogue;
 pub mod logs;
 pub mod metrics;
 pub mod outcome;

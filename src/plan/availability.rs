@@ -80,6 +80,13 @@ impl Watched {
         format!("{}.{:02}", hundredths / 100, hundredths % 100)
     }
 
+    /// The part of the time in which they were available. Nothing of nothing is not known.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // seconds of thousands of months are far below 2^52
+    pub fn ratio(self) -> Option<f64> {
+        (self.total > 0).then(|| (self.total - self.down) as f64 / self.total as f64)
+    }
+
     /// Whether an objective is met; nothing while too little was watched to say so.
     #[must_use]
     pub fn meets(self, objective: &str) -> Option<bool> {

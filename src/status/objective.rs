@@ -1,9 +1,11 @@
 //! Whether services are as available as they are meant to be.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 
-use super::Finding;
 use super::service::{Evaluated, Outcome};
+use super::{Finding, standing};
 use crate::api::{ConditionType, GoldenPath, PlatformService, Reason, Reliability};
 use crate::plan::availability::{Watched, changes_at, look, sight};
 use crate::plan::health::DEADLINE;
@@ -91,6 +93,38 @@ pub fn outage(
         Some(objective) => Some(format!("not available since {since}, which misses the objective of {objective} %")),
         None => (now.duration_since(since) >= DEADLINE).then(|| format!("not available since {since}")),
     }
+}
+
+/// How available the services of a path are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathReliability {
+    /// All of them together.
+    pub watched: Watched,
+    /// How many meet their objective, miss it, or cannot be judged yet.
+    pub objectives: [u64; 3],
+}
+
+/// How available services are, by the path that they follow.
+#[must_use]
+pub fn by_path<'a>(
+    services: impl Iterator<Item = &'a PlatformService>,
+    now: Timestamp,
+) -> BTreeMap<String, PathReliability> {
+    let mut all: BTreeMap<String, PathReliability> = BTreeMap::new();
+    for status in services.filter_map(|service| service.status.as_ref()) {
+        let Some(followed) = &status.golden_path else { continue };
+        let of_path = all.entry(followed.name.clone()).or_default();
+        if let Some(reliability) = &status.reliability {
+            let both = [of_path.watched, Watched::of(reliability, now)];
+            of_path.watched = Watched::sum(both.into_iter());
+        }
+        let judged = standing(&status.conditions, ConditionType::ObjectiveMet);
+        let place = judged.and_then(|(status, _)| ["True", "False", "Unknown"].iter().position(|s| *s == status));
+        if let Some(count) = place.and_then(|place| of_path.objectives.get_mut(place)) {
+            *count += 1;
+        }
+    }
+    all
 }
 
 /// Whether all services of a path together are as available as the path is meant to be. Nothing where it has no objective.

@@ -2,8 +2,12 @@
 
 use super::super::metrics::{FleetCollector, PathInfo};
 use super::*;
-use crate::api::{ExemptionState, GrantedExemption};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::{ExemptionState, GrantedExemption, RolloutPhase, RolloutStatus};
 use crate::observability::Metrics;
+use crate::status::objective::PathReliability;
 
 fn text(metrics: &Metrics) -> String {
     let text = metrics.encode().unwrap();
@@ -16,7 +20,21 @@ fn show(fleet: &Fleet, metrics: &Metrics) {
     let contacts = vec![Contact::new(Resource::Namespaces, &health)];
     contacts[0].synced();
     let exemption = GrantedExemption { name: "batch".into(), state: ExemptionState::Unused, services: 0 };
-    let path = PathInfo { name: "web".into(), default_for: vec![DEPLOYMENT], exemptions: vec![exemption] };
+    let rollout = RolloutStatus {
+        phase: RolloutPhase::Soaking,
+        moved: 3,
+        exercised: 2,
+        pending: 5,
+        wave_started_at: Some(Time(Timestamp::from_second(1_800_000_000).unwrap())),
+        ..RolloutStatus::default()
+    };
+    let path = PathInfo {
+        name: "web".into(),
+        default_for: vec![DEPLOYMENT],
+        exemptions: vec![exemption],
+        rollout: Some(rollout),
+        reliability: PathReliability { objectives: [2, 1, 0], ..PathReliability::default() },
+    };
     let paths = move || vec![path.clone()];
     metrics.register(FleetCollector::new(fleet.clone(), contacts, paths)).unwrap();
 }
