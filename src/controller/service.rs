@@ -57,6 +57,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let refused = outcomes.iter().any(asks_again);
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
+    let fails_at = assessment.workloads.iter().flatten().filter_map(|evaluated| evaluated.fails_at).min();
     let status = assessment.status;
     let conditions = status.conditions.clone();
     if write_service(&service, status, context).await? {
@@ -75,16 +76,16 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(next_look(&facts, now))
+    Ok(next_look(&facts, fails_at, now))
 }
 
-/// Exceptions and versions end without an event.
-fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
+/// Exceptions and versions end without an event, and a rollout that stands still has none.
+fn next_look(facts: &ServiceFacts, fails_at: Option<Timestamp>, now: Timestamp) -> Action {
     let route = match &facts.path {
         PathFacts::Ready(route) => route.changes_at(now),
         _ => None,
     };
-    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).min() else {
+    let Some(next) = facts.exceptions.next_change.into_iter().chain(route).chain(fails_at).min() else {
         return Action::await_change();
     };
     // a timer of years would overflow; looking once a day costs nothing
