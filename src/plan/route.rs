@@ -223,7 +223,7 @@ mod tests {
     ) {
         let abort = abort.map(|revision| Abort { revision: revision.into(), reason: "slow".into() });
         let path = InForce { reach: Reach { phase, ..Reach::default() }, ..path(None) };
-        assert_eq!(path.obeying(&Rollout { abort, paused, ..Rollout::default() }).reach.phase, expected);
+        assert_eq!(path.obeying(&Rollout { paused, abort, ..Rollout::default() }).reach.phase, expected);
     }
 
     #[rstest]

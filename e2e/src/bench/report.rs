@@ -105,7 +105,9 @@ impl Results {
         add("writes meanwhile beyond one a workload and one a service", 0.0, repeated.clone());
         let steps = &self.waves.steps;
         let beyond = steps.iter().map(|step| amount(step.beyond())).collect();
-        add("writes of a wave beyond one a workload and one a service that moved", amount(steps.len()), beyond);
+        add("writes of a wave beyond one a workload and one a service that moved, and the path's", 0.0, beyond);
+        let of_path = steps.iter().map(|step| amount(step.of_path)).collect();
+        add("statuses of the path while a wave of four moves", amount(steps.len()), of_path);
         let rollouts = usize::try_from(self.waves.rollouts).map_or(0.0, amount);
         add("rollouts of a workload while the path changed, its team's own included", 1.0, vec![rollouts]);
         budgets

@@ -43,10 +43,10 @@ pub struct Step {
 }
 
 impl Step {
-    /// Writes beyond one a workload and one status a service.
+    /// Writes beyond one a workload, one status a service, and the statuses of the path.
     #[must_use]
     pub fn beyond(&self) -> usize {
-        self.writes.saturating_sub(self.workloads + self.services)
+        self.writes.saturating_sub(self.workloads + self.services + self.of_path)
     }
 }
 
@@ -65,8 +65,9 @@ pub struct Waves {
 /// When a wave does not move or pass in time, or a service is in none.
 pub async fn run(stage: &Stage) -> Result<Waves> {
     let before = generations(stage).await?;
+    let mark = stage.control_plane.audit_mark()?;
     let revision = stage.control_plane.golden_path(&changed()?).await?;
-    quiet(stage, stage.control_plane.audit_mark()?).await?;
+    quiet(stage, mark).await?; // every service says that it waits for its wave
     let mut steps = Vec::with_capacity(WAVES.len());
     for (wave, _) in WAVES {
         let step = step(stage, &revision, wave).await.with_context(|| format!("wave {wave}"))?;
