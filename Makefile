@@ -18,6 +18,7 @@ demo: control-plane ## Show the operator at work, no cluster is needed; make dem
 
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
+# The operator of an older commit is built behind the tests, whose dependencies it shares.
 # --no-fail-fast: one run shows every failure.
 test: ## Run all tests; the first run builds the control plane, which takes about 15 minutes on two cores
 	@set -euo pipefail; mkdir -p target; \
@@ -25,6 +26,7 @@ test: ## Run all tests; the first run builds the control plane, which takes abou
 	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
 	echo "test: building the tests, and the control plane beside them"; \
 	cargo test --workspace --no-run; \
+	bash e2e/build-previous.sh; \
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
 	echo "test: the control plane is there after $$SECONDS s, running the tests"; \

@@ -94,7 +94,15 @@ pub fn install_manifest() -> Result<String> {
 /// # Errors
 /// When `values.yaml` cannot be read.
 pub fn without_paths() -> Result<Value> {
-    let path = folder().join("values.yaml");
+    without_paths_of(&folder())
+}
+
+/// As [`without_paths`], for another version of the chart.
+///
+/// # Errors
+/// When its `values.yaml` cannot be read.
+pub fn without_paths_of(chart: &Path) -> Result<Value> {
+    let path = chart.join("values.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let values: Value = serde_saphyr::from_str(&text)?;
     let names = values["paths"].as_object().into_iter().flatten().map(|(name, _)| name.clone());

@@ -23,6 +23,8 @@ pub struct OperatorOptions {
     pub args: Vec<OsString>,
     /// Environment, over `POD_NAMESPACE=goldenpath-system` and `RUST_LOG=info,goldenpath=debug`
     pub env: Vec<(String, String)>,
+    /// Another `goldenpath` than the one that was built with the tests, such as [`programs::Previous`]'s
+    pub program: Option<PathBuf>,
 }
 
 /// A running operator. It ends with this value, and with this process at the latest.
@@ -56,7 +58,8 @@ impl Operator {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let [port] = ports::free()?;
         let log = folder.join(format!("operator-{}.log", STARTED.fetch_add(1, Ordering::Relaxed)));
-        let mut command = Command::new(programs::sibling("goldenpath")?);
+        let program = options.program.clone().map_or_else(|| programs::sibling("goldenpath"), Ok)?;
+        let mut command = Command::new(program);
         command
             .args(["run", "--listen", &format!("127.0.0.1:{port}")])
             .args(&options.args)

@@ -76,6 +76,33 @@ pub fn sibling(program: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What users have who upgrade: the operator and the chart of an older commit, by `e2e/build-previous.sh`.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// The commit, as `goldenpath_build_info` of that operator says it
+    pub commit: String,
+    /// `goldenpath`
+    pub program: PathBuf,
+    /// Folder of its chart
+    pub chart: PathBuf,
+}
+
+impl Previous {
+    /// Finds what `e2e/previous-release.txt` names, where [`Programs::find`] looks.
+    ///
+    /// # Errors
+    /// When it is not built; the text says with which command to build it.
+    pub fn find() -> Result<Self> {
+        let path = repository().join("e2e/previous-release.txt");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let commit = text.lines().find(|line| !line.starts_with('#')).map(str::trim).unwrap_or_default().to_owned();
+        let folder = cache()?.join(format!("goldenpath-{commit}"));
+        let (program, chart) = (folder.join("goldenpath"), folder.join("chart"));
+        ensure!(program.exists(), "{} is missing: run e2e/build-previous.sh (about 2 minutes)", program.display());
+        Ok(Self { commit, program, chart })
+    }
+}
+
 /// Pinned versions, for what is kept per version and for reports.
 #[derive(Clone, Debug)]
 pub struct Versions {

@@ -10,6 +10,8 @@ use crate::status::standing;
 
 /// Publishes what changed between two lists of conditions.
 ///
+/// A service that is new and well has one Event, that of `Adopted`, which says the same and how far it has come: of a
+/// thousand new services each Event is one write of seven.
 /// An Event that cannot be written fails no pass: the status says the same.
 pub async fn publish<K>(object: &K, before: &[Condition], after: &[Condition], context: &Context)
 where
@@ -19,7 +21,8 @@ where
         let (was, is) = (standing(before, condition), standing(after, condition));
         let Some((status, reason)) = is.filter(|is| Some(*is) != was) else { continue };
         let (good, bad) = if condition.is_bad() { ("False", "True") } else { ("True", "False") };
-        if was.is_none() && condition.is_silent_at_first() && status != bad {
+        let says_less = condition == ConditionType::Ready && standing(after, ConditionType::Adopted).is_some();
+        if was.is_none() && (condition.is_silent_at_first() || says_less) && status != bad {
             continue;
         }
         let type_ = condition.to_string();

@@ -156,8 +156,10 @@ fn path_of(
     if !paths.iter().any(|p| p.meta_name() == name) {
         return Ok(PathFacts::NotFound(name));
     }
+    let spec = readable().find(|path| path.metadata.name.as_ref() == Some(&name)).map(|path| &path.spec);
+    let orders = spec.and_then(|spec| spec.rollout.clone()).unwrap_or_default();
     match context.roads.get(&name) {
-        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force, service, namespace, now) {
+        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force.obeying(&orders), service, namespace, now) {
             Ok(route) => PathFacts::Ready(route),
             Err(detour) => {
                 let version = pin(service).unwrap_or_default().to_owned();

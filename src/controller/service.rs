@@ -59,6 +59,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let turn = outcomes.iter().filter_map(|outcome| outcome.waits).min();
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
+    let fails_at = assessment.workloads.iter().flatten().filter_map(|evaluated| evaluated.fails_at).min();
     let status = assessment.status;
     let (conditions, reliability) = (status.conditions.clone(), status.reliability.clone());
     if write_service(&service, status, context).await? {
@@ -77,25 +78,26 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(sooner(next_look(&facts, reliability.as_ref(), now), turn))
+    let next = next_look(&facts, reliability.as_ref(), now).into_iter().chain(fails_at).min();
+    Ok(again(next, turn, now))
 }
 
-/// The same, at the latest after a pause.
-fn sooner(next: Option<Duration>, pause: Option<Duration>) -> Action {
-    next.into_iter().chain(pause).min().map_or_else(Action::await_change, Action::requeue)
+/// A pass at that time, and at the latest after a pause.
+fn again(next: Option<Timestamp>, pause: Option<Duration>, now: Timestamp) -> Action {
+    // a timer of years would overflow; looking once a day costs nothing
+    let until = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    let bounded = |pause: Duration| pause.clamp(Duration::from_secs(1), Duration::from_hours(24));
+    next.map(until).into_iter().chain(pause).min().map_or_else(Action::await_change, |p| Action::requeue(bounded(p)))
 }
 
 /// Exceptions and versions end without an event, and time alone can miss an objective.
-fn next_look(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Option<Duration> {
+fn next_look(facts: &ServiceFacts, reliability: Option<&Reliability>, now: Timestamp) -> Option<Timestamp> {
     let route = match &facts.path {
         PathFacts::Ready(route) => route.changes_at(now),
         _ => None,
     };
     let judged = next_change(facts, reliability, now);
-    let next = facts.exceptions.next_change.into_iter().chain(route).chain(judged).min()?;
-    // a timer of years would overflow; looking once a day costs nothing
-    let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    Some(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
+    facts.exceptions.next_change.into_iter().chain(route).chain(judged).min()
 }
 
 /// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody

@@ -6,9 +6,20 @@ use serde_json::Value;
 use super::rollout::waits_for;
 use crate::api::WorkloadKind;
 
-/// A rollout that takes longer has failed, where the kind knows no deadline of its own: the default of a Deployment's
-/// `progressDeadlineSeconds`.
+/// A rollout without any progress for so long has failed, where the kind knows no deadline of its own: the default of a
+/// Deployment's `progressDeadlineSeconds`.
 pub const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How the first rollout since a workload was labelled goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything that the workload asks for runs, or the next job will.
+    Over,
+    /// It may still succeed; if nothing changes, it has failed by then. Nothing where only time tells nothing.
+    UnderWay(Option<Timestamp>),
+    /// It has failed, and why.
+    Failed(String),
+}
 
 /// Whether everything that the workload asks for runs.
 #[must_use]
@@ -16,16 +27,79 @@ pub fn is_well(kind: WorkloadKind, object: &Value) -> bool {
     waits_for(kind, object).is_none() && stalled(object).is_none()
 }
 
-/// Why a rollout that is under way since then has failed; nothing while it may still succeed.
+/// How a rollout goes that is under way since then.
+///
+/// Pods are not watched: it is told from the workload's own status. A Deployment's controller gives a rollout up by itself. Of
+/// the other kinds nobody does, so a rollout of theirs has failed when its status has not changed for [`DEADLINE`], or when it
+/// has brought less than one pod in each: a pod that crashes again and again changes the status, too. So a hundred pods of a
+/// StatefulSet may take a day, one after the other. Where a person decides which pods are replaced (`OnDelete`, a partition)
+/// nothing has failed as long as all pods are available.
 #[must_use]
-pub fn failure(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, now: Timestamp) -> Option<String> {
+pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, now: Timestamp) -> Progress {
     if let Some(message) = stalled(object) {
-        return Some(message);
+        return Progress::Failed(message);
     }
-    let wait = waits_for(kind, object)?;
-    let is_paused = object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
-    let overdue = kind != WorkloadKind::Deployment && now.duration_since(since?) >= DEADLINE;
-    (overdue && !is_paused).then(|| format!("the rollout is not over after {} minutes: {wait}", DEADLINE.as_mins()))
+    let Some(wait) = waits_for(kind, object) else { return Progress::Over };
+    let Some(since) = since.filter(|_| kind != WorkloadKind::Deployment) else { return Progress::UnderWay(None) };
+    let pods = Pods::of(kind, object);
+    if is_by_hand(object) && pods.unavailable == 0 {
+        return Progress::UnderWay(None);
+    }
+    let still = after(last_change(object).map_or(since, |last| last.max(since)), 1);
+    let slow = after(since, pods.brought.saturating_add(1));
+    if still <= now {
+        return Progress::Failed(format!("the rollout has not moved for {} minutes: {wait}", DEADLINE.as_mins()));
+    }
+    if is_by_hand(object) {
+        return Progress::UnderWay(Some(still));
+    }
+    if slow <= now {
+        let Pods { brought, .. } = pods;
+        let minutes = now.duration_since(since).as_mins();
+        return Progress::Failed(format!("the rollout has brought {brought} pods in {minutes} minutes: {wait}"));
+    }
+    Progress::UnderWay(Some(still.min(slow)))
+}
+
+fn after(time: Timestamp, deadlines: i32) -> Timestamp {
+    time.checked_add(DEADLINE.saturating_mul(deadlines)).unwrap_or(Timestamp::MAX)
+}
+
+/// How far a rollout that replaces pods one by one has come.
+struct Pods {
+    /// New ones that are available, if all that are not available are new.
+    brought: i32,
+    unavailable: i32,
+}
+
+impl Pods {
+    fn of(kind: WorkloadKind, object: &Value) -> Self {
+        let int = |path: &str| object.pointer(path).and_then(Value::as_i64).and_then(|count| i32::try_from(count).ok());
+        let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
+        let (wanted, updated, available) = if kind == WorkloadKind::DaemonSet {
+            (status("desiredNumberScheduled"), status("updatedNumberScheduled"), status("numberAvailable"))
+        } else {
+            (int("/spec/replicas").unwrap_or(1), status("updatedReplicas"), status("availableReplicas"))
+        };
+        let unavailable = wanted.saturating_sub(available).max(0);
+        Self { brought: updated.saturating_sub(unavailable).max(0), unavailable }
+    }
+}
+
+/// Whether a person decides which pods are replaced.
+fn is_by_hand(object: &Value) -> bool {
+    let strategy = object.pointer("/spec/updateStrategy");
+    let text = |field: &str| strategy.and_then(|strategy| strategy.get(field)).and_then(Value::as_str);
+    let partition = strategy.and_then(|strategy| strategy.pointer("/rollingUpdate/partition")).and_then(Value::as_i64);
+    text("type") == Some("OnDelete") || partition.is_some_and(|partition| partition > 0)
+}
+
+/// When the status last changed, by the record of whoever writes it: the API server renews its time with each change of a
+/// value, and not with a write that changes none.
+fn last_change(object: &Value) -> Option<Timestamp> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let of_status = entries.iter().filter(|entry| entry.get("subresource").is_some_and(|of| of == "status"));
+    of_status.filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
 }
 
 /// The Deployment controller gave the rollout up.
@@ -63,30 +137,75 @@ mod tests {
         })
     }
 
+    /// The rollout began at the epoch.
+    fn told(kind: WorkloadKind, object: &Value, minutes: i64) -> Progress {
+        let now = Timestamp::from_second(minutes * 60).unwrap();
+        progress(kind, object, Some(Timestamp::UNIX_EPOCH), now)
+    }
+
+    fn until(minutes: i64) -> Progress {
+        Progress::UnderWay(Some(Timestamp::from_second(minutes * 60).unwrap()))
+    }
+
+    fn failed(message: &str) -> Progress {
+        Progress::Failed(message.to_owned())
+    }
+
     #[rstest]
-    #[case::done(WorkloadKind::Deployment, object(2, None), 99, None)]
-    #[case::under_way(WorkloadKind::Deployment, object(1, None), 99, None)]
-    #[case::given_up(
-        WorkloadKind::Deployment,
-        object(1, Some("ProgressDeadlineExceeded")),
-        1,
-        Some("ProgressDeadlineExceeded: stuck")
-    )]
-    #[case::paused_by_somebody(WorkloadKind::Deployment, object(1, Some("DeploymentPaused")), 1, None)]
-    #[case::early(WorkloadKind::StatefulSet, object(1, None), 9, None)]
-    #[case::late(
-        WorkloadKind::StatefulSet,
-        object(1, None),
-        10,
-        Some("the rollout is not over after 10 minutes: not all pods run the new template")
-    )]
-    fn a_rollout_fails_by_its_deadline(
-        #[case] kind: WorkloadKind,
+    #[case::done(object(2, None), Progress::Over)]
+    #[case::under_way(object(1, None), Progress::UnderWay(None))]
+    #[case::given_up(object(1, Some("ProgressDeadlineExceeded")), failed("ProgressDeadlineExceeded: stuck"))]
+    #[case::paused_by_somebody(object(1, Some("DeploymentPaused")), Progress::UnderWay(None))]
+    fn a_deployment_fails_when_its_controller_says_so(#[case] object: Value, #[case] expected: Progress) {
+        assert_eq!(told(WorkloadKind::Deployment, &object, 99), expected);
+    }
+
+    /// A StatefulSet of 20, so many of them new and so many available, whose status last changed then.
+    fn of_twenty(updated: i64, available: i64, changed: i64, strategy: &Value) -> Value {
+        let time = Timestamp::from_second(changed * 60).unwrap().to_string();
+        json!({
+            "metadata": {"generation": 2, "managedFields": [
+                {"manager": "team", "time": "2036-01-01T00:00:00Z"},
+                {"manager": "kube-controller-manager", "subresource": "status", "time": time},
+            ]},
+            "spec": {"replicas": 20, "updateStrategy": strategy},
+            "status": {
+                "observedGeneration": 2, "replicas": 20, "updatedReplicas": updated, "availableReplicas": available,
+                "currentRevision": "a", "updateRevision": "b",
+            },
+        })
+    }
+
+    const OLD: &str = "not all pods run the new template";
+
+    #[rstest]
+    #[case::early(of_twenty(1, 19, 1, &json!({})), 9, until(10))]
+    #[case::no_pod_in_time(of_twenty(1, 19, 9, &json!({})), 10, failed(&format!("the rollout has brought 0 pods in 10 minutes: {OLD}")))]
+    #[case::slow_and_well(of_twenty(15, 19, 148, &json!({})), 149, until(150))]
+    #[case::slower(of_twenty(15, 19, 149, &json!({})), 150, failed(&format!("the rollout has brought 14 pods in 150 minutes: {OLD}")))]
+    #[case::stuck_after_a_good_beginning(of_twenty(10, 19, 12, &json!({})), 21, until(22))]
+    #[case::stuck_for_good(of_twenty(10, 19, 12, &json!({})), 22, failed(&format!("the rollout has not moved for 10 minutes: {OLD}")))]
+    #[case::partition(of_twenty(1, 20, 1, &json!({"rollingUpdate": {"partition": 19}})), 9999, Progress::UnderWay(None))]
+    #[case::broken_canary(of_twenty(1, 19, 1, &json!({"rollingUpdate": {"partition": 19}})), 11, failed(&format!("the rollout has not moved for 10 minutes: {OLD}")))]
+    #[case::slow_canary(of_twenty(1, 19, 500, &json!({"rollingUpdate": {"partition": 19}})), 501, until(510))]
+    #[case::all_pods_of_whom_waits_for_a_person(of_twenty(0, 20, 1, &json!({"type": "OnDelete"})), 9999, Progress::UnderWay(None))]
+    fn a_stateful_set_fails_when_it_stands_still_or_brings_too_little(
         #[case] object: Value,
         #[case] minutes: i64,
-        #[case] expected: Option<&str>,
+        #[case] expected: Progress,
     ) {
-        let (since, now) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(minutes * 60).unwrap());
-        assert_eq!(failure(kind, &object, Some(since), now).as_deref(), expected);
+        assert_eq!(told(WorkloadKind::StatefulSet, &object, minutes), expected);
+    }
+
+    #[test]
+    fn a_daemon_set_counts_nodes() {
+        let set = |updated: i64| {
+            json!({"metadata": {"generation": 1}, "status": {
+                "observedGeneration": 1, "desiredNumberScheduled": 9, "updatedNumberScheduled": updated, "numberAvailable": 8,
+            }})
+        };
+        let told = |updated, minutes| told(WorkloadKind::DaemonSet, &set(updated), minutes);
+        assert_eq!(told(1, 9), until(10));
+        assert_eq!(told(1, 10), failed(&format!("the rollout has not moved for 10 minutes: {OLD}")));
     }
 }

@@ -1,5 +1,6 @@
 //! Which revision of its path a service follows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -69,6 +70,24 @@ impl InForce {
     /// Every revision that services may follow, the current one first.
     pub fn revisions(&self) -> impl Iterator<Item = &Arc<Revision>> {
         [&self.current].into_iter().chain(&self.others)
+    }
+
+    /// The path as a person has ordered since it was put in force: an abort or a pause holds for every pass from the moment
+    /// it is seen. The path's own pass, which asks the API server about all its policies before it tells the services, takes
+    /// seconds on a busy one, and nobody restarts meanwhile.
+    #[must_use]
+    pub fn obeying(&self, orders: &Rollout) -> Cow<'_, Self> {
+        let aborted = orders.abort.as_ref().is_some_and(|abort| abort.revision == self.current.name);
+        let phase = match self.reach.phase {
+            phase @ (RolloutPhase::Complete | RolloutPhase::Aborted) => phase,
+            _ if aborted => RolloutPhase::Aborted,
+            _ if orders.paused => RolloutPhase::Paused,
+            phase => phase,
+        };
+        if phase == self.reach.phase {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { reach: Reach { phase, ..self.reach.clone() }, ..self.clone() })
     }
 
     /// The revision that a service follows which is not pinned.
@@ -189,7 +208,7 @@ mod tests {
 
     use super::examples::{NOW, at, revision, service};
     use super::*;
-    use crate::api::RetiredVersion;
+    use crate::api::{Abort, RetiredVersion};
 
     fn path(retired: Option<&str>) -> InForce {
         let retired_versions =
@@ -202,6 +221,24 @@ mod tests {
             defaults: Vec::new(),
             terms: Arc::new(Terms { retired_versions, ..Terms::default() }),
         }
+    }
+
+    #[rstest]
+    #[case::nothing(RolloutPhase::Exercising, None, false, RolloutPhase::Exercising)]
+    #[case::abort(RolloutPhase::Exercising, Some("web-3"), false, RolloutPhase::Aborted)]
+    #[case::abort_of_another_revision(RolloutPhase::Exercising, Some("web-2"), false, RolloutPhase::Exercising)]
+    #[case::abort_of_what_is_paused(RolloutPhase::Paused, Some("web-3"), true, RolloutPhase::Aborted)]
+    #[case::pause(RolloutPhase::Exercising, None, true, RolloutPhase::Paused)]
+    #[case::too_late(RolloutPhase::Complete, Some("web-3"), true, RolloutPhase::Complete)]
+    fn an_order_holds_before_the_path_has_passed_it_on(
+        #[case] phase: RolloutPhase,
+        #[case] abort: Option<&str>,
+        #[case] paused: bool,
+        #[case] expected: RolloutPhase,
+    ) {
+        let abort = abort.map(|revision| Abort { revision: revision.into(), reason: "slow".into() });
+        let path = InForce { reach: Reach { phase, ..Reach::default() }, ..path(None) };
+        assert_eq!(path.obeying(&Rollout { paused, abort, ..Rollout::default() }).reach.phase, expected);
     }
 
     #[rstest]

@@ -15,7 +15,7 @@ use crate::api::{
 };
 use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
-use crate::plan::health::{failure, is_well};
+use crate::plan::health::{Progress, is_well, progress};
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::{tell, went_back_from};
@@ -60,6 +60,8 @@ pub struct Evaluated {
     pub verdicts: Vec<Verdict>,
     /// Why the first rollout since it was labelled has failed, if it was well before that.
     pub failure: Option<String>,
+    /// When that rollout has failed, if nothing changes until then.
+    pub fails_at: Option<Timestamp>,
 }
 
 /// What a pass found out about a service.
@@ -189,8 +191,13 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     // a rollout that was complete once has proved itself, and what was broken before proves nothing
     let proves = status.rolling_out_since.is_some() && !status.exercised && status.healthy_before == Some(true);
     let since = status.rolling_out_since.as_ref().map(|since| since.0);
-    let failure = if proves { failure(kind, object, since, now) } else { None };
-    Some(Evaluated { status, verdicts, failure })
+    let (failure, fails_at) = match progress(kind, object, since, now) {
+        _ if !proves => (None, None),
+        Progress::Over => (None, None),
+        Progress::UnderWay(until) => (None, until),
+        Progress::Failed(message) => (Some(message), None),
+    };
+    Some(Evaluated { status, verdicts, failure, fails_at })
 }
 
 /// How far the first rollout since a workload was labelled has come.

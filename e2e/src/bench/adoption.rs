@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::fleet::{Fleet, PATH_YAML, name};
 use super::scrape::Page;
 use super::stage::Stage;
+use super::stats::amount;
 use super::writes::{create, deployment, each, merge, send};
 use crate::audit::{AuditEvent, Mark};
 use crate::wait;
@@ -35,6 +36,17 @@ pub struct Adoption {
     pub null_writer: Vec<f64>,
     /// Requests of the operator in its last round by `verb resource`, dry runs apart
     pub requests: BTreeMap<String, usize>,
+    /// How many requests of each round were answered by a conflict
+    pub conflicts: Vec<f64>,
+    /// How many writes each round had beyond one a workload and one a status: what loops writes again
+    pub repeated: Vec<f64>,
+}
+
+/// One round of the operator.
+struct Round {
+    seconds: f64,
+    requests: BTreeMap<String, usize>,
+    conflicts: usize,
 }
 
 /// Rounds in alternating order. The last one is the operator's, so that the workloads are adopted afterwards.
@@ -51,9 +63,11 @@ pub async fn run(stage: &Stage, rounds: usize) -> Result<Adoption> {
         for operators_turn in [operator_first, !operator_first] {
             reset(stage).await.context("undo the adoption")?;
             if operators_turn {
-                let (seconds, requests) = operator_round(stage).await?;
-                result.operator.push(seconds);
-                result.requests = requests;
+                let round = operator_round(stage).await?;
+                result.operator.push(round.seconds);
+                result.conflicts.push(amount(round.conflicts));
+                result.repeated.push(amount(repeated(&stage.fleet, &round.requests)));
+                result.requests = round.requests;
             } else {
                 result.null_writer.push(null_round(stage, &sample).await?);
             }
@@ -68,7 +82,17 @@ pub async fn run(stage: &Stage, rounds: usize) -> Result<Adoption> {
     Ok(result)
 }
 
-async fn operator_round(stage: &Stage) -> Result<(f64, BTreeMap<String, usize>)> {
+/// Writes beyond one of each object; Events are none.
+fn repeated(fleet: &Fleet, requests: &BTreeMap<String, usize>) -> usize {
+    let writes = |(request, count): (&String, &usize)| {
+        let verb = request.split(' ').next().unwrap_or_default();
+        let is_write = matches!(verb, "create" | "update" | "patch" | "delete") && !request.ends_with("(dry run)");
+        if is_write && request != "create events" { *count } else { 0 }
+    };
+    requests.iter().map(writes).sum::<usize>().saturating_sub(fleet.claimed() + fleet.services)
+}
+
+async fn operator_round(stage: &Stage) -> Result<Round> {
     let mut operator = stage.start_operator().await?;
     // Its status says Ready since the last operator; this one must have taken it up, too.
     stage.control_plane.golden_path(PATH_YAML).await?;
@@ -84,9 +108,10 @@ async fn operator_round(stage: &Stage) -> Result<(f64, BTreeMap<String, usize>)>
     created?;
     ready?;
     let seconds = started.elapsed().as_secs_f64();
-    let requests = quiet(stage, mark).await?;
+    let own = quiet(stage, mark).await?;
     operator.terminate().await?;
-    Ok((seconds, requests))
+    let conflicts = own.iter().filter(|event| event.code == 409).count();
+    Ok(Round { seconds, requests: by_verb(&own), conflicts })
 }
 
 async fn create_services(client: &Client, fleet: &Fleet) -> Result<()> {
@@ -120,21 +145,24 @@ async fn all_ready(stage: &Stage) -> Result<()> {
 }
 
 /// Waits until the operator writes no more; what it has asked for since the mark.
-async fn quiet(stage: &Stage, mark: Mark) -> Result<BTreeMap<String, usize>> {
+///
+/// # Errors
+/// When it goes on writing, or the audit log cannot be read.
+pub async fn quiet(stage: &Stage, mark: Mark) -> Result<Vec<AuditEvent>> {
     let user = Stage::operator_user();
     wait::until("the operator to be done", PATIENCE, async || {
-        let events = stage.control_plane.audit_since(mark)?;
-        let own: Vec<&AuditEvent> = events.iter().filter(|event| event.user == user).collect();
+        let mut own = stage.control_plane.audit_since(mark)?;
+        own.retain(|event| event.user == user);
         let last = own.iter().filter(|event| event.is_write()).map(|event| event.time).max();
         let since = last.map_or(QUIET, |last| jiff::Timestamp::now().duration_since(last).unsigned_abs());
         ensure!(since >= QUIET, "it wrote {since:?} ago");
-        Ok(Some(by_verb(&own)))
+        Ok(Some(own))
     })
     .await
 }
 
 /// Requests by verb and resource.
-fn by_verb(events: &[&AuditEvent]) -> BTreeMap<String, usize> {
+fn by_verb(events: &[AuditEvent]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
         let dry = if event.dry_run { " (dry run)" } else { "" };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Workloads that one PlatformService names.
+/// Workloads that one PlatformService names, unless it is said otherwise.
 pub const PER_SERVICE: usize = 4;
 /// Name of the path that the services take.
 pub const PATH: &str = "bench";
@@ -22,22 +22,24 @@ pub struct Fleet {
     pub workloads: usize,
     /// Namespaces that they are in.
     pub namespaces: usize,
-    /// PlatformServices, each of which claims [`PER_SERVICE`] Deployments.
+    /// PlatformServices, each of which claims as many Deployments as the others.
     pub services: usize,
+    /// How many that are.
+    pub per_service: usize,
 }
 
 impl Fleet {
-    /// A fleet of which about `claimed` workloads are claimed: a tenth at most.
+    /// A fleet of which about `claimed` workloads are claimed, a tenth at most, by services of so many each.
     #[must_use]
-    pub fn new(workloads: usize, claimed: usize) -> Self {
+    pub fn new(workloads: usize, claimed: usize, per_service: usize) -> Self {
         let namespaces = workloads.div_ceil(MOST_IN_A_NAMESPACE).max(100.min(workloads / 10)).max(1);
-        Self { workloads, namespaces, services: claimed.min(workloads / 10) / PER_SERVICE }
+        Self { workloads, namespaces, services: claimed.min(workloads / 10) / per_service, per_service }
     }
 
     /// Claimed workloads.
     #[must_use]
     pub fn claimed(&self) -> usize {
-        self.services * PER_SERVICE
+        self.services * self.per_service
     }
 
     /// Namespace of a workload. Neighbours by index are in different ones.
@@ -47,19 +49,19 @@ impl Fleet {
     }
 
     /// The service that claims a workload. Services take turns over the namespaces, and within one they take the first
-    /// workloads, four by four.
+    /// workloads.
     #[must_use]
     pub fn service_of(&self, workload: usize) -> Option<usize> {
         let (namespace, place) = (workload % self.namespaces, workload / self.namespaces);
-        let service = place / PER_SERVICE * self.namespaces + namespace;
+        let service = place / self.per_service * self.namespaces + namespace;
         (service < self.services).then_some(service)
     }
 
     /// The workloads of a service.
     #[must_use]
-    pub fn workloads_of(&self, service: usize) -> [usize; PER_SERVICE] {
+    pub fn workloads_of(&self, service: usize) -> Vec<usize> {
         let (namespace, turn) = (service % self.namespaces, service / self.namespaces);
-        std::array::from_fn(|i| (turn * PER_SERVICE + i) * self.namespaces + namespace)
+        (0..self.per_service).map(|i| (turn * self.per_service + i) * self.namespaces + namespace).collect()
     }
 
     /// A namespace with its team.
@@ -77,11 +79,12 @@ impl Fleet {
     pub fn service(&self, index: usize) -> Value {
         let line =
             |workload: usize| json!({"name": name(workload), "ref": {"kind": "Deployment", "name": name(workload)}});
+        let workloads: Vec<Value> = self.workloads_of(index).into_iter().map(line).collect();
         json!({
             "apiVersion": "goldenpath.dev/v1alpha1",
             "kind": "PlatformService",
             "metadata": {"name": format!("service-{index:05}"), "namespace": namespace_name(index % self.namespaces)},
-            "spec": {"goldenPathRef": {"name": PATH}, "workloads": self.workloads_of(index).map(line)},
+            "spec": {"goldenPathRef": {"name": PATH}, "workloads": workloads},
         })
     }
 
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn every_size_keeps_to_the_limits_of_sig_scalability() {
         for workloads in [10, 50, 999, 10_000, 100_000, 150_000] {
-            let fleet = Fleet::new(workloads, 1_000);
+            let fleet = Fleet::new(workloads, 1_000, PER_SERVICE);
             let mut sizes = BTreeMap::<String, usize>::new();
             for workload in 0..workloads {
                 *sizes.entry(fleet.namespace_of(workload)).or_default() += 1;
@@ -218,15 +221,14 @@ mod tests {
 
     #[test]
     fn the_default_fleet_is_the_one_that_is_promised() {
-        let fleet = Fleet::new(10_000, 1_000);
+        let fleet = Fleet::new(10_000, 1_000, PER_SERVICE);
         assert_eq!((fleet.namespaces, fleet.services, fleet.claimed()), (100, 250, 1_000));
     }
 
     #[test]
     fn services_and_workloads_agree_about_who_claims_what() {
-        for fleet in
-            [Fleet::new(50, 1_000), Fleet::new(1_000, 1_000), Fleet::new(10_000, 777), Fleet::new(10_000, 1_000)]
-        {
+        for fleet in [(50, 1_000, 4), (1_000, 1_000, 4), (10_000, 777, 4), (10_000, 1_000, 4), (10_000, 1_000, 1)] {
+            let fleet = Fleet::new(fleet.0, fleet.1, fleet.2);
             let claimed: Vec<usize> = (0..fleet.workloads).filter(|w| fleet.service_of(*w).is_some()).collect();
             let mut named: Vec<usize> = (0..fleet.services).flat_map(|s| fleet.workloads_of(s)).collect();
             named.sort_unstable();

@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn events_go_to_unclaimed_workloads_of_other_teams_each_once() {
-        let fleet = Fleet::new(1_000, 100);
+        let fleet = Fleet::new(1_000, 100, 4);
         let chosen = choose(&fleet, 5_000, 7);
         assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), chosen.len());
         assert!(chosen.iter().all(|w| fleet.service_of(*w).is_none() && team(w % fleet.namespaces) != team(7)));

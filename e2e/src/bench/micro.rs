@@ -112,7 +112,7 @@ fn each(count: usize, work: impl Fn(Subjected<'_>, &Revision) -> Result<()>) -> 
     let path: GoldenPath = serde_saphyr::from_str(PATH_YAML)?;
     let revision = Revision::draft(&path)?;
     let objects: Vec<Value> = (0..OBJECTS).map(object).collect::<Result<_>>()?;
-    let namespace = Fleet::new(OBJECTS, 0).namespace(0);
+    let namespace = Fleet::new(OBJECTS, 0, 1).namespace(0);
     for object in objects.iter().cycle().take(count) {
         work(Subjected { kind: WorkloadKind::Deployment, object, namespace: &namespace }, &revision)?;
     }
@@ -127,7 +127,7 @@ fn object(index: usize) -> Result<Value> {
     let mut object: Value = serde_json::from_str(DEPLOYMENT)?;
     let metadata = &mut object["metadata"];
     metadata["name"] = name(index).into();
-    metadata["namespace"] = Fleet::new(OBJECTS, 0).namespace_of(index).into();
+    metadata["namespace"] = Fleet::new(OBJECTS, 0, 1).namespace_of(index).into();
     metadata["resourceVersion"] = (index + 1).to_string().into();
     Ok(object)
 }

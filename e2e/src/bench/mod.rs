@@ -2,7 +2,7 @@
 //! unavoidable, on a real API server. Ratios to those are honest on any machine; seconds are not.
 //!
 //! ```text
-//! prepare ─> stage ─> adoption ─> cold starts ─> idle ─> relists ─> latency ─> report
+//! prepare ─> stage ─> adoption ─> cold starts ─> idle ─> relists ─> latency ─> waves ─> report
 //! (fleet,    (etcd,    operator    null client    one     through    200 label
 //!  kept in    API       and null    operator       last    the fault  patches
 //!  a cache)   server)   writer      kube-state-    oper-   proxy      a second
@@ -26,6 +26,7 @@ pub mod scrape;
 pub mod stage;
 pub mod stats;
 pub mod table;
+pub mod waves;
 pub mod writes;
 
 use std::time::Duration;
@@ -55,6 +56,9 @@ pub struct Settings {
     /// How many of them PlatformServices claim; a tenth of all at most
     #[arg(long, default_value_t = 1_000)]
     pub claimed: usize,
+    /// Workloads that each of those PlatformServices names
+    #[arg(long, default_value_t = 4)]
+    pub per_service: usize,
     /// Rounds of every comparison
     #[arg(long, default_value_t = 5)]
     pub runs: usize,
@@ -90,6 +94,7 @@ impl Settings {
             flags.extend((value != default).then(|| format!("--{name} {value}")));
         };
         flag("claimed", self.claimed as u64, 1_000);
+        flag("per-service", self.per_service as u64, 4);
         flag("runs", self.runs as u64, 5);
         flag("settle", self.settle, 60);
         flag("idle", self.idle, 300);
@@ -110,7 +115,8 @@ impl Settings {
 pub async fn run(settings: &Settings) -> Result<Results> {
     ensure!(settings.runs > 0, "--runs: at least 1");
     ensure!(settings.relists > 0, "--relists: at least 1");
-    let fleet = Fleet::new(settings.workloads, settings.claimed);
+    ensure!(settings.per_service > 0, "--per-service: at least 1");
+    let fleet = Fleet::new(settings.workloads, settings.claimed, settings.per_service);
     ensure!(fleet.services > 0, "--workloads: at least 40, of which a tenth can be claimed, four a service");
     let stage = Stage::set(fleet).await?;
     let settle = Duration::from_secs(settings.settle);
@@ -128,12 +134,14 @@ pub async fn run(settings: &Settings) -> Result<Results> {
         say(&format!("{} events: p99 {:.1} ms from the answer to /metrics", one.events, one.answered.p99 * 1e3));
         latency.push(one);
     }
+    say("the path changes, in four waves");
+    let waves = waves::run(&stage).await.context("change the path")?;
     operator.terminate().await?;
     say(&format!("{} relists", settings.relists));
     let relists = relists::run(&stage, settings.relists, settle).await.context("list again")?;
     say("the inner loops, without a cluster");
     let micro = (0..settings.runs).map(|_| micro::measure(settings.lines)).collect::<Result<_>>()?;
-    Ok(Results { fleet, rounds, adoption, idle, latency, relists, micro })
+    Ok(Results { fleet, rounds, adoption, idle, latency, waves, relists, micro })
 }
 
 /// One round of cold starts. Each has the API server to itself; who begins changes from round to round. The operator of

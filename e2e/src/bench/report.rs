@@ -13,6 +13,7 @@ use super::relists::Relists;
 use super::scrape::Scrapes;
 use super::stats::{Spread, amount, short};
 use super::table::Table;
+use super::waves::Waves;
 
 const MEBIBYTE: f64 = 1_048_576.0;
 const MILLISECONDS: f64 = 1_000.0;
@@ -45,6 +46,8 @@ pub struct Results {
     pub idle: Idle,
     /// One a run
     pub latency: Vec<Latency>,
+    /// A changed path
+    pub waves: Waves,
     /// Forced relists
     pub relists: Relists,
     /// The inner loops without a cluster, one a run
@@ -95,6 +98,18 @@ impl Results {
         add("event at a bare watch to /metrics at 200/s, p99, ms", 50.0, events);
         let scrapes = self.rounds.scrapes.iter().map(|run| run.p99 * MILLISECONDS).collect();
         add("scrape, p99, ms", 5.0, scrapes);
+        let Adoption { operator, null_writer, conflicts, repeated, .. } = &self.adoption;
+        let ratios = operator.iter().zip(null_writer).map(|(ours, null)| ours / null).collect();
+        add(&format!("{} services applied at once, all Ready / null writer", self.fleet.services), 1.5, ratios);
+        add("conflicts meanwhile", 0.0, conflicts.clone());
+        add("writes meanwhile beyond one a workload and one a service", 0.0, repeated.clone());
+        let steps = &self.waves.steps;
+        let beyond = steps.iter().map(|step| amount(step.beyond())).collect();
+        add("writes of a wave beyond one a workload and one a service that moved, and the path's", 0.0, beyond);
+        let of_path = steps.iter().map(|step| amount(step.of_path)).collect();
+        add("statuses of the path while a wave of four moves", amount(steps.len()), of_path);
+        let rollouts = usize::try_from(self.waves.rollouts).map_or(0.0, amount);
+        add("rollouts of a workload while the path changed, its team's own included", 1.0, vec![rollouts]);
         budgets
     }
 
@@ -102,7 +117,7 @@ impl Results {
     #[must_use]
     pub fn tables(&self) -> String {
         let mut text = format!("{}\n", self.budget_table());
-        let Fleet { workloads, namespaces, services } = self.fleet;
+        let Fleet { workloads, namespaces, services, .. } = self.fleet;
         let _ = writeln!(
             text,
             "Cold starts, {} rounds in alternating order; {workloads} Deployments in {namespaces} namespaces, {} of them \
@@ -114,6 +129,7 @@ impl Results {
         let _ = writeln!(text, "Writing and waiting:\n\n{}", self.writing());
         let _ =
             writeln!(text, "Requests of the operator while it adopted them, by the audit log:\n\n{}", self.requests());
+        let _ = writeln!(text, "A changed path, wave by wave; the teams roll out after each:\n\n{}", self.by_wave());
         let _ = writeln!(
             text,
             "From an event to `/metrics`, upper bounds (the page is read every 10 ms):\n\n{}",
@@ -198,6 +214,24 @@ impl Results {
         let mut table = Table::new(["Request", "Count"]);
         for (request, count) in &self.adoption.requests {
             table.row([request.clone(), count.to_string()]);
+        }
+        table
+    }
+
+    fn by_wave(&self) -> Table {
+        let mut table = Table::new([
+            "Wave",
+            "services",
+            "workloads",
+            "writes to move them",
+            "of these the path's status",
+            "seconds",
+            "writes while they roll out",
+        ]);
+        for step in &self.waves.steps {
+            let counts = [step.services, step.workloads, step.writes, step.of_path].map(|count| count.to_string());
+            let cells = [step.wave.to_owned()].into_iter().chain(counts);
+            table.row(cells.chain([short(step.seconds), step.while_rolling_out.to_string()]));
         }
         table
     }

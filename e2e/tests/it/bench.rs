@@ -8,6 +8,7 @@ async fn every_measurement_of_the_benchmark_runs_to_its_end() -> Result<()> {
     let settings = Settings {
         workloads: 50,
         claimed: 4,
+        per_service: 1,
         runs: 1,
         settle: 0,
         idle: 1,
@@ -23,6 +24,9 @@ async fn every_measurement_of_the_benchmark_runs_to_its_end() -> Result<()> {
     assert_eq!(results.latency[0].events, 20);
     assert_eq!((results.idle.writes, results.idle.lists), (0, 0), "{:?}", results.idle);
     assert_eq!(results.adoption.requests.get("patch deployments"), Some(&4), "{:?}", results.adoption.requests);
+    assert_eq!((results.adoption.conflicts[0], results.adoption.repeated[0]), (0.0, 0.0));
+    let waves = &results.waves;
+    assert_eq!((waves.steps.iter().map(|step| step.workloads).sum::<usize>(), waves.rollouts), (4, 1), "{waves:?}");
     let tables = results.tables();
     assert!(tables.contains("| peak through 1 relists / before"), "{tables}");
     Ok(())

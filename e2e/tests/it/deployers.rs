@@ -10,6 +10,7 @@ use goldenpath_e2e::story::{NAME, Style, Team};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+mod aborting;
 mod adopting;
 mod alone;
 mod exemptions;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath_e2e::chart::RELEASE;
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::{ControlPlane, Operator, Options, programs};
 
 /// A fenced block of a document.
@@ -68,7 +69,7 @@ fn blocks_are_found_with_their_place_and_language() {
 /// What of a block was done.
 enum Done {
     /// Its commands were run, or its manifest was applied
-    Run(Option<Operator>),
+    Run,
     /// It calls the Makefile, whose targets have tests of their own
     Make,
     /// Output or a picture
@@ -78,32 +79,60 @@ enum Done {
 #[tokio::test]
 async fn every_command_of_the_documents_works_as_it_stands_there() -> Result<()> {
     let control_plane = ControlPlane::start(Options::default()).await?;
-    let (mut run, mut made, mut operators) = (0, 0, Vec::new());
+    let (mut run, mut made, mut pods) = (0, 0, Pods::default());
     for name in documents()? {
         let path = programs::repository().join(&name);
         let document = std::fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
         for block in blocks(&name, &document) {
-            match follow(&control_plane, &block).await.with_context(|| format!("{}\n{}", block.place, block.text))? {
-                Done::Run(operator) => {
-                    run += 1;
-                    operators.extend(operator);
-                }
+            let done = follow(&control_plane, &block, &mut pods).await;
+            match done.with_context(|| format!("{}\n{}", block.place, block.text))? {
+                Done::Run => run += 1,
                 Done::Make => made += 1,
                 Done::Shown => {}
             }
         }
     }
     println!("docs: {run} blocks of commands and manifests run, {made} call the Makefile");
-    ensure!(run >= 12 && operators.len() == 1, "{run} blocks, {} installations", operators.len());
+    ensure!(run >= 12 && pods.installed == 1, "{run} blocks, {} installations", pods.installed);
+    ensure!(pods.operator.is_some(), "some page leaves a cluster without an operator to the next one");
     Ok(())
 }
 
-async fn follow(control_plane: &ControlPlane, block: &Block) -> Result<Done> {
+/// Pods do nothing on simulated nodes: what they would do is done here.
+#[derive(Default)]
+struct Pods {
+    operator: Option<Operator>,
+    installed: usize,
+}
+
+impl Pods {
+    /// Does what the pods would do after these commands.
+    async fn follow(&mut self, control_plane: &ControlPlane, commands: &str) -> Result<()> {
+        let scaled = |replicas: u8| {
+            commands.lines().any(|line| {
+                line.starts_with("kubectl scale ")
+                    && line.ends_with(&format!("deployment/goldenpath --replicas={replicas}"))
+            })
+        };
+        if commands.contains(&format!("helm install {RELEASE} ")) {
+            self.operator = Some(control_plane.run_chart_pods().await?);
+            self.installed += 1;
+        } else if scaled(0) {
+            self.operator.take().context("there is no operator to stop")?.terminate().await?;
+        } else if scaled(1) {
+            let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
+            self.operator = Some(control_plane.start_operator(kubeconfig).await?);
+        }
+        Ok(())
+    }
+}
+
+async fn follow(control_plane: &ControlPlane, block: &Block, pods: &mut Pods) -> Result<Done> {
     match block.language.as_str() {
         "" | "sh" => {}
         "yaml" => {
             control_plane.apply(&block.text).await?;
-            return Ok(Done::Run(None));
+            return Ok(Done::Run);
         }
         "text" | "mermaid" => return Ok(Done::Shown),
         other => anyhow::bail!("a block in `{other}`: commands have none, manifests `yaml`, output `text`"),
@@ -114,9 +143,6 @@ async fn follow(control_plane: &ControlPlane, block: &Block) -> Result<Done> {
     let root = programs::repository().display();
     let said = control_plane.shell(&format!("cd '{root}'\n{}", block.text)).await?.success()?;
     println!("{}\n{}{said}", block.place, block.text);
-    if !block.text.contains(&format!("helm install {RELEASE} ")) {
-        return Ok(Done::Run(None));
-    }
-    // Pods do nothing on simulated nodes: what they would do is done here.
-    Ok(Done::Run(Some(control_plane.run_chart_pods().await?)))
+    pods.follow(control_plane, &block.text).await?;
+    Ok(Done::Run)
 }

@@ -21,3 +21,4 @@ mod pod_schema;
 mod samples;
 mod shipped_paths;
 mod tenancy;
+mod upgrade;
