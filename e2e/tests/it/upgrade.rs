@@ -265,7 +265,9 @@ fn judge(writes: &[AuditEvent], before: &BTreeMap<String, Value>, after: &BTreeM
             !(same_compiler && key.contains("admissionpolic")),
             "{what}: compilers {compilers:?} are the present one"
         );
-        ensure!(seen.insert((write.verb.clone(), key.clone(), write.subresource.clone())), "{what}: a second time");
+        let uris = || writes.iter().filter(|w| w.name == write.name).map(|w| w.uri.as_str()).collect::<Vec<_>>();
+        let is_first = seen.insert((write.verb.clone(), key.clone(), write.subresource.clone()));
+        ensure!(is_first, "{what}: a second time: {:?}, {} became {}", uris(), before[&key], after[&key]);
         ensure!(before.get(&key) != after.get(&key), "{what}: nothing has changed by it");
     }
     println!("upgrade: compilers {compilers:?} -> {COMPILER_VERSION}, {} writes", writes.len());
