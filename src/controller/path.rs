@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -36,6 +37,9 @@ const HISTORY_LIMIT: usize = 10;
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
+/// How soon services are looked for again that have not been seen yet.
+const SERVICES_COME: Duration = Duration::from_millis(250);
+
 /// One pass over a path.
 pub async fn reconcile(guarded: Arc<GuardedPath>, context: Arc<Context>) -> Result<Action, Error> {
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
@@ -55,6 +59,9 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
             return say_undecodable::<GoldenPath>(invalid, context).await.map(|()| Action::await_change());
         }
     };
+    if !sees_services(context) {
+        return Ok(Action::requeue(SERVICES_COME));
+    }
     let before = path.status.clone().unwrap_or_default();
     let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
@@ -97,6 +104,15 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     // a proof that fails on a busy API server succeeds later
     let soon = waits_for_workloads || waits_for_feedback || reason == Reason::ProofFailed;
     Ok(Action::requeue(pause(path, &status, soon, now)))
+}
+
+/// Whether all services and their namespaces have been seen. After a start half of them would look as if those that had moved
+/// were gone, and a wave would begin to soak anew.
+fn sees_services(context: &Context) -> bool {
+    let is_listed = context.services.wait_until_ready().now_or_never().is_some();
+    let namespaces = context.services.state();
+    let mut namespaces = namespaces.iter().filter_map(|service| service.0.as_ref().ok()?.namespace());
+    is_listed && namespaces.all(|namespace| context.fleet.table().namespace(&namespace).is_some())
 }
 
 /// The status of a path, but for its adoption, which has a writer of its own.
