@@ -103,14 +103,14 @@ async fn is_autoscaled(key: &ObjectKey, context: &Context) -> Result<bool, Error
 
 /// A workload as the fleet has seen it last. One that nobody named before is not kept: it is read once.
 async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Value>, Error> {
-    let (seen, known) = {
+    let (seen, version) = {
         let table = context.fleet.table();
-        (table.object(key), table.knows(key))
+        (table.object(key), table.version(key))
     };
-    if seen.is_some() || (!known && context.fleet.has_listed(key.kind)) {
+    if seen.is_some() || (version.is_none() && context.fleet.has_listed(key.kind)) {
         return Ok(seen);
     }
-    let read = context.requests.workload(key.kind, &key.namespace, &key.name).await?;
+    let read = context.requests.workload(key.kind, &key.namespace, &key.name, version).await?;
     if let Some(object) = &read {
         context.fleet.learn(key, object);
     }

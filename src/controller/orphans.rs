@@ -65,7 +65,7 @@ async fn look(suspect: &Suspect, context: &Context) -> Result<(), Error> {
     // where the kind itself is not served nobody can tell
     let Some(owner) = Owner::read(namespace, &suspect.service, context).await? else { return Ok(()) };
     if !name.is_empty() {
-        if let Some(object) = context.requests.workload(*kind, namespace, name).await? {
+        if let Some(object) = context.requests.workload(*kind, namespace, name, None).await? {
             release(&suspect.workload, &object, &owner, context).await?;
         }
         return Ok(());

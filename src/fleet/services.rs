@@ -80,10 +80,10 @@ impl Table {
         self.row(key)?.claimed.as_ref()?.kept.as_ref()?.object()
     }
 
-    /// Whether a workload is there at all.
+    /// The resource version of a workload as it was seen last; nothing when it is not there at all.
     #[must_use]
-    pub fn knows(&self, key: &WorkloadKey) -> bool {
-        self.row(key).is_some()
+    pub fn version(&self, key: &WorkloadKey) -> Option<u64> {
+        self.row(key).map(|row| row.version)
     }
 
     /// A namespace as it was seen last.

@@ -107,7 +107,7 @@ impl Results {
         let beyond = steps.iter().map(|step| amount(step.beyond())).collect();
         add("writes of a wave beyond one a workload and one a service that moved, and the path's", 0.0, beyond);
         let of_path = steps.iter().map(|step| amount(step.of_path)).collect();
-        add("statuses of the path while a wave of four moves", amount(steps.len()), of_path);
+        add("writes about the path itself while one wave of four moves", 2.0 * amount(steps.len()), of_path);
         let rollouts = usize::try_from(self.waves.rollouts).map_or(0.0, amount);
         add("rollouts of a workload while the path changed, its team's own included", 1.0, vec![rollouts]);
         budgets
@@ -224,7 +224,7 @@ impl Results {
             "services",
             "workloads",
             "writes to move them",
-            "of these the path's status",
+            "of these about the path",
             "seconds",
             "writes while they roll out",
         ]);

@@ -34,7 +34,7 @@ pub struct Step {
     pub workloads: usize,
     /// Writes of the operator while they moved, Events left out
     pub writes: usize,
-    /// How many of those were statuses of the path
+    /// How many of those were about the path: its status, and policies that nothing needs any more
     pub of_path: usize,
     /// Seconds from the promotion to the last of those writes
     pub seconds: f64,
@@ -43,7 +43,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Writes beyond one a workload, one status a service, and the statuses of the path.
+    /// Writes beyond one a workload, one status a service, and those about the path.
     #[must_use]
     pub fn beyond(&self) -> usize {
         self.writes.saturating_sub(self.workloads + self.services + self.of_path)
@@ -118,7 +118,7 @@ async fn step(stage: &Stage, revision: &str, wave: &'static str) -> Result<Step>
         services: services.len(),
         workloads: moved.len(),
         writes: writes.len(),
-        of_path: writes.iter().filter(|event| event.resource == "goldenpaths").count(),
+        of_path: writes.iter().filter(|e| !matches!(e.resource.as_str(), "deployments" | "platformservices")).count(),
         seconds: last.duration_since(promoted).as_secs_f64(),
         while_rolling_out: later.len(),
     })
