@@ -52,6 +52,8 @@ pub struct Context {
     pub children: super::children::Children,
     /// What was put back of objects that were made.
     pub put_backs: super::put_backs::PutBacks,
+    /// What is filled where the API server cannot.
+    pub fallback: super::fallback::Fallback,
     /// Kinds of objects that paths may ask for.
     pub allowed: crate::plan::companions::Allowed,
     /// Woken when a path may ask for objects of another kind.

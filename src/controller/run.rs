@@ -144,6 +144,7 @@ async fn controllers(
         fleet,
         children: super::children::Children::default(),
         put_backs: super::put_backs::PutBacks::default(),
+        fallback: super::fallback::Fallback::default(),
         allowed,
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),

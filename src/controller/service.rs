@@ -75,21 +75,23 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    Ok(next_look(&facts, now))
+    let wait = outcomes.iter().filter_map(|outcome| outcome.wait).min();
+    Ok(next_look(&facts, wait, now))
 }
 
 /// Exceptions and versions end without an event.
-fn next_look(facts: &ServiceFacts, now: Timestamp) -> Action {
+fn next_look(facts: &ServiceFacts, wait: Option<Duration>, now: Timestamp) -> Action {
     let route = match &facts.path {
         PathFacts::Ready(route) => route.changes_at(now),
         _ => None,
     };
     let Some(next) = facts.exceptions.next_change.into_iter().chain(route).min() else {
-        return Action::await_change();
+        return wait.map_or_else(Action::await_change, Action::requeue);
     };
     // a timer of years would overflow; looking once a day costs nothing
     let pause = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-    Action::requeue(pause.clamp(Duration::from_secs(1), Duration::from_hours(24)))
+    let pause = pause.clamp(Duration::from_secs(1), Duration::from_hours(24));
+    Action::requeue(wait.map_or(pause, |wait| wait.min(pause)))
 }
 
 /// Whatever refuses, a quota or a policy of the cluster, changes without a word to us, and so does a Service of somebody

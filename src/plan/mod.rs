@@ -3,6 +3,7 @@
 pub mod applied;
 pub mod companions;
 pub mod exceptions;
+pub mod fallback;
 pub mod feedback;
 pub mod gaps;
 pub mod guard;

@@ -84,6 +84,7 @@ mod tests {
         Retirement, RolledBack,
     };
     use crate::plan::exceptions::Terms;
+    use crate::plan::route::Engine;
 
     const NOW: &str = "2026-12-01T00:00:00Z";
 
@@ -97,7 +98,13 @@ mod tests {
     }
 
     fn route(follows: &str, terms: Terms) -> Route {
-        Route { revision: revision(follows), current: revision("3"), terms: Arc::new(terms), rolls_out: false }
+        Route {
+            engine: Engine::default(),
+            revision: revision(follows),
+            current: revision("3"),
+            terms: Arc::new(terms),
+            rolls_out: false,
+        }
     }
 
     fn service(version: Option<&str>) -> PlatformService {
