@@ -18,6 +18,7 @@ mod kinds;
 mod leaving;
 mod limits;
 mod moving;
+mod older;
 mod ownership;
 mod page;
 mod scaling;
