@@ -45,13 +45,13 @@ pub const CLUSTER_RULES: &[Rule] = &[
         group: "apps",
         resources: &["daemonsets", "deployments", "statefulsets"],
         verbs: &["get", "list", "watch", "patch"],
-        reason: "see workloads and put labels on their metadata",
+        reason: "see workloads and put labels on their metadata; below Kubernetes 1.36, fill what they leave open",
     },
     Rule {
         group: "batch",
         resources: &["cronjobs"],
         verbs: &["get", "list", "watch", "patch"],
-        reason: "see workloads and put labels on their metadata",
+        reason: "see workloads and put labels on their metadata; below Kubernetes 1.36, fill what they leave open",
     },
     Rule {
         group: "apps",

@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::builder::FalseyValueParser;
+
+use crate::programs::older_kubernetes;
 
 /// Choices of one control plane.
 #[derive(clap::Args, Clone, Debug)]
@@ -56,6 +59,14 @@ impl Options {
             "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
         ];
         Self { api_server_flags: flags.into(), ..Self::default() }
+    }
+
+    /// The last control plane without MutatingAdmissionPolicy `v1`.
+    ///
+    /// # Errors
+    /// When tools/kubernetes-1.35 pins no version.
+    pub fn older() -> Result<Self> {
+        Ok(Self { kubernetes_version: Some(older_kubernetes()?), ..Self::default() })
     }
 
     /// The arguments from which the supervisor parses these same options.

@@ -53,9 +53,15 @@ impl Programs {
         let server = programs.kubernetes.join("kube-apiserver");
         for path in [&programs.etcd, &server, &programs.kwok, &programs.kwok_stages, &programs.helm, &programs.kubectl]
         {
+            // other servers than the pinned ones are built when they are named
+            let also = if *path == server && kubernetes_version.is_some_and(|version| version != pinned) {
+                " kubernetes-1.35"
+            } else {
+                ""
+            };
             ensure!(
                 path.exists(),
-                "{} is missing: run e2e/build-control-plane.sh (about 15 minutes when nothing is cached)",
+                "{} is missing: run `bash e2e/build-control-plane.sh{also}` (about 15 minutes when nothing is cached)",
                 path.display()
             );
         }
@@ -124,6 +130,14 @@ pub fn versions() -> Result<Versions> {
         etcd: version("etcd", "go.etcd.io/etcd/server/v3")?,
         kube_state_metrics: version("kube-state-metrics", "k8s.io/kube-state-metrics/v2")?,
     })
+}
+
+/// The version of the servers in tools/kubernetes-1.35, the last ones without MutatingAdmissionPolicy `v1`.
+///
+/// # Errors
+/// When that folder pins none.
+pub fn older_kubernetes() -> Result<String> {
+    version("kubernetes-1.35", "k8s.io/kubernetes")
 }
 
 /// kube-state-metrics, which only benchmarks run beside the operator.

@@ -138,8 +138,9 @@ pub enum Reason {
     BindingDeleted,
     /// A newer operator wrote the policies; this one leaves them alone.
     NewerCompiler,
-    /// The API server does not serve MutatingAdmissionPolicy `v1` (Kubernetes 1.36 and newer do).
-    ServerTooOld,
+    /// It can be taken, and the operator itself fills, behind rollouts: the API server does not serve MutatingAdmissionPolicy
+    /// `v1` (Kubernetes 1.36 and newer do).
+    FilledByOperator,
 
     /// No verdict yet.
     NotStarted,

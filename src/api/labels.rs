@@ -58,6 +58,8 @@ pub fn is_ours(name: &str) -> bool {
 
 /// The field manager of every write of the operator.
 pub const FIELD_MANAGER: &str = "goldenpath-operator";
+/// The field manager of what the operator fills by itself, on a server that cannot: it does nothing else.
+pub const FALLBACK_MANAGER: &str = "goldenpath-fallback";
 /// The field manager of the shipped paths.
 pub const PATHS_FIELD_MANAGER: &str = "goldenpath-paths";
 /// Who reports Events.

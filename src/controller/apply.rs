@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::errors::Error;
+use super::fallback::{follow, try_out};
 use super::make::make;
 use super::requests::Write;
 use super::restarts::look;
@@ -15,6 +16,7 @@ use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
+use crate::plan::route::Engine;
 use crate::plan::service::{
     Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, template, with_labels,
 };
@@ -28,7 +30,8 @@ pub const IN_FORCE: Duration = Duration::from_secs(15);
 pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Context) -> Result<Vec<Outcome>, Error> {
     let mut outcomes = Vec::with_capacity(plans.len());
     for (workload, plan) in facts.workloads.iter().zip(plans) {
-        let mut outcome = Outcome { object: workload.object.clone(), blocker: plan.blocker, ..Outcome::default() };
+        let mut outcome =
+            Outcome { object: workload.object.clone(), blocker: plan.blocker.clone(), ..Outcome::default() };
         let key = &key_of(workload, facts);
         if let (Some(object), PathFacts::Ready(route)) = (&workload.object, &facts.path) {
             look(key, object, route, context);
@@ -47,11 +50,12 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
         outcome.unmade = made.unmade;
         // a change of the template is filled by itself
         if let (Some(object), true, false) = (&workload.object, is_fill(&plan.action), rolls_out) {
-            outcome.waits = wait_for_turn(key, &plan.action, facts, context);
-            if outcome.waits.is_none() {
+            outcome.wait = wait_for_turn(key, &plan.action, facts, context);
+            if outcome.wait.is_none() && context.fallback.engine() == Engine::Policies {
                 label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
             }
         }
+        follow(facts, workload, &plan, &mut outcome, context).await?;
         outcomes.push(outcome);
     }
     Ok(outcomes)
@@ -172,23 +176,31 @@ async fn dry_run(target: &Target<'_>, wanted: &Labels, revision: &Revision) -> R
     if is_skipped(target.object) {
         return Ok(None); // nothing would be filled
     }
-    let expected = expected_template(target.kind, &with_labels(target.object, wanted), revision);
+    let labelled = with_labels(target.object, wanted);
+    let expected = expected_template(target.kind, &labelled, revision);
     let mut unchanged = template(target.kind, target.object).clone();
     normalise(&mut unchanged);
     // another value than any revision's, which may stand there from before: only a change of it makes the policy act
     let patch = json!({"labels": wanted, "annotations": {labels::FILL: "dry-run"}});
     let started = tokio::time::Instant::now();
     loop {
-        let answer = match target.patch(patch.clone(), Write::DryRun).await {
+        let answer = match target.context.fallback.engine() {
+            Engine::Policies => target.patch(patch.clone(), Write::DryRun).await,
+            Engine::Fallback => try_out(target.kind, &labelled, &revision.road, target.context).await,
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let Some(message) = error.refusal() else { return Err(error) };
+                let message = error.refusal().or_else(|| error.conflict().map(ToOwned::to_owned));
+                let Some(message) = message else { return Err(error) };
                 return Ok(Some(format!("the API server refuses the workload with the defaults: {message}")));
             }
         };
         let mut made = template(target.kind, &answer).clone();
         normalise(&mut made);
-        if made == expected {
+        // what somebody else applies on the server is labelled, and not filled
+        let is_left = made == unchanged && target.context.fallback.engine() == Engine::Fallback;
+        if made == expected || is_left {
             return Ok(None);
         }
         if made != unchanged {

@@ -54,6 +54,8 @@ pub struct Context {
     pub put_backs: super::put_backs::PutBacks,
     /// The restarts that the operator has asked for.
     pub turns: super::restarts::Turns,
+    /// What is filled where the API server cannot.
+    pub fallback: super::fallback::Fallback,
     /// Kinds of objects that paths may ask for.
     pub allowed: crate::plan::companions::Allowed,
     /// Woken when a path may ask for objects of another kind.

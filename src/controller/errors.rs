@@ -68,6 +68,18 @@ impl Error {
         }
     }
 
+    /// What the API server says of a write to an object that is another by now, or a field that somebody else holds.
+    #[must_use]
+    pub fn conflict(&self) -> Option<&str> {
+        match self {
+            Self::ApiServer { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if status.code == 409 => Some(&status.message),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether the object was not there.
     #[must_use]
     pub fn is_status(&self, code: u16) -> bool {

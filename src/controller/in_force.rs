@@ -33,6 +33,7 @@ pub fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Co
         None => false,
     };
     let in_force = InForce {
+        engine: context.fallback.engine(),
         others: kept.all().filter(is_wanted).map(with_road).collect(),
         reach: Reach::of(spec, &rollout),
         versions: kept.versions(),

@@ -12,11 +12,12 @@ use super::requests::Write;
 use crate::api::{Reason, WorkloadKind};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::difference;
+use crate::plan::fallback::forget;
 use crate::plan::making::{
     Making, conflict, hand_over, is_applied, is_kept_name, is_left_alone, is_ours, is_owned_by, service_taken,
 };
 use crate::plan::metadata::is_ending;
-use crate::plan::route::Route;
+use crate::plan::route::{Engine, Route};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{Built, ObjectKey, Wanted, is_kept};
 use crate::plan::verdict::has_gaps;
@@ -138,7 +139,9 @@ impl Site<'_> {
         key: &ObjectKey,
         object: &Value,
     ) -> Result<Result<(), String>, Error> {
-        let PathFacts::Ready(Route { revision, .. }) = &self.facts.path else { return Ok(Ok(())) };
+        let PathFacts::Ready(Route { revision, engine: Engine::Policies, .. }) = &self.facts.path else {
+            return Ok(Ok(())); // filled by the operator, once it is there
+        };
         let started = tokio::time::Instant::now();
         loop {
             match self.context.requests.apply_object(key, object, false, Write::DryRun).await {
@@ -223,6 +226,10 @@ async fn keep(wanted: &Wanted, live: &Value, autoscaled: bool, entry: &str, cont
     let found = difference(wanted, live, &context.put_backs.of(live), autoscaled);
     let unmade = conflict(&wanted.key, entry, &found.contested);
     let Some(apply) = found.apply else { return Ok(Kept { object: None, unmade }) };
+    if let Some(operations) = forget(live) {
+        // what was filled in a container that goes would keep it there, without an image
+        context.requests.patch_object(&wanted.key, json!(operations)).await?;
+    }
     match context.requests.apply_object(&wanted.key, &apply, true, Write::Real).await {
         Ok(object) => {
             context.put_backs.remember(live, &wanted.hash, found.puts_back);

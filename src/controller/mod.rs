@@ -8,6 +8,7 @@ mod children;
 mod context;
 mod errors;
 mod events;
+mod fallback;
 mod feedback;
 mod in_force;
 mod kinds;

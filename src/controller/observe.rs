@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::context::{Context, Published};
 use super::errors::Error;
 use super::policies::{Fills, installed};
+use super::revisions::kept;
 use crate::api::{PlatformService, Workload, WorkloadRef, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::applied::replicas_matter;
@@ -19,7 +20,7 @@ use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
 use crate::plan::making::MadeFacts;
 use crate::plan::metadata::label;
 use crate::plan::revision::claims_first;
-use crate::plan::route::{Detour, Route, pin};
+use crate::plan::route::{Detour, Engine, Route, pin};
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{ObjectKey, build};
 
@@ -117,11 +118,17 @@ async fn workload_of(key: &WorkloadKey, context: &Context) -> Result<Option<Valu
     Ok(read)
 }
 
-/// Whether a workload's label names a path, other than the service's, that has no policies on the API server: its
+/// Whether a workload's label names a path, other than the service's, that nothing is kept of on the API server: its
 /// release policy would be waited for for ever. A path that was deleted keeps its policies until the last workload left.
 async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -> Result<bool, Error> {
     let (PathFacts::Ready(route), Some(named)) = (path, label(object, labels::PATH)) else { return Ok(false) };
-    Ok(named != route.revision.path && installed::<Fills>(named, context).await?.policies.is_empty())
+    if named == route.revision.path {
+        return Ok(false);
+    }
+    Ok(match route.engine {
+        Engine::Policies => installed::<Fills>(named, context).await?.policies.is_empty(),
+        Engine::Fallback => kept(named, context).await?.all().next().is_none(),
+    })
 }
 
 /// Of a workload's `status.conditions` only `Progressing` and `Available` are looked at.

@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::errors::Error;
+use super::fallback::leave;
 use super::make::taken_away;
 use super::observe::workload_keys;
 use super::requests::Write;
 use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::fleet::WorkloadKey;
 use crate::observability;
+use crate::plan::fallback::forget;
 use crate::plan::making::{hand_over, is_applied, is_left_alone, is_owned_by};
 use crate::plan::metadata::label;
 use crate::plan::service::{controller_of, our_labels};
@@ -139,7 +141,16 @@ async fn release(key: &WorkloadKey, object: &Value, owner: &Owner, context: &Con
     }
     let release = labels::release_revision(path);
     if label(object, labels::REVISION) == Some(release.as_str()) {
-        return Ok(()); // on its way out
+        // on its way out
+        if let Some(wait) = leave(key, object, context).await?.wait {
+            let (again, suspect) =
+                (context.orphans.clone(), Suspect { workload: key.clone(), service: owner.name.clone() });
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                let _ = again.unbounded_send(suspect); // the receiver lives as long as the process
+            });
+        }
+        return Ok(());
     }
     let goodbye = if label(object, labels::ON_DELETE) == Some("Undo") {
         Patch::Merge(json!({"metadata": {"labels": {labels::REVISION: release}}}))
@@ -180,5 +191,6 @@ fn removal(object: &Value, service: &str) -> Value {
     let pointer = |name: &str| format!("/metadata/labels/{}", name.replace('/', "~1"));
     let mut operations = vec![json!({"op": "test", "path": pointer(labels::SERVICE), "value": service})];
     operations.extend(our_labels(object).map(|name| json!({"op": "remove", "path": pointer(&name)})));
+    operations.extend(forget(object).into_iter().flatten());
     json!(operations)
 }

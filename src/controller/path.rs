@@ -23,7 +23,7 @@ use crate::observability;
 use crate::plan::companions;
 use crate::plan::leaf::Road;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
-use crate::plan::route::InForce;
+use crate::plan::route::{Engine, InForce};
 use crate::plan::waves::next_change;
 use crate::policy::compile;
 use crate::status::objective::path_objective_met;
@@ -66,8 +66,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
         Ok((in_force, rollout)) => {
-            let text = format!("revision {} is proved and in force", in_force.current.name);
-            let good = || Finding::good(ConditionType::Ready, Reason::Ready, text);
+            let good = || ready(&in_force);
             (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some((in_force, rollout)))
         }
         Err(NotReady { reason, mut message }) => {
@@ -113,6 +112,23 @@ fn sees_services(context: &Context) -> bool {
     let namespaces = context.services.state();
     let mut namespaces = namespaces.iter().filter_map(|service| service.0.as_ref().ok()?.namespace());
     is_listed && namespaces.all(|namespace| context.fleet.table().namespace(&namespace).is_some())
+}
+
+/// What is in force, and who fills: a person has to know what the second engine costs.
+fn ready(in_force: &InForce) -> Finding {
+    let revision = &in_force.current.name;
+    let (reason, text) = match in_force.engine {
+        Engine::Policies => (Reason::Ready, format!("revision {revision} is proved and in force")),
+        Engine::Fallback => {
+            let text = format!(
+                "revision {revision} is in force; the API server does not serve MutatingAdmissionPolicy v1 (Kubernetes \
+                 1.36 and newer do), so the operator fills by itself, about a second behind a rollout of the team and as \
+                 a second one: one more ReplicaSet where something was left open"
+            );
+            (Reason::FilledByOperator, text)
+        }
+    };
+    Finding::good(ConditionType::Ready, reason, text)
 }
 
 /// The status of a path, but for its adoption, which has a writer of its own.
@@ -224,11 +240,8 @@ async fn establish(
         Ok(draft) => draft,
         Err(not_ready) => return Ok((Err(not_ready), false)),
     };
-    if !policies::is_served(context).await? {
-        let message =
-            "the API server does not serve MutatingAdmissionPolicy v1; Kubernetes 1.36 and newer do".to_owned();
-        return Ok((Err(NotReady { reason: Reason::ServerTooOld, message }), false));
-    }
+    let engine = if policies::is_served(context).await? { Engine::Policies } else { Engine::Fallback };
+    context.fallback.choose(engine);
     let name = path.name_any();
     let mut kept = kept(&name, context).await?;
     if let Some(not_ready) = reused(&draft, &kept, context).await? {
@@ -242,7 +255,11 @@ async fn establish(
         },
     };
     let (in_force, rollout) = in_force(path, &revision, &kept, context);
-    match put_in_force(path, &in_force, context).await? {
+    let put = match engine {
+        Engine::Policies => put_in_force(path, &in_force, context).await?,
+        Engine::Fallback => Ok(false),
+    };
+    match put {
         Ok(waiting) => {
             let followed: Vec<&str> = in_force.revisions().map(|r| r.name.as_str()).collect();
             let limit = path.spec.revision_history_limit.map_or(HISTORY_LIMIT, |n| usize::try_from(n).unwrap_or(0));

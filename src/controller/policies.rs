@@ -102,14 +102,22 @@ fn bindings(context: &Context) -> Api<MutatingAdmissionPolicyBinding> {
 pub async fn installed<K: Kind>(path: &str, context: &Context) -> Result<Installed<K>, Error> {
     let selector = format!("{}={path}", labels::PATH);
     Ok(Installed {
-        policies: context.requests.list(&api(context), &selector).await?,
-        bindings: context.requests.list(&api(context), &selector).await?,
+        policies: served(context.requests.list(&api(context), &selector).await)?.unwrap_or_default(),
+        bindings: served(context.requests.list(&api(context), &selector).await)?.unwrap_or_default(),
     })
+}
+
+/// Nothing where the API server does not serve the kind.
+fn served<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Err(error) if error.is_status(404) => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// Names of the paths that have policies, whether they still exist or not.
 pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
-    let all = context.requests.list(&policies(context), labels::PATH).await?;
+    let all = served(context.requests.list(&policies(context), labels::PATH).await)?.unwrap_or_default();
     Ok(all.iter().filter_map(|p| p.labels().get(labels::PATH).cloned()).collect())
 }
 
@@ -328,11 +336,7 @@ pub async fn carried(selector: &str, context: &Context) -> Result<bool, Error> {
 
 /// Whether the API server serves MutatingAdmissionPolicy `v1`.
 pub async fn is_served(context: &Context) -> Result<bool, Error> {
-    match context.requests.list(&policies(context), "goldenpath.dev/none=none").await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_status(404) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(served(context.requests.list(&policies(context), "goldenpath.dev/none=none").await)?.is_some())
 }
 
 #[cfg(test)]

@@ -222,6 +222,14 @@ impl Requests {
         self.call(verb, within(key), self.send(request)).await
     }
 
+    /// Server-side apply of what the fallback engine holds of a workload. A value that another manager holds is a conflict.
+    pub async fn claim(&self, key: &ObjectKey, object: &Value, write: Write) -> Result<Value, Error> {
+        let params = PatchParams { dry_run: write == Write::DryRun, ..PatchParams::apply(labels::FALLBACK_MANAGER) };
+        let request = Request::new(objects_url(key)).patch(&key.name, &params, &Patch::Apply(object));
+        let verb = if write == Write::DryRun { "dry_run" } else { "patch" };
+        self.call(verb, within(key), self.send(request)).await
+    }
+
     /// JSON patch of an object.
     pub async fn patch_object(&self, key: &ObjectKey, operations: Value) -> Result<Value, Error> {
         let what = within(key);

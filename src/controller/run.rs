@@ -147,6 +147,7 @@ async fn controllers(
         children: super::children::Children::default(),
         put_backs: super::put_backs::PutBacks::default(),
         turns: super::restarts::Turns::default(),
+        fallback: super::fallback::Fallback::default(),
         allowed,
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),

@@ -56,7 +56,6 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     sweep(&facts, context).await?;
     beside(&facts, &mut outcomes, context).await?;
     let refused = outcomes.iter().any(asks_again);
-    let turn = outcomes.iter().filter_map(|outcome| outcome.waits).min();
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let fails_at = assessment.workloads.iter().flatten().filter_map(|evaluated| evaluated.fails_at).min();
@@ -79,7 +78,8 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
     let next = next_look(&facts, reliability.as_ref(), now).into_iter().chain(fails_at).min();
-    Ok(again(next, turn, now))
+    let wait = outcomes.iter().filter_map(|outcome| outcome.wait).min();
+    Ok(again(next, wait, now))
 }
 
 /// A pass at that time, and at the latest after a pause.

@@ -125,7 +125,9 @@ fn held<'a>(wanted: &'a Wanted, live: &'a Value) -> Vec<Held<'a>> {
         let name = m.get("manager").and_then(Value::as_str).unwrap_or("unknown");
         Some(Manager { name, applies: is_apply(m), fields: m.get("fieldsV1")? })
     };
-    let others: Vec<Manager<'_>> = entries(live).filter(|m| !is_mine(m)).filter_map(manager).collect();
+    // what was filled gives way to what the template says
+    let is_rival = |m: &&Value| !is_mine(m) && m.get("manager") != Some(&labels::FALLBACK_MANAGER.into());
+    let others: Vec<Manager<'_>> = entries(live).filter(is_rival).filter_map(manager).collect();
     let mut all = Vec::new();
     for (part, value) in wanted.object.as_object().into_iter().flatten() {
         if !["apiVersion", "kind"].contains(&part.as_str()) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::applied::Contested;
+use super::fallback::{claims, forget};
 use super::metadata::{annotation, is_ending, label};
 use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, wanted_labels};
 use super::template::{Built, InvalidTemplate, ObjectKey};
@@ -185,7 +186,11 @@ pub fn hand_over(object: &Value, gone: &[&str]) -> Value {
     {
         remove(format!("/metadata/ownerReferences/{position}"));
     }
-    let records = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut records = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some((position, _)) = claims(object).filter(|_| !gone.is_empty()) {
+        operations.extend(forget(object).into_iter().flatten());
+        records.remove(position);
+    }
     let mine = |entry: &Value| {
         entry.get("manager") == Some(&json!(labels::FIELD_MANAGER)) && entry.get("operation") == Some(&json!("Apply"))
     };

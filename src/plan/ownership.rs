@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::leaf::Leaf;
 use super::remnant::Union;
-use crate::api::WorkloadKind;
+use crate::api::{WorkloadKind, labels};
 
 /// The field manager of `kubectl apply`.
 pub const CLIENT_SIDE_APPLY: &str = "kubectl-client-side-apply";
@@ -34,9 +34,11 @@ impl<'a> Ownership<'a> {
     pub fn of(kind: WorkloadKind, object: &'a Value) -> Self {
         let entries = || {
             let all = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-            all.into_iter()
-                .flatten()
-                .filter(|m| m.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty())
+            // what the fallback engine filled is nobody's, like what a policy fills
+            all.into_iter().flatten().filter(|m| {
+                m.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty()
+                    && m.get("manager") != Some(&labels::FALLBACK_MANAGER.into())
+            })
         };
         let managers = entries()
             .filter_map(|m| {

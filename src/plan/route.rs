@@ -10,7 +10,7 @@ use super::exceptions::Terms;
 use super::members::wave_of;
 use super::revision::Revision;
 use super::waves::has_begun;
-use crate::api::{PlatformService, Rollout, RolloutPhase, RolloutStatus};
+use crate::api::{Mode, PlatformService, Rollout, RolloutPhase, RolloutStatus};
 
 /// How far a revision may go: what of a rollout's status decides about a service.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,9 +49,32 @@ impl Reach {
     }
 }
 
+/// Who fills what teams left open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// The API server, in the team's own request, by policies.
+    #[default]
+    Policies,
+    /// The operator, right behind the team's rollout: see [`super::fallback`].
+    Fallback,
+}
+
+impl Engine {
+    /// The farthest mode: what a team has set is replaced in its own request, or it would be a fight.
+    #[must_use]
+    pub fn max_mode(self) -> Mode {
+        match self {
+            Self::Policies => Mode::Enforce,
+            Self::Fallback => Mode::Default,
+        }
+    }
+}
+
 /// A path whose policies are in force.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InForce {
+    /// Who fills.
+    pub engine: Engine,
     /// The revision of its spec.
     pub current: Arc<Revision>,
     /// Other revisions that services follow, are pinned to, or may go back to.
@@ -117,6 +140,8 @@ impl InForce {
 /// A path, as far as one service goes on it.
 #[derive(Clone, Debug)]
 pub struct Route {
+    /// Who fills.
+    pub engine: Engine,
     /// The revision that the service follows.
     pub revision: Arc<Revision>,
     /// The revision that the path has for it.
@@ -140,6 +165,7 @@ impl Route {
     /// The route of a service.
     pub fn of(path: &InForce, service: &PlatformService, namespace: &Value, now: Timestamp) -> Result<Self, Detour> {
         let on = |revision: &Arc<Revision>| Self {
+            engine: path.engine,
             revision: revision.clone(),
             current: path.current.clone(),
             terms: path.terms.clone(),
@@ -214,6 +240,7 @@ mod tests {
         let retired_versions =
             retired.map(|end| RetiredVersion { version: "2".into(), retire_at: Time(at(end)) }).into_iter().collect();
         InForce {
+            engine: Engine::default(),
             current: revision("3"),
             others: vec![revision("2")],
             reach: Reach::default(),

@@ -39,7 +39,7 @@ impl ServiceFacts {
     pub fn mode(&self) -> Mode {
         let asked = self.service.spec.mode;
         match &self.path {
-            PathFacts::Ready(route) => asked.min(route.terms.max_mode),
+            PathFacts::Ready(route) => asked.min(route.terms.max_mode).min(route.engine.max_mode()),
             _ => asked,
         }
     }
@@ -316,6 +316,7 @@ mod tests {
 
     use super::*;
     use crate::api::{PlatformServiceSpec, WorkloadRef};
+    use crate::plan::route::Engine;
 
     const TARGET: &str = "web-0123456789";
 
@@ -330,6 +331,7 @@ mod tests {
             namespace: Value::Null,
             operator_namespace: "goldenpath-system".into(),
             path: PathFacts::Ready(Route {
+                engine: Engine::default(),
                 revision: Arc::new(revision),
                 current: Arc::default(),
                 terms: Arc::default(),

@@ -30,6 +30,8 @@ pub enum Standing {
     Leaving,
     /// It was labelled, its template changed since, and the fills did not come.
     NotFilled,
+    /// It is labelled, and for this reason nothing is filled.
+    Unfilled(String),
     /// A person set the break-glass annotation: it is off the road until that is gone and the team deploys.
     BrokenGlass,
 }
@@ -232,11 +234,16 @@ fn leaf_verdict(
                 Some(wait) => (VerdictState::PendingRollout, Some(wait.to_owned())),
             }
         }
-        (whose, Some(_)) => absent(&field, whose, standing, timing),
+        (whose, Some(wish)) => absent(&field, whose, &wish.value, (standing, timing)),
     }
 }
 
-fn absent(field: &str, whose: Whose, standing: &Standing, timing: Timing) -> (VerdictState, Option<String>) {
+fn absent(
+    field: &str,
+    whose: Whose,
+    wanted: &Value,
+    (standing, timing): (&Standing, Timing),
+) -> (VerdictState, Option<String>) {
     let what = if whose == Whose::Roads { "changes" } else { "is filled" };
     match standing {
         Standing::Observed => (VerdictState::Missing, Some(format!("{field} is open; mode: Observe fills nothing"))),
@@ -248,6 +255,9 @@ fn absent(field: &str, whose: Whose, standing: &Standing, timing: Timing) -> (Ve
             (VerdictState::PendingRollout, Some(format!("{field} {what} {when}")))
         }
         Standing::NotLabelled(why) => (VerdictState::Missing, Some(why.clone())),
+        Standing::Unfilled(why) => {
+            (VerdictState::Missing, Some(format!("{field} is open: set it to {}; {why}", brief(wanted))))
+        }
         // judged before by its annotation
         Standing::BrokenGlass => (VerdictState::Overridden, None),
         Standing::Leaving => (VerdictState::Missing, Some(format!("{field} leaves with the team's next rollout"))),

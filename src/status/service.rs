@@ -1,6 +1,7 @@
 //! The status of a PlatformService, from facts and from what came of the plan.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -20,7 +21,7 @@ use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::{tell, went_back_from};
 use crate::plan::rollout::waits_for;
-use crate::plan::route::Route;
+use crate::plan::route::{Engine, Route};
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, template_hash};
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
@@ -43,10 +44,12 @@ pub struct Outcome {
     pub refused: Option<String>,
     /// What of a template is not in place, although the workload is there.
     pub unmade: Option<Blocker>,
+    /// Why gaps stay open although it is labelled, where the operator itself fills.
+    pub unfilled: Option<String>,
+    /// It is to be filled, or to restart, and waits so long at the longest.
+    pub wait: Option<Duration>,
     /// Labels were written just now.
     pub labelled: bool,
-    /// It is to restart, and waits for its turn so long at the longest.
-    pub waits: Option<std::time::Duration>,
     /// What is the case beside the workload.
     pub companions: Vec<CompanionVerdict>,
 }
@@ -162,6 +165,10 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
         Standing::NotLabelled(message.clone())
     } else if ours && is_skipped(object) {
         Standing::BrokenGlass
+    } else if let Some(why) = outcome.unfilled.as_ref().filter(|_| ours) {
+        Standing::Unfilled(why.clone())
+    } else if ours && route_of(facts).is_some_and(|route| route.engine == Engine::Fallback) {
+        Standing::Adopted // what was missed comes with the next rollout
     } else if ours {
         let changed = labelled_template.as_ref() != Some(&hash);
         if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
@@ -318,7 +325,11 @@ fn ready(facts: &ServiceFacts, outcomes: &[Outcome], revision: Option<&Revision>
     let capped = if facts.mode() == facts.service.spec.mode {
         String::new()
     } else {
-        format!("; mode {:?} is more than its maxMode, so it is {:?}", facts.service.spec.mode, facts.mode())
+        let limit = match route_of(facts) {
+            Some(route) if route.terms.max_mode > facts.mode() => "Kubernetes below 1.36 allows for",
+            _ => "its maxMode",
+        };
+        format!("; mode {:?} is more than {limit}, so it is {:?}", facts.service.spec.mode, facts.mode())
     };
     Finding::good(ConditionType::Ready, Reason::Ready, format!("{count} {noun} GoldenPath {path}{capped}"))
 }

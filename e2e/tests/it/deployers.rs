@@ -21,6 +21,7 @@ mod limits;
 mod loops;
 mod moving;
 mod objectives;
+mod older;
 mod ownership;
 mod page;
 mod restarts;

@@ -11,6 +11,7 @@ mod empties;
 mod latency;
 pub mod random;
 mod requests;
+mod second;
 mod story;
 mod strategic;
 mod web_service;
@@ -46,6 +47,8 @@ pub struct Counts {
     twins: AtomicUsize,
     unsure: AtomicUsize,
     emptied: AtomicUsize,
+    seconds: AtomicUsize,
+    parted: AtomicUsize,
 }
 
 impl Counts {
@@ -109,10 +112,14 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
     println!("differential: GOLDENPATH_SEED={} GOLDENPATH_CASES={}", plan.seed, plan.cases);
     let control_plane = ControlPlane::shared().await.unwrap();
     let client = control_plane.client().await.unwrap();
-    let spaces = (control_plane.namespace("road").await.unwrap(), control_plane.namespace("twin").await.unwrap());
+    let mut spaces = Vec::new();
+    for name in ["road", "twin", "second"] {
+        spaces.push(control_plane.namespace(name).await.unwrap());
+    }
+    let spaces = [0, 1, 2].map(|n| spaces[n].as_str());
     let (counts, started) = (Counts::default(), Instant::now());
     let paths = futures::stream::iter(plan.paths()).map(|n| {
-        let (client, spaces, counts) = (&client, (spaces.0.as_str(), spaces.1.as_str()), &counts);
+        let (client, counts) = (&client, &counts);
         async move {
             let failures = path(client, spaces, counts, plan, n).await;
             // the path itself: its policies are not accepted, or not in force
@@ -126,7 +133,8 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
     let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
     println!(
         "differential: {} cases, {} requests, {} refused alike; {} steps compared, {} of them with a twin, {} accepted \
-         thanks to a yield, {} with a value that may be either's, {} with one set to be empty, {:.0?}",
+         thanks to a yield, {} with a value that may be either's, {} with one set to be empty; {} times the fallback engine made the same, and \
+         {} workloads came to what it cannot do; {:.0?}",
         read(&counts.cases),
         read(&requests::SENT),
         read(&counts.refused),
@@ -135,6 +143,8 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
         read(&counts.rescued),
         read(&counts.unsure),
         read(&counts.emptied),
+        read(&counts.seconds),
+        read(&counts.parted),
         started.elapsed()
     );
     for failure in failures.iter().take(SHOWN) {
@@ -147,7 +157,7 @@ async fn the_api_server_and_the_pure_function_agree_and_nothing_gets_worse() {
 /// One path with its policies, and the workloads on it. Failures come with the number of their story.
 async fn path(
     client: &Client,
-    spaces: (&str, &str),
+    spaces: [&str; 3],
     counts: &Counts,
     plan: Plan,
     n: usize,
@@ -156,14 +166,14 @@ async fn path(
     let mut random = Random::new(seed);
     // loud policies show a wrong expression as a refused request; the original would only leave the gap open
     let loud = !n.is_multiple_of(4);
-    let path = revisions(client, spaces.0, seed, &mut random).await;
+    let path = revisions(client, spaces[0], seed, &mut random).await;
     let mut policies = InForce::new(client);
     let roads = [
         (path.revision(1), path.first.clone(), Kind::Revision),
         (path.revision(2), path.second.clone(), Kind::Revision),
         (path.release(), path.second.release(), Kind::Release),
     ];
-    policies.add(spaces.0, &roads, loud).await?;
+    policies.add(spaces[0], &roads, loud).await?;
     let seeds: Vec<(usize, u64)> = (0..STORIES).map(|m| (m, random.next())).collect();
     let stories = futures::stream::iter(seeds.into_iter().filter(|(m, _)| plan.has(n, *m))).map(|(m, seed)| {
         let path = &path;

@@ -10,7 +10,7 @@ use super::super::template::build;
 use super::*;
 use crate::api::{PlatformServiceSpec, Workload, WorkloadKind, WorkloadRef, WorkloadTemplate};
 use crate::plan::exceptions::Exceptions;
-use crate::plan::route::Route;
+use crate::plan::route::{Engine, Route};
 
 const UID: &str = "0-1-2";
 
@@ -35,6 +35,7 @@ fn facts(spec: PlatformServiceSpec, entry: Workload, object: Option<Value>) -> S
         namespace: Value::Null,
         operator_namespace: "goldenpath-system".into(),
         path: PathFacts::Ready(Route {
+            engine: Engine::default(),
             revision: Arc::new(revision),
             current: Arc::default(),
             terms: Arc::default(),

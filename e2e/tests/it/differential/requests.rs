@@ -19,6 +19,7 @@ pub enum Verb {
     Apply,
     Strategic,
     Merge,
+    Json,
     Put,
 }
 
@@ -67,6 +68,7 @@ pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: 
         Verb::Put => (Method::PUT, "application/json"),
         Verb::Apply => (Method::PATCH, "application/apply-patch+yaml"),
         Verb::Strategic => (Method::PATCH, "application/strategic-merge-patch+json"),
+        Verb::Json => (Method::PATCH, "application/json-patch+json"),
         Verb::Merge => (Method::PATCH, "application/merge-patch+json"),
     };
     let name = if call.verb == Verb::Create { String::new() } else { format!("/{}", target.name) };

@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::catalogue::{fillable, teams_only};
 use super::checks::{
-    acting, annotation, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view,
-    with_lost_labels,
+    acting, changed_effects, differences, distinguishable, expected, is_leaned_on, team_view, with_lost_labels,
 };
-use super::defaults::DEFAULTS;
 use super::random::Random;
 use super::requests::{Answer, Call, Target, Verb, Who, by_hand_or_update, send};
+use super::second::Second;
 use super::workloads::{Edit, bare, containers_of, edit, set, template};
 use super::{Counts, strategic};
+
+mod others;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -78,6 +79,8 @@ pub struct Story<'a> {
     twin_live: Option<Value>,
     blurred: bool,
     pub log: Vec<String>,
+    /// The same workload under the fallback engine.
+    second: Second,
 }
 
 /// A request, and the same request for the twin.
@@ -92,7 +95,7 @@ impl<'a> Story<'a> {
         client: &'a Client,
         path: &'a Path,
         counts: &'a Counts,
-        spaces: (&str, &str),
+        spaces: [&str; 3],
         name: &str,
         random: &mut Random,
     ) -> Self {
@@ -117,14 +120,15 @@ impl<'a> Story<'a> {
             path,
             kind,
             style,
-            target: target(spaces.0),
-            twin: target(spaces.1),
+            target: target(spaces[0]),
+            twin: target(spaces[1]),
             counts,
             manifest: Value::Null,
             live: Value::Null,
             twin_live: None,
             blurred: false,
             log: vec![format!("{kind} {style:?}")],
+            second: Second::new(target(spaces[2])),
         }
     }
 
@@ -173,6 +177,12 @@ impl<'a> Story<'a> {
         let call = self.creation(&manifest, born_labelled.then_some(revision.as_str()));
         self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
         self.twin_live = Some(self.really(&self.twin.clone(), &self.creation(&manifest, None), Who::Team).await?);
+        // what is applied on the server is only reported there
+        if self.style != Style::Apply {
+            self.second.begins(self.client, &self.creation(&manifest, None)).await?;
+            let road = born_labelled.then_some(&self.path.first);
+            self.second.follows(self.client, &self.live, road, false, self.counts).await?;
+        }
         self.manifest = manifest;
         self.log.push(format!("created, labelled: {born_labelled}"));
         if !born_labelled {
@@ -203,18 +213,6 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// What the operator does: labels, nothing else.
-    async fn relabel(&mut self, revision: &str) -> Result<()> {
-        self.log.push(format!("relabel {revision}"));
-        let body = json!({"metadata": {"labels": {labels::REVISION: revision, labels::PATH: self.path.name}}});
-        let call = Call { verb: Verb::Merge, manager: labels::FIELD_MANAGER, body };
-        let before = template(self.kind, &self.live).clone();
-        self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
-        let differing = differences(&before, template(self.kind, &self.live));
-        ensure!(differing.is_empty(), "labelling changed the template: {differing:?}");
-        Ok(())
-    }
-
     fn revision(&self) -> String {
         let labels = &self.live["metadata"]["labels"];
         labels.get(labels::REVISION).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -231,26 +229,6 @@ impl<'a> Story<'a> {
             83..=94 => self.relabel(&self.path.revision(2)).await,
             _ => self.relabel(&self.path.release()).await,
         }
-    }
-
-    /// The operator says by labels that the workload does without a default, or that values are replaced on it; or it
-    /// takes that back.
-    async fn exceptions(&mut self, random: &mut Random) -> Result<()> {
-        let label =
-            if random.chance(40) { labels::MODE.to_owned() } else { labels::skip(random.pick::<&str>(&DEFAULTS)) };
-        let value = if label == labels::MODE { json!("Enforce") } else { json!("") };
-        let stands = self.live["metadata"]["labels"].get(&label).is_some();
-        // what was replaced is the team's from then on, and the twin's is another
-        self.blurred |= label == labels::MODE;
-        let value = if stands { Value::Null } else { value };
-        self.log.push(format!("label {label}: {value}"));
-        let call = Call {
-            verb: Verb::Merge,
-            manager: labels::FIELD_MANAGER,
-            body: json!({"metadata": {"labels": {label: value}}}),
-        };
-        self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
-        Ok(())
     }
 
     /// The team, or somebody with `kubectl edit`, changes something.
@@ -292,6 +270,7 @@ impl<'a> Story<'a> {
         if matches!(twin, Some(None)) {
             return Ok(());
         }
+        let second = self.second.live().map(calls);
         self.log.push(format!("{:?} by {} undo: {undo} {edits:?}\n      body {}", call.verb, call.manager, call.body));
         let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
         let made = send(self.client, &self.target, &call, Who::Team, true).await?;
@@ -300,11 +279,30 @@ impl<'a> Story<'a> {
             None => None,
         };
         let (without, twin) = without.unzip();
-        let done = self.settle(&Pair { seen, made, without }, &call, twin.as_ref(), random).await?;
+        let (before, revision) = (self.live.clone(), self.revision());
+        let pair = Pair { seen, made, without };
+        let done = self.settle(&pair, &call, twin.as_ref(), random).await?;
+        if done {
+            self.second_too(second.flatten(), &pair, &before, &revision).await?;
+        }
         if done && !by_hand && self.style != Style::Update {
             self.manifest = next;
         }
         Ok(())
+    }
+
+    /// The team does the same to the other workload, and the fallback engine follows where the policy has acted.
+    async fn second_too(&mut self, call: Option<Call>, pair: &Pair, before: &Value, revision: &str) -> Result<()> {
+        let Some(call) = call else {
+            self.second.parts(self.counts);
+            return Ok(());
+        };
+        self.second.sends(self.client, &call, self.counts).await?;
+        let seen = pair.seen.accepted().or(pair.made.accepted()).unwrap_or(before);
+        let road = self.path.road(revision);
+        let acts = acting(self.kind, &with_lost_labels(seen, Some(before)), Some(before), road.as_ref()).is_some();
+        let road = road.filter(|_| acts);
+        self.second.follows(self.client, &self.live, road.as_ref(), revision == self.path.release(), self.counts).await
     }
 
     fn deploy(&self, manifest: &Value, live: &Value) -> Call {
@@ -319,38 +317,6 @@ impl<'a> Story<'a> {
             }
             _ => Call { verb: Verb::Put, manager: "team", body },
         }
-    }
-
-    /// The operator asks the API server to fill now.
-    async fn fill(&mut self, random: &mut Random) -> Result<()> {
-        let patch = json!({"metadata": {"annotations": {labels::FILL: random.next().to_string()}}});
-        let mut inert = patch.clone();
-        inert["metadata"]["labels"] = json!({labels::REVISION: "inert"});
-        let of = |body: Value| Call { verb: Verb::Merge, manager: labels::FIELD_MANAGER, body };
-        let call = of(patch);
-        self.log.push("fill".to_owned());
-        let seen = send(self.client, &self.target, &of(inert), Who::Operator, true).await?;
-        let made = send(self.client, &self.target, &call, Who::Operator, true).await?;
-        let pair = Pair { seen, made, without: None };
-        self.check(&pair, false)?;
-        if pair.made.accepted().is_some() {
-            self.live = self.really(&self.target.clone(), &call, Who::Operator).await?;
-        }
-        Ok(())
-    }
-
-    /// A person breaks the glass, or mends it.
-    async fn skip(&mut self) -> Result<()> {
-        let value = if annotation(&self.live, labels::SKIP).is_some() { Value::Null } else { json!(labels::SKIP_ALL) };
-        self.log.push(format!("skip {value}"));
-        let body = json!({"metadata": {"annotations": {labels::SKIP: value}}});
-        let call = Call { verb: Verb::Merge, manager: "kubectl-annotate", body };
-        let seen = send(self.client, &self.target, &call, Who::Operator, true).await?;
-        let made = send(self.client, &self.target, &call, Who::Team, true).await?;
-        let pair = Pair { seen, made, without: None };
-        self.check(&pair, false)?;
-        self.live = self.really(&self.target.clone(), &call, Who::Team).await?;
-        Ok(())
     }
 
     /// Checks the answers to dry runs and sends the request itself. False where it was refused.
