@@ -424,6 +424,10 @@ pub struct WorkloadStatus {
     /// exercised says whether a rollout was complete since then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exercised: bool,
+    /// exercisedTemplate is a hash of the pod template of that rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub exercised_template: Option<String>,
     /// rollingOutSince is when the rollout that is under way was first seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling_out_since: Option<Time>,

@@ -22,7 +22,7 @@ pub struct Rollout {
     pub abort_on_failure_percent: Option<i32>,
 
     /// maxConcurrentRestarts is how many workloads of the path the operator restarts at the same time, which it does only for
-    /// defaults whose timing is Immediate. Without it, 10.
+    /// defaults whose timing is Immediate. A service that goes back because it failed waits for no turn. Without it, 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub max_concurrent_restarts: Option<i32>,

@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::backoff::Backoff;
 use super::requests::Requests;
 use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
-use crate::fleet::{Fleet, WorkloadKey};
+use crate::fleet::{Contact, Fleet, WorkloadKey};
 use crate::observability::Metrics;
 use crate::plan::route::InForce;
 use crate::policy::Operator;
@@ -48,6 +48,8 @@ pub struct Context {
     pub roads: Roads,
     /// Every workload of the cluster.
     pub fleet: Fleet,
+    /// How the watches of the fleet stand.
+    pub contacts: Vec<Contact>,
     /// What stands beside workloads.
     pub children: super::children::Children,
     /// What was put back of objects that were made.

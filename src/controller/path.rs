@@ -19,6 +19,7 @@ use super::policies::{self, Fills, carried, ensure, installed, prune, unbound};
 use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
+use crate::fleet::{Contact, Resource};
 use crate::observability;
 use crate::plan::companions;
 use crate::plan::leaf::Road;
@@ -105,13 +106,11 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     Ok(Action::requeue(pause(path, &status, soon, now)))
 }
 
-/// Whether all services and their namespaces have been seen. After a start half of them would look as if those that had moved
+/// Whether all services and namespaces have been listed. After a start half of them would look as if those that had moved
 /// were gone, and a wave would begin to soak anew.
 fn sees_services(context: &Context) -> bool {
-    let is_listed = context.services.wait_until_ready().now_or_never().is_some();
-    let namespaces = context.services.state();
-    let mut namespaces = namespaces.iter().filter_map(|service| service.0.as_ref().ok()?.namespace());
-    is_listed && namespaces.all(|namespace| context.fleet.table().namespace(&namespace).is_some())
+    let mut of_namespaces = context.contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
+    context.services.wait_until_ready().now_or_never().is_some() && of_namespaces.all(Contact::is_synced)
 }
 
 /// What is in force, and who fills: a person has to know what the second engine costs.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -10,23 +10,40 @@ use serde_json::Value;
 
 use super::context::Context;
 use crate::api::labels;
-use crate::fleet::WorkloadKey;
+use crate::fleet::{Fleet, WorkloadKey};
 use crate::plan::metadata::annotation;
 use crate::plan::restarts::{DEFAULT, Restarts};
 use crate::plan::rollout::waits_for;
 use crate::plan::route::Route;
 
-/// Turns of every path. A restart of the operator finds those that have not ended again, workload by workload.
-#[derive(Default)]
-pub struct Turns(Mutex<HashMap<String, Restarts<WorkloadKey>>>);
+/// No turn is given so long after a start, while services were not looked at; one may never be.
+const SETTLES: Duration = Duration::from_mins(1);
+/// The pause until then.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Turns of every path. After a start of the operator those that have not ended are found again, workload by workload.
+pub struct Turns {
+    started: Instant,
+    by_path: Mutex<HashMap<String, Restarts<WorkloadKey>>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { started: Instant::now(), by_path: Mutex::default() }
+    }
+}
 
 impl Turns {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Restarts<WorkloadKey>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_path.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the turn of a workload, if it has come. Else the answer is when to ask again at the latest.
-    pub fn begin(&self, key: &WorkloadKey, route: &Route) -> Result<(), Duration> {
+    pub fn begin(&self, key: &WorkloadKey, route: &Route, fleet: &Fleet) -> Result<(), Duration> {
+        // those that an operator before has asked are known when every service was looked at
+        if self.started.elapsed() < SETTLES && fleet.table().unevaluated() > 0 {
+            return Err(LOOK_AGAIN);
+        }
         let most = route.terms.max_concurrent_restarts.unwrap_or(DEFAULT);
         let mut all = self.all();
         let restarts = all.entry(route.current.path.clone()).or_default();
@@ -34,16 +51,25 @@ impl Turns {
     }
 }
 
+/// When the operator last wrote labels or `fill` on a workload.
+fn asked_at(object: &Value) -> Option<Timestamp> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let ours =
+        entries.iter().filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(labels::FIELD_MANAGER));
+    ours.filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
+}
+
 /// Looks whether a workload that was asked to restart has done so, and wakes who waits for that.
 pub fn look(key: &WorkloadKey, object: &Value, route: &Route, context: &Context) {
-    let asked = annotation(object, labels::FILL) == Some(route.revision.name.as_str());
-    let restarts = asked && waits_for(key.kind, object).is_some();
+    let is_paused = object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let rolls_out = !is_paused && waits_for(key.kind, object).is_some();
+    let asked_at = annotation(object, labels::FILL).filter(|_| rolls_out).and_then(|_| asked_at(object));
     let mut all = context.turns.all();
     // most paths never restart anybody
-    if !restarts && !all.contains_key(&route.current.path) {
+    if asked_at.is_none() && !all.contains_key(&route.current.path) {
         return;
     }
-    let next = all.entry(route.current.path.clone()).or_default().look(key, restarts, Timestamp::now());
+    let next = all.entry(route.current.path.clone()).or_default().look(key, rolls_out, asked_at, Timestamp::now());
     drop(all);
     let Some(next) = next else { return };
     for service in context.fleet.table().claiming(&next) {

@@ -144,6 +144,7 @@ async fn controllers(
         recorder: Recorder::new(client, reporter),
         roads: Roads::default(),
         fleet,
+        contacts: contacts.clone(),
         children: super::children::Children::default(),
         put_backs: super::put_backs::PutBacks::default(),
         turns: super::restarts::Turns::default(),

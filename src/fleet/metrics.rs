@@ -262,6 +262,7 @@ impl Gauges {
         let (mut phases, mut services, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for (path, rollout) in paths.iter().filter_map(|path| Some((&path.name, path.rollout.as_ref()?))) {
             phases.push(([path.clone(), format!("{:?}", rollout.phase)], 1.0));
+            let is_over = matches!(rollout.phase, RolloutPhase::Complete | RolloutPhase::Aborted);
             let counts = [
                 ("Moved", rollout.moved),
                 ("Exercised", rollout.exercised),
@@ -271,7 +272,7 @@ impl Gauges {
             let counts =
                 counts.map(|(state, n)| ([path.clone(), state.to_owned()], float(u64::try_from(n).unwrap_or(0))));
             services.extend(counts);
-            if let Some(at) = rollout.wave_started_at.as_ref().filter(|_| rollout.phase != RolloutPhase::Complete) {
+            if let Some(at) = rollout.wave_started_at.as_ref().filter(|_| !is_over) {
                 begun.push(([path.clone()], float(u64::try_from(at.0.as_second()).unwrap_or(0))));
             }
         }

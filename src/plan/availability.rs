@@ -11,7 +11,7 @@ use crate::api::{DayOfOutage, Reliability, WorkloadKind};
 /// How far back availability is looked at.
 const WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// An objective is judged as if at least so long had been watched: a minute of outage in the first hour says little.
-const PROVES: SignedDuration = SignedDuration::from_hours(24);
+pub const PROVES: SignedDuration = SignedDuration::from_hours(24);
 /// How often an objective that was missed is looked at again: it is met again when the outage is long ago.
 const RECOVERS: SignedDuration = SignedDuration::from_hours(1);
 
@@ -50,7 +50,8 @@ fn available_since(object: &Value) -> Option<Timestamp> {
     text(conditions.iter().find(holds)?, "lastTransitionTime")?.parse().ok()
 }
 
-/// Seconds that were watched, and those of outages.
+/// Seconds since the first look that found everything available, at most those of the window, and those of outages. What
+/// nobody saw, because no operator ran, counts as before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watched {
     total: i64,
@@ -71,6 +72,12 @@ impl Watched {
     #[must_use]
     pub fn sum(all: impl Iterator<Item = Self>) -> Self {
         all.fold(Self::default(), |sum, one| Self { total: sum.total + one.total, down: sum.down + one.down })
+    }
+
+    /// Whether so much was watched.
+    #[must_use]
+    pub fn lasted(self, time: SignedDuration) -> bool {
+        self.total >= time.as_secs()
     }
 
     /// Percent with two decimals, rounded down: 100 is said only of what was never down.
@@ -94,7 +101,7 @@ impl Watched {
         if self.down * 100_000 > allowed(objective)? * total {
             return Some(false);
         }
-        (self.total >= PROVES.as_secs()).then_some(true)
+        self.lasted(PROVES).then_some(true)
     }
 }
 
@@ -113,7 +120,9 @@ pub fn look(
     objective: Option<&str>,
     now: Timestamp,
 ) -> Option<Reliability> {
-    let is_up = sights.iter().all(|sight| sight.up);
+    // what is scaled to zero as a whole is neither up nor down
+    let is_up =
+        if sights.is_empty() { before.is_none_or(|b| b.down_since.is_none()) } else { sights.iter().all(|s| s.up) };
     let Some(before) = before else {
         let (since, availability30d) = (whole_second(now), "100.00".to_owned());
         let first = Reliability { availability30d, since, down_since: None, outages: Vec::new() };
@@ -122,9 +131,9 @@ pub fn look(
     let mut after = before.clone();
     match &before.down_since {
         Some(since) if is_up => {
-            // it may have come back while nobody looked; a condition that held during the outage says nothing of that
-            let known = |sight: &Sight| sight.since.filter(|at| *at > since.0).unwrap_or(now);
-            let back = sights.iter().map(known).max().unwrap_or(now);
+            // it may have come back while nobody looked; a condition that held all the time says nothing about that
+            let back = |sight: &Sight| Some(sight.since.unwrap_or(now)).filter(|at| *at > since.0);
+            let back = sights.iter().filter_map(back).max().unwrap_or(now);
             add(&mut after.outages, since.0, back.min(now));
             after.down_since = None;
         }
@@ -134,10 +143,10 @@ pub fn look(
     let first = date(now.checked_sub(WINDOW).unwrap_or(now)).to_string();
     after.outages.retain(|day| day.date > first);
     let is = Watched::of(&after, now);
-    let is_news =
-        |objective: &str| is.meets(objective) == Some(false) && allowed(&before.availability30d) <= allowed(objective);
-    let lasts = before.down_since.is_some() && after.down_since.is_some();
-    if !lasts || objective.is_some_and(is_news) {
+    // the share changes all the time: it is written when something happens, or when it says another thing than before
+    let says = |objective: &str| allowed(&before.availability30d) <= allowed(objective);
+    let is_news = |objective: &str| is.meets(objective).is_some_and(|met| met != says(objective));
+    if after != *before || objective.is_some_and(is_news) {
         after.availability30d = is.percent();
     }
     Some(after)

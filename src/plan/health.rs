@@ -42,10 +42,20 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
     let Some(wait) = waits_for(kind, object) else { return Progress::Over };
     let Some(since) = since.filter(|_| kind != WorkloadKind::Deployment) else { return Progress::UnderWay(None) };
     let pods = Pods::of(kind, object);
-    if is_by_hand(object) && pods.unavailable == 0 {
+    if is_by_hand(object) && (pods.unavailable == 0 || pods.updated == 0) {
         return Progress::UnderWay(None);
     }
-    let still = after(last_change(object).map_or(since, |last| last.max(since)), 1);
+    // another template, or another number of pods, is another beginning
+    let since = newest(object, |of| of != "status").map_or(since, |written| written.max(since));
+    let ready = object
+        .pointer("/spec/minReadySeconds")
+        .and_then(Value::as_i64)
+        .map_or(SignedDuration::ZERO, SignedDuration::from_secs);
+    let after = |time: Timestamp, deadlines: i32| {
+        let pause = (DEADLINE + ready).saturating_mul(deadlines);
+        time.checked_add(pause).unwrap_or(Timestamp::MAX)
+    };
+    let still = after(newest(object, |of| of == "status").map_or(since, |last| last.max(since)), 1);
     let slow = after(since, pods.brought.saturating_add(1));
     if still <= now {
         return Progress::Failed(format!("the rollout has not moved for {} minutes: {wait}", DEADLINE.as_mins()));
@@ -61,14 +71,11 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
     Progress::UnderWay(Some(still.min(slow)))
 }
 
-fn after(time: Timestamp, deadlines: i32) -> Timestamp {
-    time.checked_add(DEADLINE.saturating_mul(deadlines)).unwrap_or(Timestamp::MAX)
-}
-
 /// How far a rollout that replaces pods one by one has come.
 struct Pods {
     /// New ones that are available, if all that are not available are new.
     brought: i32,
+    updated: i32,
     unavailable: i32,
 }
 
@@ -76,13 +83,13 @@ impl Pods {
     fn of(kind: WorkloadKind, object: &Value) -> Self {
         let int = |path: &str| object.pointer(path).and_then(Value::as_i64).and_then(|count| i32::try_from(count).ok());
         let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
-        let (wanted, updated, available) = if kind == WorkloadKind::DaemonSet {
-            (status("desiredNumberScheduled"), status("updatedNumberScheduled"), status("numberAvailable"))
+        let (there, updated, available) = if kind == WorkloadKind::DaemonSet {
+            (status("currentNumberScheduled"), status("updatedNumberScheduled"), status("numberAvailable"))
         } else {
-            (int("/spec/replicas").unwrap_or(1), status("updatedReplicas"), status("availableReplicas"))
+            (status("replicas"), status("updatedReplicas"), status("availableReplicas"))
         };
-        let unavailable = wanted.saturating_sub(available).max(0);
-        Self { brought: updated.saturating_sub(unavailable).max(0), unavailable }
+        let unavailable = there.saturating_sub(available).max(0);
+        Self { brought: updated.saturating_sub(unavailable).max(0), updated, unavailable }
     }
 }
 
@@ -94,12 +101,17 @@ fn is_by_hand(object: &Value) -> bool {
     text("type") == Some("OnDelete") || partition.is_some_and(|partition| partition > 0)
 }
 
-/// When the status last changed, by the record of whoever writes it: the API server renews its time with each change of a
-/// value, and not with a write that changes none.
-fn last_change(object: &Value) -> Option<Timestamp> {
+/// When a part of the object last changed, by the records of whoever writes it: the API server renews the time of one with
+/// each change of a value, and not with a write that changes none. Records of metadata alone say nothing about pods.
+fn newest(object: &Value, of: impl Fn(&str) -> bool) -> Option<Timestamp> {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let of_status = entries.iter().filter(|entry| entry.get("subresource").is_some_and(|of| of == "status"));
-    of_status.filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
+    let is_meant = |entry: &&Value| {
+        let subresource = entry.get("subresource").and_then(Value::as_str).unwrap_or_default();
+        let fields = entry.get("fieldsV1");
+        let says = fields.is_none_or(|fields| fields.get("f:spec").is_some() || fields.get("f:status").is_some());
+        of(subresource) && says
+    };
+    entries.iter().filter(is_meant).filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
 }
 
 /// The Deployment controller gave the rollout up.
@@ -165,7 +177,8 @@ mod tests {
         let time = Timestamp::from_second(changed * 60).unwrap().to_string();
         json!({
             "metadata": {"generation": 2, "managedFields": [
-                {"manager": "team", "time": "2036-01-01T00:00:00Z"},
+                {"manager": "team", "time": "1970-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}},
+                {"manager": "goldenpath-operator", "time": "2036-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {}}},
                 {"manager": "kube-controller-manager", "subresource": "status", "time": time},
             ]},
             "spec": {"replicas": 20, "updateStrategy": strategy},
@@ -198,10 +211,33 @@ mod tests {
     }
 
     #[test]
+    fn another_template_or_number_of_pods_is_another_beginning() {
+        let mut object = of_twenty(0, 20, 25, &json!({}));
+        assert_eq!(
+            told(WorkloadKind::StatefulSet, &object, 26),
+            failed(&format!("the rollout has brought 0 pods in 26 minutes: {OLD}"))
+        );
+        object["metadata"]["managedFields"][0]["time"] = json!("1970-01-01T00:25:00Z");
+        assert_eq!(told(WorkloadKind::StatefulSet, &object, 26), until(35));
+        object["spec"]["minReadySeconds"] = json!(300);
+        assert_eq!(told(WorkloadKind::StatefulSet, &object, 26), until(40));
+        // scaled, in the middle
+        let scaled = json!({"manager": "hpa", "subresource": "scale", "time": "1970-01-01T00:26:00Z", "fieldsV1": {"f:spec": {}}});
+        object["metadata"]["managedFields"].as_array_mut().unwrap().push(scaled);
+        assert_eq!(told(WorkloadKind::StatefulSet, &object, 26), until(41));
+    }
+
+    #[test]
+    fn where_a_person_replaces_pods_a_broken_old_one_is_no_failure() {
+        let object = of_twenty(0, 19, 1, &json!({"type": "OnDelete"}));
+        assert_eq!(told(WorkloadKind::StatefulSet, &object, 9999), Progress::UnderWay(None));
+    }
+
+    #[test]
     fn a_daemon_set_counts_nodes() {
         let set = |updated: i64| {
             json!({"metadata": {"generation": 1}, "status": {
-                "observedGeneration": 1, "desiredNumberScheduled": 9, "updatedNumberScheduled": updated, "numberAvailable": 8,
+                "observedGeneration": 1, "desiredNumberScheduled": 9, "currentNumberScheduled": 9, "updatedNumberScheduled": updated, "numberAvailable": 8,
             }})
         };
         let told = |updated, minutes| told(WorkloadKind::DaemonSet, &set(updated), minutes);

@@ -49,13 +49,13 @@ impl<K: Ord + Clone> Restarts<K> {
         Ok(())
     }
 
-    /// Takes in whether a workload that was asked restarts still, also one that an operator before had asked. The answer is
+    /// Takes in whether a workload rolls out still, and when an operator before had asked for that, if one has. The answer is
     /// who may ask again.
-    pub fn look(&mut self, key: &K, restarts: bool, now: Timestamp) -> Option<K> {
-        match self.asked.get_mut(key) {
-            Some(asked) if asked.restarts && !restarts => asked.restarts = false,
-            None if restarts => {
-                self.asked.insert(key.clone(), Asked { at: now, restarts });
+    pub fn look(&mut self, key: &K, rolls_out: bool, asked_at: Option<Timestamp>, now: Timestamp) -> Option<K> {
+        match (self.asked.get_mut(key), asked_at) {
+            (Some(asked), _) if asked.restarts && !rolls_out => asked.restarts = false,
+            (None, Some(at)) if rolls_out && now.duration_since(at) < DEADLINE => {
+                self.asked.insert(key.clone(), Asked { at, restarts: true });
                 return None;
             }
             _ => return None,
@@ -77,9 +77,9 @@ mod tests {
         let mut restarts = Restarts::default();
         assert!(["a", "b"].iter().all(|key| restarts.begin(key, 2, at(0)).is_ok()));
         assert_eq!(restarts.begin(&"c", 2, at(1)), Err(PAUSE));
-        assert_eq!(restarts.look(&"a", true, at(2)), None);
-        assert_eq!(restarts.look(&"a", false, at(3)), Some("c"));
-        assert_eq!(restarts.look(&"a", false, at(4)), None);
+        assert_eq!(restarts.look(&"a", true, None, at(2)), None);
+        assert_eq!(restarts.look(&"a", false, None, at(3)), Some("c"));
+        assert_eq!(restarts.look(&"a", false, None, at(4)), None);
         assert_eq!(restarts.begin(&"c", 2, at(5)), Ok(()));
         assert_eq!(restarts.begin(&"d", 2, at(6)), Err(PAUSE));
     }
@@ -88,7 +88,7 @@ mod tests {
     fn nobody_restarts_twice_within_a_minute() {
         let mut restarts = Restarts::default();
         assert_eq!(restarts.begin(&"a", 1, at(0)), Ok(()));
-        restarts.look(&"a", false, at(5));
+        restarts.look(&"a", false, None, at(5));
         assert_eq!(restarts.begin(&"a", 1, at(20)), Err(SignedDuration::from_secs(40)));
         assert_eq!(restarts.begin(&"a", 1, at(60)), Ok(()));
     }
@@ -96,9 +96,17 @@ mod tests {
     #[test]
     fn what_an_operator_before_had_asked_for_counts() {
         let mut restarts = Restarts::default();
-        restarts.look(&"a", true, at(0));
+        restarts.look(&"a", true, Some(at(0)), at(0));
         assert_eq!(restarts.begin(&"b", 1, at(1)), Err(PAUSE));
-        assert_eq!(restarts.look(&"a", false, at(2)), Some("b"));
+        assert_eq!(restarts.look(&"a", false, None, at(2)), Some("b"));
+    }
+
+    #[test]
+    fn a_rollout_that_nobody_asked_for_lately_takes_no_turn() {
+        let mut restarts = Restarts::default();
+        restarts.look(&"a", true, None, at(0));
+        restarts.look(&"b", true, Some(at(-600)), at(0));
+        assert_eq!(restarts.begin(&"c", 1, at(0)), Ok(()));
     }
 
     #[test]

@@ -1,30 +1,40 @@
 //! What a service that went back does without: the defaults that the revision had brought.
 
 use super::revision::{Revision, Rule};
-use super::route::Route;
+use super::route::{Route, pin};
 use super::verdict::Verdict;
 use crate::api::{PlatformService, VerdictState};
 
 /// The revision that a service went back from, which its path is still at, and why.
 #[must_use]
 pub fn went_back_from<'a>(service: &'a PlatformService, route: &'a Route) -> Option<(&'a Revision, &'a str)> {
+    if pin(service).is_some() {
+        return None; // it is where it wants to be
+    }
     let followed = service.status.as_ref()?.golden_path.as_ref()?;
     let back = followed.rolled_back.as_ref()?;
     let stands = back.revision == route.current.name && back.revision != route.revision.name;
     stands.then_some((route.current.as_ref(), back.cause.as_str()))
 }
 
-/// Verdicts with what went back with a revision. What the team does without anyway stays as it is.
+/// Verdicts with what went back with a revision. What the team decided itself stays as it is.
 pub fn tell(verdicts: &mut Vec<Verdict>, followed: &Revision, from: &Revision, cause: &str) {
     let version = from.version.as_deref().unwrap_or(&from.name);
     for rule in from.not_in(followed) {
         let message = Some(format!("went back with version {version}: {cause}"));
         match verdicts.iter_mut().find(|verdict| verdict.default == rule.name) {
-            Some(verdict) if matches!(verdict.state, VerdictState::Overridden | VerdictState::Exempt) => {}
-            Some(verdict) => (verdict.state, verdict.message) = (VerdictState::RolledBack, message),
+            Some(verdict) if is_the_roads(verdict.state) => {
+                (verdict.state, verdict.message) = (VerdictState::RolledBack, message);
+            }
+            Some(_) => {}
             None => verdicts.push(of_new(rule, message)),
         }
     }
+}
+
+/// Whether it is the road that a default is in place by, or not yet; what the team does stands for itself.
+fn is_the_roads(state: VerdictState) -> bool {
+    matches!(state, VerdictState::Applied | VerdictState::PendingRollout | VerdictState::Missing)
 }
 
 /// The verdict of a default that the revision before does not have.

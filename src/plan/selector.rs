@@ -23,6 +23,11 @@ pub fn selects(selector: &NamespaceSelector, namespace: &Value) -> bool {
             SelectorOperator::DoesNotExist => Expression::DoesNotExist(key),
         }
     };
+    // from before the API server asked for values: nobody knows whom that selects, so nobody
+    let needs_values = |r: &SelectorRequirement| matches!(r.operator, SelectorOperator::In | SelectorOperator::NotIn);
+    if selector.match_expressions.iter().any(|r| needs_values(r) && r.values.is_empty()) {
+        return false;
+    }
     let all: Selector = pairs.chain(selector.match_expressions.iter().map(requirement)).collect();
     all.matches(&metadata::labels(namespace))
 }

@@ -250,7 +250,7 @@ fn absent(
         Standing::Adopted => {
             let when = match timing {
                 Timing::OnNextRollout => "with the team's next rollout",
-                Timing::Immediate => "at once, as soon as rollout.maxConcurrentRestarts of the path permits",
+                Timing::Immediate => "when its turn to restart comes, or with the team's next rollout",
             };
             (VerdictState::PendingRollout, Some(format!("{field} {what} {when}")))
         }

@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::service::{Evaluated, Outcome};
 use super::{Finding, standing};
-use crate::api::{ConditionType, GoldenPath, PlatformService, Reason, Reliability};
-use crate::plan::availability::{Watched, changes_at, look, sight};
+use crate::api::{ConditionType, GoldenPath, PlatformService, Reason, Reliability, WorkloadKind};
+use crate::plan::availability::{PROVES, Sight, Watched, changes_at, look, sight};
 use crate::plan::health::DEADLINE;
 use crate::plan::service::{PathFacts, ServiceFacts};
 
@@ -25,8 +25,14 @@ pub fn objective(facts: &ServiceFacts) -> Option<&str> {
 /// How reliable a service is, after a look at its workloads.
 #[must_use]
 pub fn reliability(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Option<Reliability> {
-    let seen = facts.workloads.iter().zip(outcomes).filter(|(_, outcome)| outcome.blocker.is_none());
-    let sights: Vec<_> = seen.filter_map(|(w, outcome)| sight(w.target.kind, outcome.object.as_ref()?)).collect();
+    let all = facts.workloads.iter().zip(outcomes);
+    let seen = all.filter_map(|(workload, outcome)| match (&outcome.object, &outcome.blocker) {
+        (Some(object), None) => sight(workload.target.kind, object),
+        // it is gone: nobody can reach it
+        (None, _) if workload.target.kind != WorkloadKind::CronJob => Some(Sight { up: false, since: None }),
+        _ => None,
+    });
+    let sights: Vec<_> = seen.collect();
     let before = facts.service.status.as_ref().and_then(|status| status.reliability.as_ref());
     look(before, &sights, objective(facts), now)
 }
@@ -72,7 +78,8 @@ pub fn next_change(facts: &ServiceFacts, reliability: Option<&Reliability>, now:
 }
 
 /// Why a service that has rolled out with a revision, and was well before, is not well with it: it is not available, and
-/// misses its objective by that, or is not for as long as a rollout may take.
+/// misses its objective by that outage, or is not for as long as a rollout may take. A rollout that is not over is judged by
+/// its progress, and what the team has deployed since says nothing about the revision.
 #[must_use]
 pub fn outage(
     facts: &ServiceFacts,
@@ -82,13 +89,13 @@ pub fn outage(
 ) -> Option<String> {
     let reliability = reliability?;
     let since = reliability.down_since.as_ref()?.0;
-    let has_rolled_out = |e: &&Evaluated| {
-        e.status.healthy_before == Some(true) && (e.status.exercised || e.status.rolling_out_since.is_some())
-    };
-    if evaluated.is_empty() || !evaluated.iter().all(has_rolled_out) {
+    if evaluated.is_empty() || !evaluated.iter().all(|e| e.runs_exercised) {
         return None;
     }
-    let missed = objective(facts).filter(|objective| Watched::of(reliability, now).meets(objective) == Some(false));
+    let without = Reliability { down_since: None, ..reliability.clone() };
+    let below =
+        |reliability: &Reliability, objective: &str| Watched::of(reliability, now).meets(objective) == Some(false);
+    let missed = objective(facts).filter(|goal| below(reliability, goal) && !below(&without, goal));
     match missed {
         Some(objective) => Some(format!("not available since {since}, which misses the objective of {objective} %")),
         None => (now.duration_since(since) >= DEADLINE).then(|| format!("not available since {since}")),
@@ -133,6 +140,16 @@ pub fn path_objective_met(path: &GoldenPath, services: &[&PlatformService], now:
     let objective = path.spec.objectives.as_ref()?.availability.as_deref()?;
     let known = services.iter().filter_map(|service| service.status.as_ref()?.reliability.as_ref());
     let all: Vec<Watched> = known.map(|reliability| Watched::of(reliability, now)).collect();
-    let sum = Watched::sum(all.iter().copied());
-    Some(judged(sum, objective, &format!("{} % of {} services", sum.percent(), all.len())))
+    let condition = ConditionType::ObjectiveMet;
+    // the share itself changes all the time: it is a metric
+    let (of, see) = (format!("the objective of {objective} %"), "goldenpath_availability_ratio says how available");
+    if !all.iter().any(|one| one.lasted(PROVES)) {
+        let text = format!("no service of the path was watched for a day, after which {of} is judged");
+        return Some(Finding::unknown(condition, Reason::ObjectiveUnknown, text));
+    }
+    Some(if Watched::sum(all.into_iter()).meets(objective) == Some(false) {
+        Finding::bad(condition, Reason::ObjectiveMissed, format!("its services together miss {of}; {see}"))
+    } else {
+        Finding::good(condition, Reason::ObjectiveMet, format!("its services together meet {of}; {see}"))
+    })
 }

@@ -63,6 +63,8 @@ pub struct Evaluated {
     pub verdicts: Vec<Verdict>,
     /// Why the first rollout since it was labelled has failed, if it was well before that.
     pub failure: Option<String>,
+    /// It runs the template with which it has rolled out first since it was labelled, and was well before that.
+    pub runs_exercised: bool,
     /// When that rollout has failed, if nothing changes until then.
     pub fails_at: Option<Timestamp>,
 }
@@ -204,7 +206,8 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
         Progress::UnderWay(until) => (None, until),
         Progress::Failed(message) => (Some(message), None),
     };
-    Some(Evaluated { status, verdicts, failure, fails_at })
+    let runs_exercised = status.healthy_before == Some(true) && status.exercised_template.as_ref() == Some(&hash);
+    Some(Evaluated { status, verdicts, failure, runs_exercised, fails_at })
 }
 
 /// How far the first rollout since a workload was labelled has come.
@@ -218,13 +221,17 @@ fn exercise(
     let none = WorkloadStatus { labelled_template, ..WorkloadStatus::default() };
     let Some(labelled) = &none.labelled_template else { return none };
     let before = before.filter(|before| before.labelled_template.as_ref() == Some(labelled));
-    let changed = *labelled != template_hash(kind, object);
+    let hash = template_hash(kind, object);
+    let changed = *labelled != hash;
     let complete = waits_for(kind, object).is_none();
     let rolling = changed && !complete;
     let since = before.and_then(|before| before.rolling_out_since.clone());
+    let exercised = before.is_some_and(|before| before.exercised) || (changed && complete);
+    let template = before.filter(|before| before.exercised).and_then(|before| before.exercised_template.clone());
     WorkloadStatus {
         healthy_before: before.map_or_else(|| Some(is_well(kind, object)), |before| before.healthy_before),
-        exercised: before.is_some_and(|before| before.exercised) || (changed && complete),
+        exercised,
+        exercised_template: exercised.then(|| template.unwrap_or(hash)),
         rolling_out_since: rolling.then(|| since.unwrap_or_else(|| whole_second(now))),
         ..none
     }
@@ -398,6 +405,10 @@ fn summary(evaluated: &[&Evaluated], workloads: usize) -> String {
         0 => {}
         1 => parts.push("1 is against the path".to_owned()),
         n => parts.push(format!("{n} are against the path")),
+    }
+    match count(&[VerdictState::RolledBack]) {
+        0 => {}
+        n => parts.push(format!("{n} went back with a revision")),
     }
     match count(&[VerdictState::PendingRollout]) {
         0 => {}

@@ -80,6 +80,8 @@ fn selects(selector: &NamespaceSelector) -> Vec<String> {
         let has = format!("{labels}[?{key}].hasValue()");
         let is_one = format!("({has} && {labels}[?{key}].value() in [{}])", values.join(", "));
         match requirement.operator {
+            // from before the API server asked for values
+            SelectorOperator::In | SelectorOperator::NotIn if values.is_empty() => "false".to_owned(),
             SelectorOperator::In => is_one,
             SelectorOperator::NotIn => format!("!{is_one}"),
             SelectorOperator::Exists => has,
