@@ -55,7 +55,7 @@ pub async fn apply(facts: &ServiceFacts, plans: Vec<WorkloadPlan>, context: &Con
                 label_it(workload, object, &plan.action, facts, &mut outcome, context).await?;
             }
         }
-        follow(facts, workload, &plan, &mut outcome, context).await?;
+        follow(key, facts, workload, &plan, &mut outcome, context).await?;
         outcomes.push(outcome);
     }
     Ok(outcomes)

@@ -21,7 +21,7 @@ use crate::plan::fallback::{Decision, Look, Seen, decide, forget};
 use crate::plan::gaps::normalise;
 use crate::plan::leaf::Road;
 use crate::plan::making::Making;
-use crate::plan::metadata::label;
+use crate::plan::metadata::{label, uid};
 use crate::plan::route::Engine;
 use crate::plan::service::{Action, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, template, template_hash};
 use crate::plan::template::ObjectKey;
@@ -69,10 +69,6 @@ impl Fallback {
     }
 }
 
-fn uid(object: &Value) -> &str {
-    object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default()
-}
-
 /// What a workload is to become.
 struct Order<'a> {
     key: &'a WorkloadKey,
@@ -102,6 +98,7 @@ pub struct Followed {
 
 /// Does to a workload of a service what no policy does on this API server.
 pub async fn follow(
+    key: &WorkloadKey,
     facts: &ServiceFacts,
     workload: &WorkloadFacts,
     plan: &WorkloadPlan,
@@ -112,10 +109,8 @@ pub async fn follow(
     if facts.service.spec.suspend {
         return Ok(());
     }
-    let namespace = facts.service.metadata.namespace.clone().unwrap_or_default();
-    let key = WorkloadKey { kind: workload.target.kind, namespace, name: workload.target.name.clone() };
     if context.fallback.engine() == Engine::Policies {
-        outcome.object = give_up(&key, &object, context).await?.or(outcome.object.take());
+        outcome.object = give_up(key, &object, context).await?.or(outcome.object.take());
         return Ok(());
     }
     let Some(revision) = label(&object, labels::REVISION) else { return Ok(()) };
@@ -130,7 +125,7 @@ pub async fn follow(
                 _ => None,
             };
             let labelled = before.and_then(|status| status.labelled_template.as_deref());
-            let order = Order { key: &key, road: &route.revision.road, leaves: false, asked, labelled };
+            let order = Order { key, road: &route.revision.road, leaves: false, asked, labelled };
             // labels that `kubectl replace` drops are put back and not new
             if matches!(plan.action, Action::Adopt(_)) && labelled.is_none() {
                 // what was there before it was adopted waits for the next rollout
@@ -139,7 +134,7 @@ pub async fn follow(
             }
             carry_out(&order, object.clone(), context).await?
         }
-        _ => leave(&key, &object, context).await?,
+        _ => leave(key, &object, context).await?,
     };
     outcome.unfilled = followed.why;
     outcome.wait = followed.wait.or(outcome.wait);

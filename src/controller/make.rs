@@ -16,7 +16,7 @@ use crate::plan::fallback::forget;
 use crate::plan::making::{
     Making, conflict, hand_over, is_applied, is_kept_name, is_left_alone, is_ours, is_owned_by, service_taken,
 };
-use crate::plan::metadata::is_ending;
+use crate::plan::metadata::{is_ending, uid};
 use crate::plan::route::{Engine, Route};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts};
 use crate::plan::template::{Built, ObjectKey, Wanted, is_kept};
@@ -253,8 +253,7 @@ fn refused(key: &ObjectKey, entry: &str, message: &str) -> Blocker {
 /// Deletes an object beside a workload that nothing asks for any more.
 pub async fn taken_away(key: &ObjectKey, object: &Value, context: &Context) -> Result<(), Error> {
     if !is_ending(object) {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        context.requests.delete_object(key, uid).await?;
+        context.requests.delete_object(key, uid(object)).await?;
         tracing::info!(%key, namespace = key.namespace, "deleted what nothing asks for any more");
     }
     Ok(())

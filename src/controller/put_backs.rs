@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 
 use crate::plan::applied::PutBack;
+use crate::plan::metadata::uid;
 
 /// What was put back of objects, by their uid. A restart forgets it: then one edit more is put back.
 #[derive(Default)]
@@ -17,8 +18,7 @@ const MAX_PUT_BACKS: usize = 4096;
 impl PutBacks {
     /// What was put back of an object.
     pub fn of(&self, object: &Value) -> PutBack {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        self.all().get(uid).cloned().unwrap_or_default()
+        self.all().get(uid(object)).cloned().unwrap_or_default()
     }
 
     /// Remembers what an apply of the content `hash` has put back.
@@ -26,12 +26,11 @@ impl PutBacks {
         if fields.is_empty() {
             return;
         }
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         let mut all = self.all();
         if all.len() >= MAX_PUT_BACKS {
             all.clear();
         }
-        let known = all.entry(uid.to_owned()).or_default();
+        let known = all.entry(uid(object).to_owned()).or_default();
         if known.hash != hash {
             *known = PutBack { hash: hash.to_owned(), fields: Vec::new() };
         }

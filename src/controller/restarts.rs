@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::context::Context;
 use crate::api::labels;
 use crate::fleet::{Fleet, WorkloadKey};
-use crate::plan::metadata::annotation;
+use crate::plan::metadata::{annotation, newest, records};
 use crate::plan::restarts::{DEFAULT, Restarts};
 use crate::plan::rollout::waits_for;
 use crate::plan::route::Route;
@@ -53,10 +53,8 @@ impl Turns {
 
 /// When the operator last wrote labels or `fill` on a workload.
 fn asked_at(object: &Value) -> Option<Timestamp> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let ours =
-        entries.iter().filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(labels::FIELD_MANAGER));
-    ours.filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
+    let is_ours = |record: &&Value| record.get("manager").and_then(Value::as_str) == Some(labels::FIELD_MANAGER);
+    newest(records(object).filter(is_ours))
 }
 
 /// Looks whether a workload that was asked to restart has done so, and wakes who waits for that.

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::metadata::annotation;
+use super::metadata::{annotation, records};
 use super::template::Wanted;
 use crate::api::labels;
 use crate::cel::compare_quantities;
@@ -120,14 +120,14 @@ pub fn replicas_matter(wanted: &Wanted, live: &Value) -> bool {
 /// Every value that is wanted, and who holds what stands in its place.
 fn held<'a>(wanted: &'a Wanted, live: &'a Value) -> Vec<Held<'a>> {
     let is_mine = |m: &&Value| m.get("manager") == Some(&labels::FIELD_MANAGER.into()) && is_apply(m);
-    let mine = entries(live).find(is_mine).and_then(|m| m.get("fieldsV1"));
+    let mine = records(live).find(is_mine).and_then(|m| m.get("fieldsV1"));
     let manager = |m: &'a Value| {
         let name = m.get("manager").and_then(Value::as_str).unwrap_or("unknown");
         Some(Manager { name, applies: is_apply(m), fields: m.get("fieldsV1")? })
     };
     // what was filled gives way to what the template says
     let is_rival = |m: &&Value| !is_mine(m) && m.get("manager") != Some(&labels::FALLBACK_MANAGER.into());
-    let others: Vec<Manager<'_>> = entries(live).filter(is_rival).filter_map(manager).collect();
+    let others: Vec<Manager<'_>> = records(live).filter(is_rival).filter_map(manager).collect();
     let mut all = Vec::new();
     for (part, value) in wanted.object.as_object().into_iter().flatten() {
         if !["apiVersion", "kind"].contains(&part.as_str()) {
@@ -143,10 +143,6 @@ fn held<'a>(wanted: &'a Wanted, live: &'a Value) -> Vec<Held<'a>> {
 /// What managers hold below a key.
 fn below<'a>(managers: &[Manager<'a>], key: &str) -> Vec<Manager<'a>> {
     managers.iter().filter_map(|m| Some(Manager { fields: m.fields.get(key)?, ..*m })).collect()
-}
-
-fn entries(live: &Value) -> impl Iterator<Item = &Value> {
-    live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
 }
 
 fn is_apply(entry: &Value) -> bool {

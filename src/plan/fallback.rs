@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::gaps::{Gap, filled, gaps, normalise};
 use super::leaf::{Place, Road, put};
+use super::metadata::records;
+use super::ownership::fields_of_template;
 use super::revision::hex;
 use super::rollout::waits_for;
 use super::service::{our_labels, template, template_hash};
@@ -200,10 +202,6 @@ fn theirs(look: &Look<'_>) -> String {
     hex(&Sha256::digest(view.to_string().as_bytes())[..5])
 }
 
-fn records(object: &Value) -> impl Iterator<Item = &Value> {
-    object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
-}
-
 fn is_ours(record: &Value) -> bool {
     record.get("manager") == Some(&json!(labels::FALLBACK_MANAGER))
 }
@@ -217,16 +215,16 @@ pub fn claims(object: &Value) -> Option<(usize, &Value)> {
 
 /// Who applies the pod spec on the server, other than the operator.
 fn applier(kind: WorkloadKind, object: &Value) -> Option<&str> {
-    let of_pods = |record: &&Value| {
-        let spec = kind.template_path().iter().chain(&["spec"]);
-        spec.fold(record.get("fieldsV1"), |at, name| at?.get(format!("f:{name}"))).is_some()
+    let is_anothers = |record: &&Value| {
+        record.get("operation") == Some(&json!("Apply"))
+            && record.get("manager") != Some(&json!(labels::FIELD_MANAGER))
+            && !is_ours(record)
     };
-    let others = records(object).filter(|record| record.get("operation") == Some(&json!("Apply")));
-    let manager = |record: &'_ Value| record.get("manager").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    others
-        .filter(|record| !is_ours(record) && manager(record) != labels::FIELD_MANAGER)
-        .find(of_pods)
-        .and_then(|record| record.get("manager")?.as_str())
+    let of_pods = |record: &&Value| {
+        let template = record.get("fieldsV1").and_then(|fields| fields_of_template(kind, fields));
+        template.is_some_and(|template| template.get("f:spec").is_some())
+    };
+    records(object).filter(is_anothers).find(of_pods)?.get("manager")?.as_str()
 }
 
 /// The operations that drop the record of what the engine holds: the values stay, and are nobody's.
@@ -280,8 +278,7 @@ fn unchanged(look: &Look<'_>) -> Vec<Value> {
 /// taken over is in neither.
 fn body(look: &Look<'_>, expected: &Value, gaps: &[Gap<'_>]) -> Value {
     let Look { kind, object, asked, .. } = *look;
-    let held = claims(object).map(|(_, fields)| fields);
-    let held_template = kind.template_path().iter().fold(held, |at, name| at?.get(format!("f:{name}")));
+    let held_template = claims(object).and_then(|(_, fields)| fields_of_template(kind, fields));
     let mut claim = held_template.and_then(|fields| extract(fields, expected)).unwrap_or_else(|| json!({}));
     for gap in gaps {
         if let (Some(value), Some(root)) = (gap.adds(), root_of(&mut claim, gap)) {

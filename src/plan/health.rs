@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::metadata::{newest, records};
 use super::rollout::waits_for;
 use crate::api::WorkloadKind;
 
@@ -46,7 +47,7 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
         return Progress::UnderWay(None);
     }
     // another template, or another number of pods, is another beginning
-    let since = newest(object, |of| of != "status").map_or(since, |written| written.max(since));
+    let since = last_change(object, |of| of != "status").map_or(since, |written| written.max(since));
     let ready = object
         .pointer("/spec/minReadySeconds")
         .and_then(Value::as_i64)
@@ -55,7 +56,7 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
         let pause = (DEADLINE + ready).saturating_mul(deadlines);
         time.checked_add(pause).unwrap_or(Timestamp::MAX)
     };
-    let still = after(newest(object, |of| of == "status").map_or(since, |last| last.max(since)), 1);
+    let still = after(last_change(object, |of| of == "status").map_or(since, |last| last.max(since)), 1);
     let slow = after(since, pods.brought.saturating_add(1));
     if still <= now {
         return Progress::Failed(format!("the rollout has not moved for {} minutes: {wait}", DEADLINE.as_mins()));
@@ -101,17 +102,16 @@ fn is_by_hand(object: &Value) -> bool {
     text("type") == Some("OnDelete") || partition.is_some_and(|partition| partition > 0)
 }
 
-/// When a part of the object last changed, by the records of whoever writes it: the API server renews the time of one with
-/// each change of a value, and not with a write that changes none. Records of metadata alone say nothing about pods.
-fn newest(object: &Value, of: impl Fn(&str) -> bool) -> Option<Timestamp> {
-    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let is_meant = |entry: &&Value| {
-        let subresource = entry.get("subresource").and_then(Value::as_str).unwrap_or_default();
-        let fields = entry.get("fieldsV1");
+/// When a part of the object last changed, by the records of whoever writes it. Records of metadata alone say nothing about
+/// pods.
+fn last_change(object: &Value, of: impl Fn(&str) -> bool) -> Option<Timestamp> {
+    let is_meant = |record: &&Value| {
+        let subresource = record.get("subresource").and_then(Value::as_str).unwrap_or_default();
+        let fields = record.get("fieldsV1");
         let says = fields.is_none_or(|fields| fields.get("f:spec").is_some() || fields.get("f:status").is_some());
         of(subresource) && says
     };
-    entries.iter().filter(is_meant).filter_map(|entry| entry.get("time")?.as_str()?.parse().ok()).max()
+    newest(records(object).filter(is_meant))
 }
 
 /// The Deployment controller gave the rollout up.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::applied::Contested;
 use super::fallback::{claims, forget};
-use super::metadata::{annotation, is_ending, label};
+use super::metadata::{annotation, is_ending, label, records};
 use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, wanted_labels};
 use super::template::{Built, InvalidTemplate, ObjectKey};
 use crate::api::{Mode, PlatformService, Reason, labels};
@@ -186,12 +186,12 @@ pub fn hand_over(object: &Value, gone: &[&str]) -> Value {
     {
         remove(format!("/metadata/ownerReferences/{position}"));
     }
-    let mut records = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut records: Vec<&Value> = records(object).collect();
     if let Some((position, _)) = claims(object).filter(|_| !gone.is_empty()) {
         operations.extend(forget(object).into_iter().flatten());
         records.remove(position);
     }
-    let mine = |entry: &Value| {
+    let mine = |entry: &&Value| {
         entry.get("manager") == Some(&json!(labels::FIELD_MANAGER)) && entry.get("operation") == Some(&json!("Apply"))
     };
     if let Some(position) = records.iter().position(mine) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 /// A label of an object.
@@ -28,4 +29,21 @@ pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
 #[must_use]
 pub fn is_ending(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+/// The UID of an object; empty for one that was never stored.
+#[must_use]
+pub fn uid(object: &Value) -> &str {
+    object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The records of who wrote what: the entries of `managedFields`, in their order.
+pub fn records(object: &Value) -> impl Iterator<Item = &Value> {
+    object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
+}
+
+/// When the newest of some records was written. The API server renews the time of one with each change of a value, and not
+/// with a write that changes none.
+pub fn newest<'a>(records: impl Iterator<Item = &'a Value>) -> Option<Timestamp> {
+    records.filter_map(|record| record.get("time")?.as_str()?.parse().ok()).max()
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::leaf::Leaf;
+use super::metadata::records;
 use super::remnant::Union;
 use crate::api::{WorkloadKind, labels};
 
@@ -28,25 +29,26 @@ pub struct Ownership<'a> {
     last_applied: &'a str,
 }
 
+/// The part of a record's fields that lies in the pod template.
+#[must_use]
+pub fn fields_of_template(kind: WorkloadKind, fields: &Value) -> Option<&Value> {
+    kind.template_path().iter().try_fold(fields, |at, name| at.get(format!("f:{name}")))
+}
+
 impl<'a> Ownership<'a> {
     /// Reads a workload.
     #[must_use]
     pub fn of(kind: WorkloadKind, object: &'a Value) -> Self {
         let entries = || {
-            let all = object.pointer("/metadata/managedFields").and_then(Value::as_array);
             // what the fallback engine filled is nobody's, like what a policy fills
-            all.into_iter().flatten().filter(|m| {
+            records(object).filter(|m| {
                 m.get("subresource").and_then(Value::as_str).unwrap_or_default().is_empty()
                     && m.get("manager") != Some(&labels::FALLBACK_MANAGER.into())
             })
         };
         let managers = entries()
             .filter_map(|m| {
-                let pod_spec = kind
-                    .template_path()
-                    .iter()
-                    .chain(&["spec"])
-                    .try_fold(m.get("fieldsV1")?, |at, name| at.get(format!("f:{name}")))?;
+                let pod_spec = fields_of_template(kind, m.get("fieldsV1")?)?.get("f:spec")?;
                 let name = m.get("manager").and_then(Value::as_str).unwrap_or("unknown");
                 let declares = m.get("operation") == Some(&"Apply".into()) || name == CLIENT_SIDE_APPLY;
                 Some(Manager { name, fields: pod_spec, declares })

@@ -138,7 +138,7 @@ impl InForce {
 }
 
 /// A path, as far as one service goes on it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Who fills.
     pub engine: Engine,

@@ -316,7 +316,6 @@ mod tests {
 
     use super::*;
     use crate::api::{PlatformServiceSpec, WorkloadRef};
-    use crate::plan::route::Engine;
 
     const TARGET: &str = "web-0123456789";
 
@@ -330,13 +329,7 @@ mod tests {
             service: Arc::new(service),
             namespace: Value::Null,
             operator_namespace: "goldenpath-system".into(),
-            path: PathFacts::Ready(Route {
-                engine: Engine::default(),
-                revision: Arc::new(revision),
-                current: Arc::default(),
-                terms: Arc::default(),
-                phase: crate::api::RolloutPhase::Complete,
-            }),
+            path: PathFacts::Ready(Route { revision: Arc::new(revision), ..Route::default() }),
             exceptions: Exceptions::default(),
             workloads: vec![WorkloadFacts {
                 workload,

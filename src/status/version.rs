@@ -137,16 +137,15 @@ mod tests {
     use super::*;
     use crate::api::{PathReference, RetiredVersion, Retirement};
     use crate::plan::exceptions::Terms;
-    use crate::plan::route::Engine;
     use crate::plan::route::examples::{NOW, at, revision, service};
 
     fn route(follows: &str, terms: Terms) -> Route {
         Route {
-            engine: Engine::default(),
             revision: revision(follows),
             current: revision("3"),
             terms: Arc::new(terms),
             phase: RolloutPhase::Soaking,
+            ..Route::default()
         }
     }
 

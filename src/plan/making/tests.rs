@@ -10,7 +10,7 @@ use super::super::template::build;
 use super::*;
 use crate::api::{PlatformServiceSpec, Workload, WorkloadKind, WorkloadRef, WorkloadTemplate};
 use crate::plan::exceptions::Exceptions;
-use crate::plan::route::{Engine, Route};
+use crate::plan::route::Route;
 
 const UID: &str = "0-1-2";
 
@@ -34,13 +34,7 @@ fn facts(spec: PlatformServiceSpec, entry: Workload, object: Option<Value>) -> S
         service: Arc::new(service),
         namespace: Value::Null,
         operator_namespace: "goldenpath-system".into(),
-        path: PathFacts::Ready(Route {
-            engine: Engine::default(),
-            revision: Arc::new(revision),
-            current: Arc::default(),
-            terms: Arc::default(),
-            phase: crate::api::RolloutPhase::Complete,
-        }),
+        path: PathFacts::Ready(Route { revision: Arc::new(revision), ..Route::default() }),
         exceptions: Exceptions::default(),
         workloads: vec![WorkloadFacts { workload: entry, target, made, object, claimed_by: None, made_up_path: false }],
     }
