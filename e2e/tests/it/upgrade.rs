@@ -11,11 +11,10 @@ use goldenpath_e2e::audit::{self, AuditEvent, Mark};
 use goldenpath_e2e::chart::{folder, without_paths, without_paths_of};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::programs::Previous;
+use goldenpath_e2e::space::PATIENCE;
 use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, wait};
 use serde_json::{Value, json};
 
-/// How long a controller or a simulated node may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
 /// The operator is done when it has written nothing for so long.
 const QUIET: Duration = Duration::from_secs(5);
 /// Everything that the operator may write, without Events and Leases.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, ensure};
-use goldenpath::api::{PlatformService, VerdictState, labels};
+use goldenpath::api::{PlatformService, VerdictState, WorkloadKind, labels};
 use goldenpath_e2e::space::PATIENCE;
-use goldenpath_e2e::story::{NAME, Team};
+use goldenpath_e2e::story::{NAME, Style, Team};
 use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
-use super::{FILLS, path, unique};
+use super::{FILLS, image, manifest, path, unique};
 
 mod filled;
 mod leaving;
@@ -82,6 +82,18 @@ async fn becomes(team: &Team<'_>, what: &str, is: impl Fn(&Team<'_>, &Value) -> 
     })
     .await?;
     team.settled().await
+}
+
+/// A team whose workload was filled, and its first manifest.
+async fn filled(older: &'static Older, path: &str, style: Style, more: &Value) -> Result<(Team<'static>, Value)> {
+    let mut team = Team::new(&older.control_plane, style, WorkloadKind::Deployment).await?;
+    let first = manifest(WorkloadKind::Deployment);
+    team.rolls_out(&first).await?;
+    team.takes(path, more).await?;
+    team.deploys(&image(&first, "2")).await?;
+    becomes(&team, "filled", is_filled).await?;
+    team.is_adopted().await?;
+    Ok((team, first))
 }
 
 /// Waits until the operator has looked at everything that has happened: the service is written, and its status follows.

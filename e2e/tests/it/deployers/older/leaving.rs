@@ -5,20 +5,8 @@ use goldenpath::api::{VerdictState, WorkloadKind, labels};
 use goldenpath_e2e::story::{NAME, Style, Team};
 use serde_json::{Value, json};
 
-use super::super::{assert_bare, image, manifest, tell};
-use super::{Older, becomes, generation, is_filled, looked_at};
-
-/// A team whose workload was filled, and its first manifest.
-async fn filled(older: &'static Older, path: &str, style: Style, more: &Value) -> Result<(Team<'static>, Value)> {
-    let mut team = Team::new(&older.control_plane, style, WorkloadKind::Deployment).await?;
-    let first = manifest(WorkloadKind::Deployment);
-    team.rolls_out(&first).await?;
-    team.takes(path, more).await?;
-    team.deploys(&image(&first, "2")).await?;
-    becomes(&team, "filled", is_filled).await?;
-    team.is_adopted().await?;
-    Ok((team, first))
-}
+use super::super::{assert_bare, image, tell};
+use super::{Older, becomes, filled, generation, is_filled, looked_at};
 
 /// Nothing of the path, and nothing of us.
 fn is_left(team: &Team<'_>, object: &Value) -> Result<()> {

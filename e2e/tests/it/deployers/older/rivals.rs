@@ -3,36 +3,50 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use goldenpath::api::{VerdictState, WorkloadKind, labels};
+use goldenpath::api::{VerdictState, labels};
+use goldenpath_e2e::Operator;
+use goldenpath_e2e::audit::Mark;
 use goldenpath_e2e::story::{NAME, Style, Team};
 use kube::api::Patch;
 use serde_json::{Value, json};
+use tokio::sync::RwLockReadGuard;
 
-use super::super::{image, manifest, with};
-use super::{Older, becomes, generation, is_filled, looked_at, patches};
+use super::super::{image, with};
+use super::{Older, becomes, filled, generation, is_filled, looked_at, patches};
 
 /// A rival writes so often.
 const OFTEN: Duration = Duration::from_millis(100);
 /// For so long.
 const LONG: Duration = Duration::from_secs(10);
 
-async fn filled(older: &'static Older, path: &str) -> Result<(Team<'static>, Value)> {
-    let mut team = Team::new(&older.control_plane, Style::Apply, WorkloadKind::Deployment).await?;
-    let first = manifest(WorkloadKind::Deployment);
-    team.rolls_out(&first).await?;
-    team.takes(path, &json!({})).await?;
-    team.deploys(&image(&first, "2")).await?;
-    becomes(&team, "filled", is_filled).await?;
-    Ok((team, first))
+/// What every story begins with: a team whose workload was filled, its first manifest, and nothing written since.
+struct Rivalry {
+    older: &'static Older,
+    _running: RwLockReadGuard<'static, Option<Operator>>,
+    path: String,
+    team: Team<'static>,
+    first: Value,
+    mark: Mark,
+}
+
+impl Rivalry {
+    async fn begins() -> Result<Self> {
+        let older = Older::get().await?;
+        let running = older.running().await?;
+        let path = older.path().await?;
+        let (team, first) = filled(older, &path, Style::Apply, &json!({})).await?;
+        let mark = older.control_plane.audit_mark()?;
+        Ok(Self { older, _running: running, path, team, first, mark })
+    }
 }
 
 /// The rival writes again and again; the answer is how often.
 async fn writes_on(team: &Team<'_>, patch: impl Fn(usize) -> Patch<Value>) -> Result<usize> {
-    let (started, mut times) = (Instant::now(), 0);
+    let (started, mut times, mut beat) = (Instant::now(), 0, tokio::time::interval(OFTEN));
     while started.elapsed() < LONG {
+        beat.tick().await;
         times += 1;
         patches(team, "rival", patch(times)).await?;
-        tokio::time::sleep(OFTEN).await;
     }
     Ok(times)
 }
@@ -44,11 +58,7 @@ fn cpu(team: &Team<'_>, object: &Value) -> String {
 
 #[tokio::test]
 async fn a_team_that_writes_a_filled_field_has_it() -> Result<()> {
-    let older = Older::get().await?;
-    let _running = older.running().await?;
-    let path = older.path().await?;
-    let (mut team, first) = filled(older, &path).await?;
-    let mark = older.control_plane.audit_mark()?;
+    let Rivalry { _running, mut team, first, mark, .. } = Rivalry::begins().await?;
     let own = with(&image(&first, "3"), "containers.0.resources", json!({"requests": {"cpu": "250m"}}));
     let object = team.rolls_out(&own).await?;
     team.verdict("cpu", VerdictState::Overridden).await?;
@@ -68,11 +78,7 @@ async fn a_team_that_writes_a_filled_field_has_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_manager_that_takes_a_field_by_force_again_and_again_is_not_fought() -> Result<()> {
-    let older = Older::get().await?;
-    let _running = older.running().await?;
-    let path = older.path().await?;
-    let (team, _) = filled(older, &path).await?;
-    let mark = older.control_plane.audit_mark()?;
+    let Rivalry { _running, team, mark, .. } = Rivalry::begins().await?;
     let times = writes_on(&team, |times| {
         let container = json!({"name": "app", "resources": {"requests": {"cpu": format!("{}m", 200 + times)}}});
         Patch::Apply(json!({
@@ -95,11 +101,7 @@ async fn a_manager_that_takes_a_field_by_force_again_and_again_is_not_fought() -
 
 #[tokio::test]
 async fn a_manager_that_takes_values_out_again_and_again_is_not_fought() -> Result<()> {
-    let older = Older::get().await?;
-    let _running = older.running().await?;
-    let path = older.path().await?;
-    let (mut team, first) = filled(older, &path).await?;
-    let mark = older.control_plane.audit_mark()?;
+    let Rivalry { older, _running, path, mut team, first, mark } = Rivalry::begins().await?;
     let takes_out = |_| {
         let containers = json!([{"name": "app", "resources": null}, {"name": "sidecar", "resources": null}]);
         Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": containers}}}}))
@@ -130,11 +132,7 @@ async fn a_manager_that_takes_values_out_again_and_again_is_not_fought() -> Resu
 /// Each of its writes is another template, so each is a rollout of its own: at most one a minute is followed.
 #[tokio::test]
 async fn a_template_that_never_stands_still_is_followed_once_a_minute() -> Result<()> {
-    let older = Older::get().await?;
-    let _running = older.running().await?;
-    let path = older.path().await?;
-    let (team, _) = filled(older, &path).await?;
-    let mark = older.control_plane.audit_mark()?;
+    let Rivalry { _running, team, mark, .. } = Rivalry::begins().await?;
     let times = writes_on(&team, |times| {
         let containers = json!([{"name": "app", "image": format!("example.com/web:r{times}"), "resources": null}]);
         Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": containers}}}}))
