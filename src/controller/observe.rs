@@ -160,13 +160,10 @@ fn path_of(
         let Some(oldest) = oldest else { return Ok(PathFacts::NoDefault(kind)) };
         oldest.name_any()
     };
-    if !paths.iter().any(|p| p.meta_name() == name) {
-        return Ok(PathFacts::NotFound(name));
-    }
-    let spec = readable().find(|path| path.metadata.name.as_ref() == Some(&name)).map(|path| &path.spec);
-    let orders = spec.and_then(|spec| spec.rollout.clone()).unwrap_or_default();
+    let Some(path) = paths.iter().find(|p| p.name_any() == name) else { return Ok(PathFacts::NotFound(name)) };
+    let orders = path.0.as_ref().ok().and_then(|path| path.spec.rollout.as_ref());
     match context.roads.get(&name) {
-        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force.obeying(&orders), service, namespace, now) {
+        Some(Published::Ready(in_force)) => Ok(match Route::of(&in_force.obeying(orders), service, namespace, now) {
             Ok(route) => PathFacts::Ready(route),
             Err(detour) => {
                 let version = pin(service).unwrap_or_default().to_owned();
@@ -180,20 +177,6 @@ fn path_of(
         }),
         Some(Published::NotReady(why)) => Ok(PathFacts::NotReady(name, why)),
         None => Err(Error::PathNotRead(name)),
-    }
-}
-
-/// The name of a guarded object, readable or not.
-trait MetaName {
-    fn meta_name(&self) -> String;
-}
-
-impl<K: kube::Resource> MetaName for kube::core::DeserializeGuard<K> {
-    fn meta_name(&self) -> String {
-        match &self.0 {
-            Ok(object) => object.meta().name.clone().unwrap_or_default(),
-            Err(error) => error.metadata.name.clone().unwrap_or_default(),
-        }
     }
 }
 

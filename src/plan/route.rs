@@ -99,7 +99,8 @@ impl InForce {
     /// it is seen. The path's own pass, which asks the API server about all its policies before it tells the services, takes
     /// seconds on a busy one, and nobody restarts meanwhile.
     #[must_use]
-    pub fn obeying(&self, orders: &Rollout) -> Cow<'_, Self> {
+    pub fn obeying(&self, orders: Option<&Rollout>) -> Cow<'_, Self> {
+        let Some(orders) = orders else { return Cow::Borrowed(self) };
         let aborted = orders.abort.as_ref().is_some_and(|abort| abort.revision == self.current.name);
         let phase = match self.reach.phase {
             phase @ (RolloutPhase::Complete | RolloutPhase::Aborted) => phase,
@@ -265,7 +266,7 @@ mod tests {
     ) {
         let abort = abort.map(|revision| Abort { revision: revision.into(), reason: "slow".into() });
         let path = InForce { reach: Reach { phase, ..Reach::default() }, ..path(None) };
-        assert_eq!(path.obeying(&Rollout { paused, abort, ..Rollout::default() }).reach.phase, expected);
+        assert_eq!(path.obeying(Some(&Rollout { paused, abort, ..Rollout::default() })).reach.phase, expected);
     }
 
     #[rstest]
