@@ -5,6 +5,8 @@ use k8s_openapi::jiff::tz::TimeZone;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::metadata::condition;
+use super::rollout::Pods;
 use crate::api::conditions::whole_second;
 use crate::api::{DayOfOutage, Reliability, WorkloadKind};
 
@@ -28,26 +30,13 @@ pub struct Sight {
 /// Whether a workload is available, if it is meant to be.
 #[must_use]
 pub fn sight(kind: WorkloadKind, object: &Value) -> Option<Sight> {
-    let number = |path: &str| object.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-    let (wanted, available) = match kind {
-        WorkloadKind::CronJob => return None,
-        WorkloadKind::DaemonSet => (number("/status/desiredNumberScheduled"), number("/status/numberAvailable")),
-        WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
-            let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-            (replicas, number("/status/availableReplicas"))
-        }
-    };
+    let Pods { wanted, available, .. } = Pods::of(kind, object);
     let up = available > 0;
     (wanted > 0).then(|| Sight { up, since: if up { available_since(object) } else { None } })
 }
 
 fn available_since(object: &Value) -> Option<Timestamp> {
-    let text = |condition: &Value, field: &str| condition.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
-    let holds = |condition: &&Value| {
-        text(condition, "type").as_deref() == Some("Available") && text(condition, "status").as_deref() == Some("True")
-    };
-    text(conditions.iter().find(holds)?, "lastTransitionTime")?.parse().ok()
+    condition(object, "Available", "True")?.get("lastTransitionTime")?.as_str()?.parse().ok()
 }
 
 /// Seconds since the first look that found everything available, at most those of the window, and those of outages. What

@@ -3,8 +3,8 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::metadata::{newest, records};
-use super::rollout::waits_for;
+use super::metadata::{condition, newest, records};
+use super::rollout::{Pods, waits_for};
 use crate::api::WorkloadKind;
 
 /// A rollout without any progress for so long has failed, where the kind knows no deadline of its own: the default of a
@@ -42,8 +42,11 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
     }
     let Some(wait) = waits_for(kind, object) else { return Progress::Over };
     let Some(since) = since.filter(|_| kind != WorkloadKind::Deployment) else { return Progress::UnderWay(None) };
-    let pods = Pods::of(kind, object);
-    if is_by_hand(object) && (pods.unavailable == 0 || pods.updated == 0) {
+    let Pods { there, updated, available, .. } = Pods::of(kind, object);
+    let unavailable = there.saturating_sub(available).max(0);
+    // new ones that are available, if all that are not available are new
+    let brought = i32::try_from(updated.saturating_sub(unavailable).max(0)).unwrap_or(i32::MAX);
+    if is_by_hand(object) && (unavailable == 0 || updated == 0) {
         return Progress::UnderWay(None);
     }
     // another template, or another number of pods, is another beginning
@@ -57,7 +60,7 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
         time.checked_add(pause).unwrap_or(Timestamp::MAX)
     };
     let still = after(last_change(object, |of| of == "status").map_or(since, |last| last.max(since)), 1);
-    let slow = after(since, pods.brought.saturating_add(1));
+    let slow = after(since, brought.saturating_add(1));
     if still <= now {
         return Progress::Failed(format!("the rollout has not moved for {} minutes: {wait}", DEADLINE.as_mins()));
     }
@@ -65,33 +68,10 @@ pub fn progress(kind: WorkloadKind, object: &Value, since: Option<Timestamp>, no
         return Progress::UnderWay(Some(still));
     }
     if slow <= now {
-        let Pods { brought, .. } = pods;
         let minutes = now.duration_since(since).as_mins();
         return Progress::Failed(format!("the rollout has brought {brought} pods in {minutes} minutes: {wait}"));
     }
     Progress::UnderWay(Some(still.min(slow)))
-}
-
-/// How far a rollout that replaces pods one by one has come.
-struct Pods {
-    /// New ones that are available, if all that are not available are new.
-    brought: i32,
-    updated: i32,
-    unavailable: i32,
-}
-
-impl Pods {
-    fn of(kind: WorkloadKind, object: &Value) -> Self {
-        let int = |path: &str| object.pointer(path).and_then(Value::as_i64).and_then(|count| i32::try_from(count).ok());
-        let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
-        let (there, updated, available) = if kind == WorkloadKind::DaemonSet {
-            (status("currentNumberScheduled"), status("updatedNumberScheduled"), status("numberAvailable"))
-        } else {
-            (status("replicas"), status("updatedReplicas"), status("availableReplicas"))
-        };
-        let unavailable = there.saturating_sub(available).max(0);
-        Self { brought: updated.saturating_sub(unavailable).max(0), updated, unavailable }
-    }
 }
 
 /// Whether a person decides which pods are replaced.
@@ -116,15 +96,9 @@ fn last_change(object: &Value, of: impl Fn(&str) -> bool) -> Option<Timestamp> {
 
 /// The Deployment controller gave the rollout up.
 fn stalled(object: &Value) -> Option<String> {
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array)?;
-    let text = |condition: &Value, field: &str| condition.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
-    let found = conditions.iter().find(|condition| {
-        text(condition, "type").as_deref() == Some("Progressing")
-            && text(condition, "status").as_deref() == Some("False")
-    })?;
-    let reason = text(found, "reason").unwrap_or_default();
-    (reason == "ProgressDeadlineExceeded")
-        .then(|| format!("ProgressDeadlineExceeded: {}", text(found, "message").unwrap_or_default()))
+    let found = condition(object, "Progressing", "False")?;
+    let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
+    (text("reason") == "ProgressDeadlineExceeded").then(|| format!("ProgressDeadlineExceeded: {}", text("message")))
 }
 
 #[cfg(test)]

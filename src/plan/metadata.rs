@@ -1,4 +1,4 @@
-//! What an object's metadata says.
+//! What an object's metadata says, and the conditions of its status.
 
 use std::collections::BTreeMap;
 
@@ -46,4 +46,12 @@ pub fn records(object: &Value) -> impl Iterator<Item = &Value> {
 /// with a write that changes none.
 pub fn newest<'a>(records: impl Iterator<Item = &'a Value>) -> Option<Timestamp> {
     records.filter_map(|record| record.get("time")?.as_str()?.parse().ok()).max()
+}
+
+/// The condition of a type in an object's status, if it has this status.
+#[must_use]
+pub fn condition<'a>(object: &'a Value, type_: &str, status: &str) -> Option<&'a Value> {
+    let is = |condition: &Value, field: &str, value: &str| condition.get(field).and_then(Value::as_str) == Some(value);
+    let all = object.pointer("/status/conditions").and_then(Value::as_array)?;
+    all.iter().find(|condition| is(condition, "type", type_) && is(condition, "status", status))
 }

@@ -4,53 +4,77 @@ use serde_json::Value;
 
 use crate::api::WorkloadKind;
 
+/// The pods of a workload, as its status counts them. A CronJob has none of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// How many there should be.
+    pub wanted: i64,
+    /// How many there are.
+    pub there: i64,
+    /// How many of them run the current template.
+    pub updated: i64,
+    /// How many of them are available.
+    pub available: i64,
+}
+
+impl Pods {
+    /// Reads a status.
+    #[must_use]
+    pub fn of(kind: WorkloadKind, object: &Value) -> Self {
+        let int = |path: &str| object.pointer(path).and_then(Value::as_i64);
+        let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
+        match kind {
+            WorkloadKind::CronJob => Self::default(),
+            WorkloadKind::DaemonSet => Self {
+                wanted: status("desiredNumberScheduled"),
+                there: status("currentNumberScheduled"),
+                updated: status("updatedNumberScheduled"),
+                available: status("numberAvailable"),
+            },
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => Self {
+                wanted: int("/spec/replicas").unwrap_or(1),
+                there: status("replicas"),
+                updated: status("updatedReplicas"),
+                available: status("availableReplicas"),
+            },
+        }
+    }
+}
+
 /// Why the current template does not run everywhere yet; `None` when it does.
 ///
 /// The rules are those of `kubectl rollout status`, without its numbers: they change with every pod, and the answer is
 /// written into a status. A CronJob has no rollout: the next job runs the template.
 #[must_use]
 pub fn waits_for(kind: WorkloadKind, object: &Value) -> Option<String> {
-    let int = |path: &str| object.pointer(path).and_then(Value::as_i64);
-    let status = |field: &str| int(&format!("/status/{field}")).unwrap_or(0);
     if kind == WorkloadKind::CronJob {
         return None;
     }
     if object.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
         return Some("the rollout is paused".to_owned());
     }
-    if status("observedGeneration") < int("/metadata/generation").unwrap_or(0) {
+    let int = |path: &str| object.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+    if int("/status/observedGeneration") < int("/metadata/generation") {
         return Some("the rollout has not begun".to_owned());
     }
-    let wanted = int("/spec/replicas").unwrap_or(1);
-    let (updated, of, available) = match kind {
-        WorkloadKind::Deployment => {
-            if status("replicas") > status("updatedReplicas") && status("updatedReplicas") >= wanted {
-                return Some("old pods are still ending".to_owned());
-            }
-            (status("updatedReplicas"), wanted, status("availableReplicas"))
+    let Pods { wanted, there, mut updated, available } = Pods::of(kind, object);
+    if kind == WorkloadKind::Deployment && there > updated && updated >= wanted {
+        return Some("old pods are still ending".to_owned());
+    }
+    if kind == WorkloadKind::StatefulSet {
+        let revision = |field: &str| object.pointer(&format!("/status/{field}")).and_then(Value::as_str);
+        if revision("currentRevision") == revision("updateRevision") {
+            updated = wanted;
         }
-        WorkloadKind::StatefulSet => {
-            let revision = |field: &str| object.pointer(&format!("/status/{field}")).and_then(Value::as_str);
-            let updated = if revision("currentRevision") == revision("updateRevision") {
-                wanted
-            } else {
-                status("updatedReplicas")
-            };
-            (updated, wanted, status("availableReplicas"))
-        }
-        _ => {
-            let wanted = status("desiredNumberScheduled");
-            (status("updatedNumberScheduled"), wanted, status("numberAvailable"))
-        }
-    };
-    if updated < of {
+    }
+    if updated < wanted {
         let on_delete = ["/spec/updateStrategy/type", "/spec/strategy/type"]
             .iter()
             .any(|path| object.pointer(path).and_then(Value::as_str) == Some("OnDelete"));
         let who = if on_delete { "; the strategy is OnDelete, so pods must be deleted by hand" } else { "" };
         return Some(format!("not all pods run the new template{who}"));
     }
-    (available < of).then(|| "not all pods are available".to_owned())
+    (available < wanted).then(|| "not all pods are available".to_owned())
 }
 
 #[cfg(test)]
