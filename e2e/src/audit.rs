@@ -53,6 +53,12 @@ impl AuditEvent {
         let verb = matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection");
         verb && stores && !self.dry_run && !self.resource.is_empty()
     }
+
+    /// Whether it is a write about objects: Events and Leases tell about who wrote them.
+    #[must_use]
+    pub fn is_write_of_objects(&self) -> bool {
+        self.is_write() && !matches!(self.resource.as_str(), "events" | "leases")
+    }
 }
 
 /// Writes by verb and `resource[/subresource]`.
@@ -86,8 +92,7 @@ impl fmt::Display for Counts {
 #[must_use]
 pub fn writes(events: &[AuditEvent], user: &str) -> Counts {
     let mut counts = Counts::default();
-    let about_objects = |event: &&AuditEvent| !matches!(event.resource.as_str(), "events" | "leases");
-    for event in events.iter().filter(|event| event.user == user && event.is_write()).filter(about_objects) {
+    for event in events.iter().filter(|event| event.user == user && event.is_write_of_objects()) {
         let resource = match event.subresource.as_str() {
             "" => event.resource.clone(),
             subresource => format!("{}/{subresource}", event.resource),

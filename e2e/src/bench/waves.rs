@@ -131,7 +131,7 @@ async fn promote(stage: &Stage, revision: &str, wave: &str) -> Result<()> {
 
 /// What was stored, or refused, about objects.
 fn writes(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
-    events.retain(|event| event.is_write() && !matches!(event.resource.as_str(), "events" | "leases"));
+    events.retain(AuditEvent::is_write_of_objects);
     events
 }
 

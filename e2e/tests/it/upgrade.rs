@@ -122,7 +122,7 @@ impl Cluster {
     fn writes(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
         let user = audit::account(NAMESPACE, ACCOUNT);
         let mut events = self.control_plane.audit_since(mark)?;
-        events.retain(|e| e.user == user && e.is_write() && !matches!(e.resource.as_str(), "events" | "leases"));
+        events.retain(|event| event.user == user && event.is_write_of_objects());
         Ok(events)
     }
 
