@@ -23,4 +23,5 @@ mod restarts;
 mod revisions;
 pub mod run;
 mod service;
+mod slim;
 mod write_status;

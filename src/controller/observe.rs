@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -39,6 +38,10 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
     let namespace = service.namespace().unwrap_or_default();
     let object = context.fleet.table().namespace(&namespace).ok_or(Error::NamespaceNotSeen(namespace))?;
     let path = path_of(&service, &object, now, context)?;
+    let keys = workload_keys(&service);
+    if let Some(key) = keys.iter().find(|key| context.fleet.is_listing(key.kind)) {
+        return Err(Error::WorkloadsNotListed(key.kind));
+    }
     let exceptions = match &path {
         PathFacts::Ready(Route { revision, terms, .. }) => {
             exceptions(Claimant { service: &service, namespace: &object, revision, terms }, now)
@@ -46,7 +49,7 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
         _ => Exceptions::default(),
     };
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
-    for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
+    for (workload, key) in service.spec.workloads.iter().zip(keys) {
         let object = workload_of(&key, context).await?.map(trimmed);
         workloads.push(WorkloadFacts {
             made_up_path: match &object {
@@ -146,7 +149,7 @@ fn path_of(
     context: &Context,
 ) -> Result<PathFacts, Error> {
     // before the first list every path would look deleted, and what follows it would be released
-    if context.paths.wait_until_ready().now_or_never().is_none() {
+    if !context.listed.paths.initialized() {
         return Err(Error::PathNotRead("the first".to_owned()));
     }
     let paths = context.paths.state();

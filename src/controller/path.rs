@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -110,7 +109,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
 /// were gone, and a wave would begin to soak anew.
 fn sees_services(context: &Context) -> bool {
     let mut of_namespaces = context.contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    context.services.wait_until_ready().now_or_never().is_some() && of_namespaces.all(Contact::is_synced)
+    context.listed.services.initialized() && of_namespaces.all(Contact::is_synced)
 }
 
 /// What is in force, and who fills: a person has to know what the second engine costs.

@@ -14,7 +14,7 @@ use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, controller, reflector, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
 use super::orphans::{Suspect, watch_over};
 use super::requests::Requests;
-use super::{adoption, path, service};
+use super::{adoption, path, service, slim};
 use crate::api::labels;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
@@ -38,8 +38,8 @@ const PATH_CONCURRENCY: u16 = 4;
 const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
 /// A path looks at the statuses of its services, which come back through a watch.
 const PATH_SETTLES: Duration = Duration::from_millis(500);
-/// The fleet waits so long for the services, to know from the start which workloads they name. Where their kind is not
-/// served it counts without them.
+/// So long the fleet takes what is labelled for claimed, until the services say which workloads they name. Where their kind
+/// is not served it counts without them.
 const SERVICES_FIRST: Duration = Duration::from_secs(5);
 
 /// Why the operator could not start or stopped.
@@ -128,8 +128,8 @@ async fn controllers(
 ) {
     let Watching { client: watching, fleet, contacts, touched, allowed } = watching;
     let config = watcher::Config::default().timeout(25);
-    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
-    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config);
+    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
+    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config, slim::path);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
@@ -141,6 +141,7 @@ async fn controllers(
         metrics,
         services: services.store(),
         paths: paths.store(),
+        listed: super::context::Listed::default(),
         recorder: Recorder::new(client, reporter),
         roads: Roads::default(),
         fleet,
@@ -171,11 +172,13 @@ async fn controllers(
         watch_over(suspects, context.clone()),
         async {
             if context.services.wait_until_ready().await.is_ok() {
+                let _ = context.listed.services.set(()); // nobody else sets it
                 services_gate.set_ready();
             }
         },
         async {
             if context.paths.wait_until_ready().await.is_ok() {
+                let _ = context.listed.paths.set(());
                 paths_gate.set_ready();
                 // services waited for it; the receiver lives as long as the process
                 let _ = context.path_changed.unbounded_send(());
@@ -198,21 +201,23 @@ fn show_fleet(contacts: &[Contact], context: &Context) {
 }
 
 async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
-    if tokio::time::timeout(SERVICES_FIRST, context.services.wait_until_ready()).await.is_ok() {
-        context.seed_claims();
-    }
-    context.fleet.watch(client, contacts).await;
+    let claims = async {
+        match tokio::time::timeout(SERVICES_FIRST, context.listed.services.wait()).await {
+            Ok(_) => context.seed_claims(),
+            Err(_) => context.fleet.table().know_claims(),
+        }
+    };
+    tokio::join!(claims, context.fleet.watch(client, contacts));
 }
 
 /// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
-/// its workload, and a deleted path never. `managedFields` are not kept: of a service with 48 verdicts in its status they
-/// take ten times the memory of the rest.
-fn controller_of<K>(api: Api<K>, config: watcher::Config) -> Controller<K>
+/// its workload, and a deleted path never.
+fn controller_of<K>(api: Api<K>, config: watcher::Config, slim: fn(&mut K)) -> Controller<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let objects = watcher(api, config).modify(|object| object.managed_fields_mut().clear());
+    let objects = watcher(api, config).modify(slim);
     Controller::for_stream(objects.reflect(writer).touched_objects(), store)
 }
 
@@ -226,7 +231,7 @@ fn services_of(
             let context = context.clone();
             async move {
                 // before the first list every service would look deleted
-                let _ = context.services.wait_until_ready().await;
+                context.listed.services.wait().await;
                 let services = match event {
                     Touched::Namespace(namespace) => context.fleet.table().services_in(&namespace),
                     Touched::Workload { workload, service, made } => {

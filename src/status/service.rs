@@ -141,6 +141,7 @@ fn service_status(
         exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
         reliability,
         conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
+        folded: None,
     }
 }
 
