@@ -18,9 +18,10 @@ use crate::plan::applied::replicas_matter;
 use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
 use crate::plan::making::MadeFacts;
 use crate::plan::metadata::label;
-use crate::plan::revision::claims_first;
+use crate::plan::revision::{Revision, claims_first};
 use crate::plan::route::{Detour, Engine, Route, pin};
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
+use crate::plan::switch::leaves;
 use crate::plan::template::{ObjectKey, build};
 
 /// The keys of the workloads that a service names.
@@ -59,6 +60,7 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
             workload: workload.clone(),
             target: workload.target(&service.name_any()),
             made: made(&service, workload, object.as_ref(), context).await?,
+            left: object.as_ref().and_then(|object| left(object, &path, context)),
             object,
             claimed_by: older_claim(&service, &key, context),
         });
@@ -132,6 +134,16 @@ async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -
         Engine::Policies => installed::<Fills>(named, context).await?.policies.is_empty(),
         Engine::Fallback => kept(named, context).await?.all().next().is_none(),
     })
+}
+
+/// What the path has filled that a workload leaves for another one, where both can be had in one rollout: the operator that
+/// fills by itself takes two.
+fn left(object: &Value, path: &PathFacts, context: &Context) -> Option<Arc<Revision>> {
+    let PathFacts::Ready(Route { engine: Engine::Policies, revision, .. }) = path else { return None };
+    match context.roads.get(leaves(object, &revision.path)?)? {
+        Published::Ready(in_force) => Some(in_force.current.clone()),
+        Published::NotReady(_) => None,
+    }
 }
 
 /// Of a workload's `status.conditions` only `Progressing` and `Available` are looked at.

@@ -29,6 +29,7 @@ pub mod score;
 pub mod selector;
 pub mod service;
 pub mod shipped;
+pub mod switch;
 pub mod template;
 pub mod verdict;
 pub mod view;

@@ -18,5 +18,5 @@ mod metadata;
 mod names;
 mod remnants;
 
-pub use compile::{COMPILER_VERSION, Compiled, Operator, PROOF_SUFFIX, compile, is_newer, proof};
+pub use compile::{COMPILER_VERSION, Compiled, Job, Operator, PROOF_SUFFIX, compile, is_newer, proof};
 pub use feedback::{Feedback, Proof, feedback};

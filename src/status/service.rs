@@ -24,6 +24,7 @@ use crate::plan::rollout::waits_for;
 use crate::plan::route::{Engine, Route};
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, template_hash};
+use crate::plan::switch::without_left;
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.
@@ -159,6 +160,8 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     let (name, kind) = (&workload.workload.name, workload.target.kind);
     let before = before_on(facts, revision).and_then(|s| s.workloads.iter().find(|w| w.name == *name));
     let hash = template_hash(kind, object);
+    // what the path that it leaves has filled is gone with the rollout that brings this path's values
+    let seen = without_left(kind, object, workload.left.as_ref().map(|revision| &revision.road));
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
     // after a break-glass nothing comes back before the next rollout, so that rollout is counted from there
     let anew = outcome.labelled || is_skipped(object);
@@ -174,7 +177,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
         Standing::Adopted // what was missed comes with the next rollout
     } else if ours {
         let changed = labelled_template.as_ref() != Some(&hash);
-        if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
+        if changed && has_gaps(kind, &seen, revision) { Standing::NotFilled } else { Standing::Adopted }
     } else if label(object, labels::PATH).is_some() {
         Standing::Leaving
     } else if facts.mode() == Mode::Observe {
@@ -184,7 +187,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     } else {
         Standing::Adopted
     };
-    let subject = Subjected { kind, object, namespace: &facts.namespace };
+    let subject = Subjected { kind, object: &seen, namespace: &facts.namespace };
     let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
     let mut verdicts = combine(verdicts, &outcome.companions, revision);
     if let Some((from, cause)) = went_back_from(&facts.service, route_of(facts)?) {
