@@ -170,23 +170,27 @@ async fn controllers(
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
         watch_over(suspects, context.clone()),
-        async {
-            if context.services.wait_until_ready().await.is_ok() {
-                let _ = context.listed.services.set(()); // nobody else sets it
-                services_gate.set_ready();
-            }
-        },
-        async {
-            if context.paths.wait_until_ready().await.is_ok() {
-                let _ = context.listed.paths.set(());
-                paths_gate.set_ready();
-                // services waited for it; the receiver lives as long as the process
-                let _ = context.path_changed.unbounded_send(());
-                forgotten_paths(&context).await;
-            }
-        },
+        services_listed(services_gate, &context),
+        paths_listed(paths_gate, &context),
         stopping.cancelled(),
     );
+}
+
+async fn services_listed(gate: Gate, context: &Context) {
+    if context.services.wait_until_ready().await.is_ok() {
+        let _ = context.listed.services.set(()); // nobody else sets it
+        gate.set_ready();
+    }
+}
+
+async fn paths_listed(gate: Gate, context: &Context) {
+    if context.paths.wait_until_ready().await.is_ok() {
+        let _ = context.listed.paths.set(());
+        gate.set_ready();
+        // services waited for it; the receiver lives as long as the process
+        let _ = context.path_changed.unbounded_send(());
+        forgotten_paths(context).await;
+    }
 }
 
 /// Puts the fleet's gauges on `/metrics`.
@@ -203,7 +207,7 @@ fn show_fleet(contacts: &[Contact], context: &Context) {
 async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
     let claims = async {
         match tokio::time::timeout(SERVICES_FIRST, context.listed.services.wait()).await {
-            Ok(_) => context.seed_claims(),
+            Ok(()) => context.seed_claims(),
             Err(_) => context.fleet.table().know_claims(),
         }
     };

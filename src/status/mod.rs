@@ -2,6 +2,7 @@
 
 pub mod adoption;
 pub mod counts;
+mod exercise;
 pub mod objective;
 pub mod path;
 pub mod service;

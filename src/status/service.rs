@@ -7,20 +7,20 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
+use super::exercise::exercise;
 use super::objective::{objective, objective_met, outage, reliability};
 use super::version::{followed, up_to_date};
 use super::{Finding, merge, whole_second, without};
 use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, Mode, Origin, PlatformServiceStatus, Reason,
-    State, VerdictState, WorkloadKind, WorkloadStatus, labels,
+    State, VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
-use crate::plan::health::{Progress, is_well, progress};
+use crate::plan::health::{Progress, progress};
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::{tell, went_back_from};
-use crate::plan::rollout::waits_for;
 use crate::plan::route::{Engine, Route};
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, template_hash};
@@ -212,33 +212,6 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     };
     let runs_exercised = status.healthy_before == Some(true) && status.exercised_template.as_ref() == Some(&hash);
     Some(Evaluated { status, verdicts, failure, runs_exercised, fails_at })
-}
-
-/// How far the first rollout since a workload was labelled has come.
-fn exercise(
-    kind: WorkloadKind,
-    object: &Value,
-    labelled_template: Option<String>,
-    before: Option<&WorkloadStatus>,
-    now: Timestamp,
-) -> WorkloadStatus {
-    let none = WorkloadStatus { labelled_template, ..WorkloadStatus::default() };
-    let Some(labelled) = &none.labelled_template else { return none };
-    let before = before.filter(|before| before.labelled_template.as_ref() == Some(labelled));
-    let hash = template_hash(kind, object);
-    let changed = *labelled != hash;
-    let complete = waits_for(kind, object).is_none();
-    let rolling = changed && !complete;
-    let since = before.and_then(|before| before.rolling_out_since.clone());
-    let exercised = before.is_some_and(|before| before.exercised) || (changed && complete);
-    let template = before.filter(|before| before.exercised).and_then(|before| before.exercised_template.clone());
-    WorkloadStatus {
-        healthy_before: before.map_or_else(|| Some(is_well(kind, object)), |before| before.healthy_before),
-        exercised,
-        exercised_template: exercised.then(|| template.unwrap_or(hash)),
-        rolling_out_since: rolling.then(|| since.unwrap_or_else(|| whole_second(now))),
-        ..none
-    }
 }
 
 fn team(facts: &ServiceFacts) -> String {
