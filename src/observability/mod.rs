@@ -11,6 +11,7 @@
 
 pub mod catalogue;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod outcome;
 pub mod server;
