@@ -1,5 +1,7 @@
 //! Every metric that the operator exports: collectors make them from here, and `docs/metrics.md` lists them from here.
 
+use std::fmt;
+
 /// What a metric is, for whoever asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -49,6 +51,13 @@ impl Metric {
             Some("bytes") => "bytes",
             _ => "",
         }
+    }
+}
+
+/// Its name, so that a query with a constant of this catalogue cannot name a metric that is not there.
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 

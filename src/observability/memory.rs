@@ -52,6 +52,6 @@ mod tests {
     #[test]
     fn a_running_process_has_some() {
         let families = Memory::new().unwrap().collect();
-        assert!(families[0].get_metric()[0].get_gauge().value() > 1_000_000.0);
+        assert!(families[0].get_metric()[0].get_gauge().get_value() > 1_000_000.0);
     }
 }
