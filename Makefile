@@ -22,7 +22,7 @@ demo: control-plane ## Show the operator at work, no cluster is needed; make dem
 # --no-fail-fast: one run shows every failure.
 test: ## Run all tests; the first run builds two control planes, which takes about 25 minutes on two cores
 	@set -euo pipefail; mkdir -p target; \
-	set -m; bash e2e/build-control-plane.sh kubernetes-1.35 & control_plane=$$!; set +m; \
+	set -m; bash e2e/build-control-plane.sh kubernetes-1.35 prometheus & control_plane=$$!; set +m; \
 	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
 	echo "test: building the tests, and the control plane beside them"; \
 	cargo test --workspace --no-run; \
