@@ -89,7 +89,7 @@ fn of_adoption(clock: Clock) -> Vec<Alert> {
             when: "Workloads have had a value that their path does not permit for an hour.",
             expr: format!("{} > 0", gauge(&VERDICTS, r#"state="Conflict""#)),
             wait: Some(clock.wait(HOUR)),
-            summary: "{{ $value }} workloads are in conflict with default {{ $labels.default }} of GoldenPath {{ $labels.path }}",
+            summary: "Conflicts with default {{ $labels.default }} of GoldenPath {{ $labels.path }}: {{ $value }} workloads",
             description: "Teams have set a value of their own where the path permits none. \
                           `kubectl get psvc -A` shows the services, and the condition Conflicted of each says which value.",
         },
@@ -99,7 +99,7 @@ fn of_adoption(clock: Clock) -> Vec<Alert> {
             when: "An exemption ends within two weeks.",
             expr: format!("{} > 0", gauge(&EXEMPTIONS, r#"state="Expiring""#)),
             wait: None,
-            summary: "{{ $value }} exemptions of GoldenPath {{ $labels.path }} end within two weeks",
+            summary: "GoldenPath {{ $labels.path }}: exemptions that end within two weeks: {{ $value }}",
             description: "When they end, the defaults apply again with the next rollout of the services that have them. \
                           `kubectl get goldenpath {{ $labels.path }} -o yaml` names them.",
         },
@@ -119,7 +119,7 @@ fn of_adoption(clock: Clock) -> Vec<Alert> {
             when: "Services of a path have missed their objective for an hour.",
             expr: format!("{} > 0", gauge(&OBJECTIVES, r#"met="False""#)),
             wait: Some(clock.wait(HOUR)),
-            summary: "{{ $value }} services of GoldenPath {{ $labels.path }} miss their objective",
+            summary: "GoldenPath {{ $labels.path }}: services that miss their objective: {{ $value }}",
             description: "They were less available in the last 30 days than they promise. The condition ObjectiveMet of \
                           each says by how much: `kubectl get psvc -A -o yaml`.",
         },
@@ -133,9 +133,9 @@ fn of_the_operator(clock: Clock) -> Vec<Alert> {
             severity: Severity::Critical,
             when: "No operator has been scraped for five minutes: of a cluster that had one within the last day, or at all.",
             expr: format!(
-                "(max by (cluster) (max_over_time({BUILD_INFO}[{}])) unless max by (cluster) ({BUILD_INFO})) \
-                 or absent({BUILD_INFO})",
-                clock.window(DAY)
+                "(max by (cluster) (max_over_time({BUILD_INFO}[{day}])) unless max by (cluster) ({BUILD_INFO})) \
+                 or absent_over_time({BUILD_INFO}[{day}])",
+                day = clock.window(DAY)
             ),
             wait: Some(clock.wait(5 * MINUTE)),
             summary: "Goldenpath does not run{{ with $labels.cluster }} in cluster {{ . }}{{ end }}",

@@ -123,6 +123,7 @@ fn bars() -> Value {
         "reduceOptions": {"values": false, "calcs": ["lastNotNull"], "fields": ""},
         "orientation": "horizontal", "displayMode": "basic", "valueMode": "color", "namePlacement": "auto",
         "sizing": "auto", "showUnfilled": true, "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
+        "text": {"titleSize": 14, "valueSize": 18},
         "legend": {"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []},
     })
 }
@@ -140,7 +141,7 @@ fn table(table: &Table) -> Value {
         Table::Matrix { .. } => json!([]),
     };
     json!({
-        "showHeader": true, "cellHeight": "sm", "sortBy": sort, "frameIndex": 0, "enablePagination": false,
+        "showHeader": true, "cellHeight": "sm", "sortBy": sort, "frameIndex": 0,
     })
 }
 
@@ -162,12 +163,18 @@ fn transformations(panel: &Panel) -> Value {
         Kind::Table(Table::Matrix { row, column }) => {
             let matrix = json!({"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"});
             // the name that the matrix gives to its first column
-            let names = json!({format!("{row}\\{column}"): row});
+            let names = json!({format!("{row}\\{column}"): title(row)});
             let organize = json!({"excludeByName": {}, "includeByName": {}, "indexByName": {}, "renameByName": names});
             json!([{"id": "groupingToMatrix", "options": matrix}, {"id": "organize", "options": organize}])
         }
         _ => json!([]),
     }
+}
+
+/// With a capital letter.
+fn title(name: &str) -> String {
+    let (initial, rest) = name.split_at(usize::from(!name.is_empty()));
+    initial.to_ascii_uppercase() + rest
 }
 
 fn defaults(panel: &Panel) -> Value {
@@ -181,13 +188,20 @@ fn defaults(panel: &Panel) -> Value {
         "min": 0,
         "thresholds": {"mode": "absolute", "steps": steps(panel.steps)},
     });
-    match panel.unit {
-        "percentunit" => defaults["max"] = json!(1),
-        "short" => defaults["decimals"] = json!(0),
-        _ => {}
+    if let Some(decimals) = panel.decimals {
+        defaults["decimals"] = json!(decimals);
+    }
+    if panel.unit == "percentunit" {
+        defaults["max"] = json!(1);
     }
     match panel.kind {
-        Kind::Lines => defaults["custom"] = line(),
+        Kind::Lines => {
+            defaults["custom"] = line();
+            // or a line of zeros stands on a scale up to a hundred
+            if panel.unit != "s" {
+                defaults["custom"]["axisSoftMax"] = json!(1);
+            }
+        }
         Kind::Table(_) => {
             defaults["custom"] =
                 json!({"align": "auto", "inspect": false, "filterable": false, "cellOptions": {"type": "auto"}});
@@ -218,7 +232,11 @@ fn overrides(panel: &Panel) -> Vec<Value> {
     let of =
         |name: &str, properties: Value| json!({"matcher": {"id": "byName", "options": name}, "properties": properties});
     let fixed = |(name, color): &(&str, Color)| {
-        of(name, json!([{"id": "color", "value": {"mode": "fixed", "fixedColor": color.hex()}}]))
+        let mut properties = vec![json!({"id": "color", "value": {"mode": "fixed", "fixedColor": color.hex()}})];
+        if matches!(panel.kind, Kind::Table(_)) {
+            properties.push(json!({"id": "custom.cellOptions", "value": {"type": "color-text"}}));
+        }
+        of(name, json!(properties))
     };
     let mut overrides: Vec<Value> = panel.colors.iter().map(fixed).collect();
     for query in &panel.queries {
@@ -245,7 +263,7 @@ fn overrides(panel: &Panel) -> Vec<Value> {
 fn datasource() -> Value {
     json!({
         "type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "regex": "",
-        "current": {}, "options": [], "hide": 0, "includeAll": false, "multi": false, "refresh": 1,
+        "current": {"text": "", "value": ""}, "options": [], "hide": 0, "includeAll": false, "multi": false, "refresh": 1,
         "skipUrlSync": false,
     })
 }
@@ -261,7 +279,7 @@ fn variable(variable: &Variable) -> Value {
 
 fn chosen(name: &str, label: &str, series: &str, many: bool) -> Value {
     let query = format!("label_values({series}, {name})");
-    let current = if many { json!({"text": "All", "value": "$__all"}) } else { json!({}) };
+    let current = if many { json!({"text": "All", "value": "$__all"}) } else { json!({"text": "", "value": ""}) };
     let mut variable = json!({
         "type": "query", "name": name, "label": label, "datasource": source(), "definition": query,
         "query": {"query": query, "refId": format!("{name}Values")}, "regex": "", "sort": 1, "refresh": 2, "hide": 0,

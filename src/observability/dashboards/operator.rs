@@ -16,7 +16,13 @@ const VERBS: &[(&str, Color)] = &[
     ("delete", Color::Vermillion),
     ("dry_run", Color::Grey),
 ];
-const KINDS: &[(&str, Color)] = &[("PlatformService", Color::Blue), ("GoldenPath", Color::Orange)];
+const KINDS: &[(&str, Color)] = &[
+    ("PlatformService", Color::Blue),
+    ("GoldenPath", Color::Orange),
+    ("Workload", Color::Purple),
+    ("Adoption", Color::Green),
+];
+const ALL: &[(&str, Color)] = &[("all", Color::Blue)];
 
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
@@ -120,9 +126,10 @@ fn passes() -> Vec<Panel> {
             Kind::Lines,
             "Failed passes a second",
             "By kind and reason. The reason is also that of the object's Event.",
-            vec![Query::over_time("{{kind}} {{outcome}}", format!("{failed} or vector(0)"))],
+            vec![Query::over_time("all", total(&failed)), Query::over_time("{{kind}} {{outcome}}", failed)],
         )
-        .unit("ops"),
+        .unit("ops")
+        .colors(ALL),
     ]
 }
 
@@ -144,10 +151,11 @@ fn api_server() -> Vec<Panel> {
             Kind::Lines,
             "Requests that were not answered well",
             "By outcome. A conflict or two is usual: somebody else wrote in between.",
-            vec![Query::over_time("{{outcome}}", format!("{} or vector(0)", sum_by("outcome", &bad)))],
+            vec![Query::over_time("all", total(&bad)), Query::over_time("{{outcome}}", sum_by("outcome", &bad))],
         )
         .unit("reqps")
         .colors(&[
+            ("all", Color::Blue),
             ("conflict", Color::Grey),
             ("refused", Color::Orange),
             ("timeout", Color::Purple),
@@ -158,9 +166,10 @@ fn api_server() -> Vec<Panel> {
             Kind::Lines,
             "Watches that failed, a second",
             "By resource and reason. Each begins anew by itself, after a pause.",
-            vec![Query::over_time("{{resource}} {{reason}}", format!("{errors} or vector(0)"))],
+            vec![Query::over_time("all", total(&errors)), Query::over_time("{{resource}} {{reason}}", errors)],
         )
-        .unit("ops"),
+        .unit("ops")
+        .colors(ALL),
     ]
 }
 

@@ -56,6 +56,8 @@ pub struct Panel {
     pub queries: Vec<Query>,
     /// The unit of its values, as Grafana calls it.
     pub unit: &'static str,
+    /// Digits behind the point, where Grafana's own choice would hide what matters.
+    pub decimals: Option<u8>,
     /// What it says when there is nothing to show.
     pub empty: &'static str,
     /// Colours of series, by their names.
@@ -161,10 +163,10 @@ pub const STATES: &[(&str, Color)] = &[
     ("Migrating", Color::Orange),
     ("PendingRollout", Color::Orange),
     ("Observing", Color::Purple),
-    ("Missing", Color::Purple),
+    ("Missing", Color::Orange),
     ("Drifted", Color::Vermillion),
     ("Conflict", Color::Vermillion),
-    ("RolledBack", Color::Vermillion),
+    ("RolledBack", Color::Purple),
     ("Exempt", Color::Green),
     ("Overridden", Color::Grey),
     ("NotStarted", Color::Grey),
@@ -174,14 +176,23 @@ impl Panel {
     /// A panel with a plain number as unit.
     #[must_use]
     pub fn new(width: u32, kind: Kind, title: &'static str, description: &'static str, queries: Vec<Query>) -> Self {
-        let (unit, empty) = ("short", "nothing");
-        Self { title, description, width, kind, queries, unit, empty, colors: &[], steps: PLAIN }
+        let (unit, empty) = ("short", if matches!(kind, Kind::Table(_)) { "–" } else { "nothing" });
+        // what is counted has no half
+        let decimals = Some(0);
+        Self { title, description, width, kind, queries, unit, decimals, empty, colors: &[], steps: PLAIN }
     }
 
     /// With another unit.
     #[must_use]
     pub fn unit(mut self, unit: &'static str) -> Self {
-        self.unit = unit;
+        (self.unit, self.decimals) = (unit, None);
+        self
+    }
+
+    /// With so many digits behind the point.
+    #[must_use]
+    pub fn decimals(mut self, decimals: u8) -> Self {
+        self.decimals = Some(decimals);
         self
     }
 

@@ -68,6 +68,7 @@ fn now() -> Vec<Panel> {
             vec![Query::over_time("available", format!("min({})", SCOPE.gauge(&AVAILABILITY, "")))],
         )
         .unit("percentunit")
+        .decimals(2)
         .steps(&[(0.0, Color::Vermillion), (0.99, Color::Orange), (0.999, Color::Blue)])
         .empty("not watched yet"),
         Panel::new(
@@ -117,7 +118,8 @@ fn defaults() -> Vec<Panel> {
             "How many workloads stand how to each default of the path. Many Overridden or Conflict mean that the default \
              does not fit its users.",
             vec![Query::now("", sum_by("default, state", &verdicts))],
-        ),
+        )
+        .colors(STATES),
         Panel::new(
             10,
             Kind::Lines,

@@ -91,7 +91,7 @@ fn how_far() -> Vec<Panel> {
 }
 
 fn course() -> Vec<Panel> {
-    let named = format!("sum({})", SCOPE.named());
+    let named = total(&SCOPE.named());
     vec![
         Panel::new(
             12,
@@ -118,7 +118,7 @@ fn course() -> Vec<Panel> {
             vec![
                 Query::over_time("On the road", adopted()),
                 Query::over_time("On their way", format!("{named} - {}", adopted())),
-                Query::over_time("Named by nobody", format!("{} - ({named} or vector(0))", eligible())),
+                Query::over_time("Named by nobody", format!("{} - {named}", eligible())),
             ],
         )
         .colors(&[
