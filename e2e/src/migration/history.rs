@@ -70,6 +70,8 @@ impl History {
                 let samples = series.entry(self.labelled(name)).or_default();
                 let times = (first..to).step_by(usize::try_from(STEP).unwrap_or(1)).filter(|at| *at >= from);
                 samples.extend(times.map(|at| (at, value)));
+                // up to its very end
+                samples.extend((number + 1 == count).then_some((to - 1, value)));
             }
         }
         let mut text = String::new();
@@ -103,7 +105,8 @@ mod tests {
         let labels = "cluster=\"demo\",instance=\"i\",job=\"goldenpath\"";
         let expected = format!(
             "a{{{labels},b=\"c d\"}} 1 0\na{{{labels},b=\"c d\"}} 1 3600\na{{{labels},b=\"c d\"}} 2 7200\n\
-             a{{{labels},b=\"c d\"}} 2 10800\ne{{{labels}}} 3 7200\ne{{{labels}}} 3 10800\n# EOF\n"
+             a{{{labels},b=\"c d\"}} 2 10800\na{{{labels},b=\"c d\"}} 2 14399\n\
+             e{{{labels}}} 3 7200\ne{{{labels}}} 3 10800\ne{{{labels}}} 3 14399\n# EOF\n"
         );
         assert_eq!(history.text(14400, 14400), expected);
     }

@@ -180,7 +180,8 @@ fn is_left_out(service: &Value) -> bool {
 /// When a deploy is refused.
 pub async fn busy(control_plane: &ControlPlane, time: Duration) -> Result<()> {
     let started = tokio::time::Instant::now();
-    let teams = TEAMS[..3].iter().cycle();
+    // those of whom nothing else is to be seen
+    let teams = TEAMS.iter().filter(|team| ["checkout", "mobile", "catalog"].contains(&team.name)).cycle();
     for (version, team) in (10..).zip(teams).take_while(|_| started.elapsed() < time) {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": team.runs(version)});
         control_plane.apply(&list.to_string()).await?;

@@ -44,7 +44,8 @@ impl Clock {
 
 fn written(seconds: u64) -> String {
     let units = [(86400, "d"), (3600, "h"), (60, "m")];
-    let (unit, name) = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds % unit == 0).unwrap_or((1, "s"));
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit)).unwrap_or((1, "s"));
     format!("{}{name}", seconds / unit)
 }
 
@@ -62,7 +63,7 @@ mod tests {
     fn a_faster_clock_leaves_time_for_scrapes() {
         let clock = Clock::faster(100);
         assert_eq!([900, 3600].map(|seconds| clock.window(Duration::from_secs(seconds))), ["9s", "36s"]);
-        assert_eq!(clock.window(Duration::from_secs(60)), "6s");
-        assert_eq!(clock.wait(Duration::from_secs(60)), "2s");
+        assert_eq!(clock.window(Duration::from_mins(1)), "6s");
+        assert_eq!(clock.wait(Duration::from_mins(1)), "2s");
     }
 }

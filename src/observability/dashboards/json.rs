@@ -122,7 +122,7 @@ fn bars() -> Value {
     json!({
         "reduceOptions": {"values": false, "calcs": ["lastNotNull"], "fields": ""},
         "orientation": "horizontal", "displayMode": "basic", "valueMode": "color", "namePlacement": "auto",
-        "sizing": "auto", "showUnfilled": true, "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 300,
+        "sizing": "manual", "showUnfilled": true, "minVizWidth": 8, "minVizHeight": 16, "maxVizHeight": 48,
         "text": {"titleSize": 14, "valueSize": 18},
         "legend": {"showLegend": false, "displayMode": "list", "placement": "bottom", "calcs": []},
     })
@@ -160,11 +160,18 @@ fn transformations(panel: &Panel) -> Value {
             });
             json!([{"id": "merge", "options": {}}, {"id": "organize", "options": organize}])
         }
-        Kind::Table(Table::Matrix { row, column }) => {
+        Kind::Table(Table::Matrix { row, column, order }) => {
             let matrix = json!({"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"});
             // the name that the matrix gives to its first column
-            let names = json!({format!("{row}\\{column}"): title(row)});
-            let organize = json!({"excludeByName": {}, "includeByName": {}, "indexByName": {}, "renameByName": names});
+            let first = format!("{row}\\{column}");
+            let order: Map<String, Value> = std::iter::once(first.as_str())
+                .chain(order.iter().copied())
+                .zip(0..)
+                .map(|(name, number)| (name.to_owned(), json!(number)))
+                .collect();
+            let names = Map::from_iter([(first, json!(title(row)))]);
+            let organize =
+                json!({"excludeByName": {}, "includeByName": {}, "indexByName": order, "renameByName": names});
             json!([{"id": "groupingToMatrix", "options": matrix}, {"id": "organize", "options": organize}])
         }
         _ => json!([]),

@@ -1,7 +1,7 @@
 //! For those who run the operator: whether it sees, whether it fails, how fast it is and what it costs.
 
 use super::panel::{Color, Dashboard, Kind, NOTHING_IS_GOOD, Panel, Query, Row};
-use super::queries::{Scope, sum_by, total};
+use super::queries::{Scope, or_zero, sum_by, total};
 use crate::observability::catalogue::{
     API_REQUESTS, BUILD_INFO, FLEET_BLIND, FLEET_NAMESPACES, FLEET_RELISTS, FLEET_SKIPPED, FLEET_SYNCED,
     FLEET_WATCH_ERRORS, FLEET_WORKLOADS, MEMORY, Metric, RECONCILE_DURATION, RECONCILES,
@@ -47,7 +47,7 @@ fn matchers(more: &str, metric: &Metric) -> String {
 fn now() -> Vec<Panel> {
     let builds = format!("count by (version, commit) ({BUILD_INFO}{{{}}})", matchers("", &BUILD_INFO));
     let blind = format!("max({})", SCOPE.gauge(&FLEET_BLIND, ""));
-    let unlisted = format!("(count({} == 0) or vector(0))", SCOPE.gauge(&FLEET_SYNCED, ""));
+    let unlisted = or_zero(&format!("count({} == 0)", SCOPE.gauge(&FLEET_SYNCED, "")));
     let failed = format!("increase({RECONCILES}{{{}}}[$__range])", matchers(r#"outcome!="ok""#, &RECONCILES));
     let memory = format!("max by (instance) ({MEMORY}{{{}}})", matchers("", &MEMORY));
     vec![

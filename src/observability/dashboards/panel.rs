@@ -101,6 +101,8 @@ pub enum Table {
         row: &'static str,
         /// The label of columns.
         column: &'static str,
+        /// Columns from the left; others stand behind them.
+        order: &'static [&'static str],
     },
 }
 

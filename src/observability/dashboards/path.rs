@@ -11,6 +11,10 @@ const SCOPE: Scope = Scope { labels: &["path"] };
 const ROLLOUT: &[(&str, Color)] =
     &[("Moved", Color::Orange), ("Exercised", Color::Blue), ("Failed", Color::Vermillion), ("Pending", Color::Grey)];
 
+/// What somebody should look at is seen without scrolling.
+const VERDICTS_FROM_BAD_TO_GOOD: &[&str] =
+    &["Conflict", "RolledBack", "Missing", "PendingRollout", "Overridden", "Exempt", "SatisfiedByTeam", "Applied"];
+
 pub(super) fn dashboard() -> Dashboard {
     Dashboard {
         uid: "goldenpath-path",
@@ -21,7 +25,7 @@ pub(super) fn dashboard() -> Dashboard {
         rows: vec![
             Row { title: "Now", height: 5, panels: now() },
             Row { title: "Rollout of the current revision", height: 8, panels: rollout() },
-            Row { title: "Defaults", height: 12, panels: defaults() },
+            Row { title: "Defaults", height: 10, panels: defaults() },
             Row { title: "Workloads", height: 8, panels: workloads() },
         ],
     }
@@ -112,8 +116,8 @@ fn defaults() -> Vec<Panel> {
     let of = |state: &str| total(&SCOPE.gauge(&VERDICTS, &format!("state=\"{state}\"")));
     vec![
         Panel::new(
-            14,
-            Kind::Table(Table::Matrix { row: "default", column: "state" }),
+            15,
+            Kind::Table(Table::Matrix { row: "default", column: "state", order: VERDICTS_FROM_BAD_TO_GOOD }),
             "Verdicts by default",
             "How many workloads stand how to each default of the path. Many Overridden or Conflict mean that the default \
              does not fit its users.",
@@ -121,7 +125,7 @@ fn defaults() -> Vec<Panel> {
         )
         .colors(STATES),
         Panel::new(
-            10,
+            9,
             Kind::Lines,
             "What is not as the path wants it",
             "Verdicts that somebody should look at, of all defaults together.",

@@ -1,6 +1,6 @@
 //! Questions that several panels ask.
 
-use crate::observability::catalogue::{ELIGIBLE_WORKLOADS, Metric, WORKLOADS};
+use crate::observability::catalogue::{BUILD_INFO, ELIGIBLE_WORKLOADS, Metric, WORKLOADS};
 use crate::observability::promql;
 
 /// What one has chosen at the top of a dashboard.
@@ -52,7 +52,12 @@ impl Scope {
 
 /// The sum, and zero where there is nothing: a number that is zero is an answer, too.
 pub fn total(expr: &str) -> String {
-    format!("(sum({expr}) or vector(0))")
+    or_zero(&format!("sum({expr})"))
+}
+
+/// The value, and zero where there is none; but nothing while no operator is scraped, which knows as little as we do.
+pub fn or_zero(expr: &str) -> String {
+    format!("({expr} or 0 * sum({BUILD_INFO}{{cluster=~\"$cluster\"}}))")
 }
 
 /// Sums by labels.
@@ -70,12 +75,12 @@ pub fn by_team(part: &str, all: &str) -> String {
 pub fn teams_all_the_way(scope: Scope) -> String {
     let (adopted, eligible) =
         (by_team(&scope.adopted(), &scope.eligible()), sum_by("cluster, team", &scope.eligible()));
-    format!("(count({adopted} >= {eligible} > 0) or vector(0))")
+    or_zero(&format!("count({adopted} >= {eligible} > 0)"))
 }
 
 /// Teams that have begun.
 pub fn teams_begun(scope: Scope) -> String {
-    format!("(count({} > 0) or vector(0))", sum_by("cluster, team", &scope.named()))
+    or_zero(&format!("count({} > 0)", sum_by("cluster, team", &scope.named())))
 }
 
 /// Teams that have something to bring onto the road.

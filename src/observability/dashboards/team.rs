@@ -71,7 +71,7 @@ fn services() -> Vec<Panel> {
     let table = Table::Columns { key: "path", name: "Path", sort: "To go", link: "goldenpath-path" };
     vec![
         Panel::new(
-            12,
+            10,
             Kind::Lines,
             "Workloads by state",
             "Workloads that a service of the team names. Migrating ones wait for the team's own next deploy.",
@@ -80,7 +80,7 @@ fn services() -> Vec<Panel> {
         .colors(STATES)
         .empty("no service yet"),
         Panel::new(
-            12,
+            14,
             Kind::Table(table),
             "By path",
             "The team's workloads by the path that they could be on.",
