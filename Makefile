@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo test bench instructions verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards test bench instructions verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,6 +15,14 @@ control-plane: ## Build the API server, etcd and the other programs that tests a
 demo: control-plane ## Show the operator at work, no cluster is needed; make demo KUBECONFIG=... runs it on yours
 	cargo build --workspace --bins
 	cargo run -q -p goldenpath-e2e --bin demo -- $(if $(findstring command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
+
+# Not part of `test`: the libraries of the page are large, and a browser is nothing that everybody has.
+dashboards: ## Draw every Grafana dashboard over a migration on a real control plane, and check each panel
+	@bash e2e/build-control-plane.sh prometheus
+	cd tools/dashboards && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci; } && node build.mjs
+	cargo build --workspace --bins
+	cargo run -q -p goldenpath-e2e --bin dashboards -- $(FLAGS)
+	cd tools/dashboards-strict && go run . ../../manifests/dashboards/*.json
 
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
