@@ -1,6 +1,7 @@
 //! Conditions and comparison of statuses: one module for every kind.
 
 pub mod adoption;
+pub mod consumption;
 pub mod counts;
 pub mod objective;
 pub mod path;
