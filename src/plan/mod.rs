@@ -3,6 +3,7 @@
 pub mod applied;
 pub mod availability;
 pub mod companions;
+pub mod deprecation;
 pub mod exceptions;
 pub mod fallback;
 pub mod feedback;
