@@ -382,6 +382,10 @@ pub enum Gate {
     MinNotice,
     /// Too much of the old is left, or how much is not known.
     MaxRemainingPercent,
+    /// Somebody who is not exempt still uses it, or that is not known.
+    Remaining,
+    /// The platform team has not set removed.
+    Removed,
 }
 
 /// status is what became of the Deprecation.
@@ -399,6 +403,12 @@ pub struct DeprecationStatus {
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["stage".into()]))]
     pub stages: Vec<StageEntry>,
+    /// matches lists since when each entry of matches has been announced. One that was changed is announced anew, and
+    /// refuses nothing before the notice is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub matches: Vec<AnnouncedMatch>,
     /// next says which stage comes, when, and what holds it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStage>,
@@ -422,6 +432,20 @@ pub struct StageEntry {
     pub stage: DeprecationStage,
     /// enteredAt is when that was, which may be later than the timeline says.
     pub entered_at: Time,
+}
+
+/// Each entry is an entry of matches that was announced.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AnnouncedMatch {
+    /// name is its name.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// content is a hash of what it says.
+    #[schemars(length(max = 16))]
+    pub content: String,
+    /// announcedAt is since when it has been so.
+    pub announced_at: Time,
 }
 
 /// The stage that comes next.

@@ -21,9 +21,9 @@ pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, Worklo
 pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
 pub use deprecation::{
-    Brownout, BrownoutAction, Deprecation, DeprecationExemption, DeprecationMatch, DeprecationOwner, DeprecationSpec,
-    DeprecationStage, DeprecationStatus, Fix, FixType, Gate, Gates, NextStage, Replacement, ReplacementStage,
-    ResourceRule, StageEntry, Timeline,
+    AnnouncedMatch, Brownout, BrownoutAction, Deprecation, DeprecationExemption, DeprecationMatch, DeprecationOwner,
+    DeprecationSpec, DeprecationStage, DeprecationStatus, Fix, FixType, Gate, Gates, NextStage, Replacement,
+    ReplacementStage, ResourceRule, StageEntry, Timeline,
 };
 pub use deprecation_progress::{Consumers, DeprecationProgress, DeprecationTeam, DeprecationWeek, Forecast, Straggler};
 pub use exemptions::{
