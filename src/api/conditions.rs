@@ -246,6 +246,16 @@ pub enum Reason {
     UsesDeprecated,
     /// Nothing of the service is deprecated.
     NothingDeprecated,
+    /// What replaces the old way can be moved to.
+    ReplacementReady,
+    /// What replaces the old way is not there, or not ready yet.
+    ReplacementNotReady,
+    /// The stage asks the API server for nothing.
+    NothingToEnforce,
+    /// The API server does what the stage says.
+    Enforced,
+    /// The old way is not gone yet, or some use it.
+    InProgress,
 }
 
 impl fmt::Display for Reason {

@@ -52,17 +52,17 @@ impl WatchMetrics {
     }
 
     /// A list begins.
-    pub fn listed(&self, resource: &'static str) {
+    pub fn listed(&self, resource: &str) {
         self.relists.with_label_values(&[resource]).inc();
     }
 
     /// A watch failed.
-    pub fn watch_failed(&self, resource: &'static str, reason: &'static str) {
+    pub fn watch_failed(&self, resource: &str, reason: &'static str) {
         self.failures.with_label_values(&[resource, reason]).inc();
     }
 
     /// An object is skipped.
-    pub fn skipped(&self, resource: &'static str, why: Skipped) {
+    pub fn skipped(&self, resource: &str, why: Skipped) {
         self.skipped.with_label_values(&[resource, why.reason()]).inc();
     }
 }

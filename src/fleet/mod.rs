@@ -39,7 +39,7 @@ pub use health::Contact;
 pub use kept::Kept;
 use metrics::WatchMetrics;
 pub use resource::Resource;
-pub use rows::Evaluation;
+pub use rows::{Evaluation, Names};
 use sink::FleetSink;
 pub use table::Table;
 pub use watch::{Sink, Watch};

@@ -8,9 +8,12 @@
 //! The compiled policies of a stage ask the same of an object in the API server: what is counted here is what is warned
 //! of there.
 
+pub mod exempt;
 pub mod images;
 pub mod matcher;
 pub mod resolve;
+pub mod sight;
 
 pub use matcher::{InvalidMatch, Matcher, Sight};
 pub use resolve::{Resolved, Served, Unresolved, resolve};
+pub use sight::{InSight, Problem};
