@@ -20,9 +20,31 @@ use super::{DeprecationProgress, NamespaceSelector, PathReference, conditions};
     shortname = "depr",
     category = "golden",
     derive = "Default",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name.size() <= 52").message(
+        "metadata.name is too long: choose at most 52 characters, because it is part of the names of policies"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.next.stage"),
+    printcolumn(name = "Next-At", type_ = "string", json_path = ".status.next.at", priority = 1),
+    printcolumn(name = "Held-By", type_ = "string", json_path = ".status.next.heldBy", priority = 1),
+    printcolumn(name = "Remaining", type_ = "integer", json_path = ".status.consumers.remaining"),
+    printcolumn(name = "Teams", type_ = "integer", json_path = ".status.consumers.teams"),
+    printcolumn(name = "Forecast", type_ = "string", json_path = ".status.forecast.completeBy"),
+    // as text: kubectl shows a date that is to come as `<invalid>`
+    printcolumn(name = "Remove-At", type_ = "string", json_path = ".spec.timeline.removeAt"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.brownouts) || self.brownouts.size() == 0 || has(self.timeline.warnAt)").message(
+    "brownouts: nobody is warned before them; set timeline.warnAt"))]
+#[x_kube(validation = Rule::new("!has(self.brownouts) || !has(self.timeline.warnAt) \
+    || self.brownouts.all(b, b.startAt >= self.timeline.warnAt)").message(Message::Expression(
+    "'brownouts: none may begin before timeline.warnAt, ' + string(self.timeline.warnAt) + '; move its startAt'".into())))]
+#[x_kube(validation = Rule::new("!has(self.brownouts) || !has(self.timeline.removeAt) \
+    || self.brownouts.all(b, b.startAt + duration(b.duration) <= self.timeline.removeAt)").message(Message::Expression(
+    "'brownouts: each must end by timeline.removeAt, ' + string(self.timeline.removeAt) + '; move its startAt'".into())))]
 pub struct DeprecationSpec {
     /// title says in a few words what is old. Without it, the name of the object is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +114,13 @@ pub struct DeprecationOwner {
 /// Each entry describes objects that are old. Everything that an entry says must hold.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.writtenAs) || self.writtenAs.size() == 0 \
+    || !(has(self.expression) || has(self.images) && self.images.size() > 0)").message(Message::Expression(
+    "'writtenAs goes with no expression and no images, which would look at a request in a version that is not the one \
+     they were written for; split match ' + self.name".into())))]
+#[x_kube(validation = Rule::new("!has(self.writtenAs) || self.writtenAs.all(v, self.resourceRules.exists(r, \
+    (v.contains('/') ? v.split('/')[0] : '') in r.apiGroups))").message(Message::Expression(
+    "'writtenAs needs the group of each version in apiGroups of a resource rule; add it to match ' + self.name".into())))]
 pub struct DeprecationMatch {
     /// name is what the entry is called in messages and lists, and must be unique within the Deprecation.
     #[schemars(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -130,8 +159,10 @@ pub struct DeprecationMatch {
 }
 
 /// Each entry names resources, as the rules of an admission policy do.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!('goldenpath.dev' in self.apiGroups)").message(
+    "apiGroups: goldenpath.dev is the operator's own and cannot be deprecated with it; take it out"))]
 pub struct ResourceRule {
     /// apiGroups lists API groups; "" is the group of Pods and ConfigMaps.
     #[schemars(
@@ -190,8 +221,17 @@ pub enum FixType {
 }
 
 /// When each stage is due.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "((has(self.announceAt) ? [self.announceAt] : []) + (has(self.warnAt) ? [self.warnAt] : []) \
+     + (has(self.blockCreateAt) ? [self.blockCreateAt] : []) + (has(self.blockUpdateAt) ? [self.blockUpdateAt] : []) \
+     + (has(self.removeAt) ? [self.removeAt] : [])).isSorted()").message(
+    "the dates must come in the order announceAt, warnAt, blockCreateAt, blockUpdateAt, removeAt; move one of them"))]
+#[x_kube(validation = Rule::new("!has(self.blockCreateAt) || has(self.warnAt)").message(
+    "blockCreateAt: nobody is warned before it; set warnAt as well"))]
+#[x_kube(validation = Rule::new("!has(self.blockUpdateAt) || has(self.blockCreateAt)").message(
+    "blockUpdateAt: new objects would go on being created; set blockCreateAt as well"))]
 pub struct Timeline {
     /// announceAt is when everybody is told. Without it, when the Deprecation is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -309,6 +349,10 @@ pub enum ReplacementStage {
 /// Each entry is an exemption that the platform team grants.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.namespaceSelector) || has(self.namespace)").message(Message::Expression(
+    "'exemption ' + self.name + ' says for nobody; give it a namespace or a namespaceSelector'".into())))]
+#[x_kube(validation = Rule::new("!has(self.service) || has(self.namespace)").message(Message::Expression(
+    "'exemption ' + self.name + ' names service ' + self.service + ' of no namespace; add the namespace'".into())))]
 pub struct DeprecationExemption {
     /// name is what the exemption is called, and must be unique within the Deprecation.
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
