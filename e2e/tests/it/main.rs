@@ -11,6 +11,7 @@ mod companions;
 mod corpus;
 mod demo;
 mod deployers;
+mod deprecation_policies;
 mod differential;
 mod docs;
 mod faults;

@@ -305,6 +305,13 @@ impl Clock<'_> {
     }
 }
 
+/// When the notice of an entry of `matches` is over.
+#[must_use]
+pub fn notice_over(spec: &DeprecationSpec, matches: &[AnnouncedMatch], name: &str) -> Option<Timestamp> {
+    let announced = matches.iter().find(|entry| entry.name == name)?;
+    Some(notice_end(spec, announced.announced_at.0))
+}
+
 /// A hash of what an entry of `matches` says.
 fn content(entry: &DeprecationMatch) -> String {
     let text = serde_json::to_string(entry).unwrap_or_default();
