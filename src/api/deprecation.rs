@@ -40,11 +40,11 @@ use super::{DeprecationProgress, NamespaceSelector, PathReference, conditions};
 #[x_kube(validation = Rule::new("!has(self.brownouts) || self.brownouts.size() == 0 || has(self.timeline.warnAt)").message(
     "brownouts: nobody is warned before them; set timeline.warnAt"))]
 #[x_kube(validation = Rule::new("!has(self.brownouts) || !has(self.timeline.warnAt) \
-    || self.brownouts.all(b, b.startAt >= self.timeline.warnAt)").message(Message::Expression(
-    "'brownouts: none may begin before timeline.warnAt, ' + string(self.timeline.warnAt) + '; move its startAt'".into())))]
+    || self.brownouts.all(b, b.startAt >= self.timeline.warnAt)").message(
+    "brownouts: none may begin before timeline.warnAt; move its startAt"))]
 #[x_kube(validation = Rule::new("!has(self.brownouts) || !has(self.timeline.removeAt) \
-    || self.brownouts.all(b, b.startAt + duration(b.duration) <= self.timeline.removeAt)").message(Message::Expression(
-    "'brownouts: each must end by timeline.removeAt, ' + string(self.timeline.removeAt) + '; move its startAt'".into())))]
+    || self.brownouts.all(b, b.startAt + duration(b.duration) <= self.timeline.removeAt)").message(
+    "brownouts: each must end by timeline.removeAt; move its startAt"))]
 pub struct DeprecationSpec {
     /// title says in a few words what is old. Without it, the name of the object is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::cel_text::string;
 use super::compile::{COMPILER_VERSION, Operator, not_excluded};
 use super::feedback::Feedback;
 use super::metadata::CREATES;
@@ -197,10 +198,12 @@ impl<'a> Compiler<'a> {
         by_version.into_iter().map(rule).collect()
     }
 
-    /// Requests that nothing is said about: the operator's own, what a controller makes, and what is being deleted.
+    /// Requests that nothing is said about: the operator's own, those of the parts of Kubernetes, which nobody could change,
+    /// what a controller makes, and what is being deleted.
     fn conditions(&self) -> Vec<Value> {
         let mut conditions = vec![
             ("not-the-operator", format!("request.userInfo.username != {}", string(&self.operator.username))),
+            ("not-the-system", not_the_system()),
             ("not-managed", not_managed()),
             ("not-ending", "!has(object.metadata.deletionTimestamp)".to_owned()),
         ];
@@ -255,6 +258,15 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// A volume claim is bound by an update of its spec, and whoever refuses that stops a service. Each controller of Kubernetes
+/// has an account in kube-system, or they share one.
+fn not_the_system() -> String {
+    let user = "request.userInfo.username";
+    let parts = ["system:kube-", "system:node:", "system:serviceaccount:kube-system:"];
+    let begins = parts.map(|part| format!("{user}.startsWith({})", string(part)));
+    format!("!({} || {user} == 'system:apiserver')", begins.join(" || "))
+}
+
 fn warns<'a>(question: Question, when: When) -> Doing<'a> {
     Doing { name: "warn".to_owned(), denies: false, question, brownout: None, when }
 }
@@ -262,5 +274,3 @@ fn warns<'a>(question: Question, when: When) -> Doing<'a> {
 fn denies<'a>(name: &str, question: Question, when: When) -> Doing<'a> {
     Doing { name: name.to_owned(), denies: true, question, brownout: None, when }
 }
-
-use super::cel_text::string;
