@@ -45,13 +45,22 @@ pub struct OldObject {
     pub name: String,
 }
 
+/// What is old of one service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OldObjects {
+    /// At most [`MAX_FINDINGS`].
+    pub some: BTreeSet<OldObject>,
+    /// How many there are.
+    pub total: u64,
+}
+
 /// What one count found.
 #[derive(Clone, Debug, Default)]
 pub struct Count {
     /// By Deprecation.
     pub tallies: BTreeMap<String, Tally>,
-    /// Objects that are old and not exempt, of each service that has any, at most [`MAX_FINDINGS`].
-    pub of_services: BTreeMap<ServiceKey, BTreeSet<OldObject>>,
+    /// Objects that are old and not exempt, of each service that has any.
+    pub of_services: BTreeMap<ServiceKey, OldObjects>,
 }
 
 /// A Deprecation that is counted.
@@ -156,7 +165,7 @@ impl Place<'_> {
         hit: &Hit,
         entry: &Entry,
         counted: &mut Counted<'_>,
-        of_services: &mut BTreeMap<ServiceKey, BTreeSet<OldObject>>,
+        of_services: &mut BTreeMap<ServiceKey, OldObjects>,
         now: Timestamp,
     ) {
         if hit.unevaluable {
@@ -171,13 +180,14 @@ impl Place<'_> {
         let service = self.service();
         if let (Some(service), false) = (service, exempt) {
             let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
-            found.insert(OldObject {
+            found.total += 1;
+            found.some.insert(OldObject {
                 deprecation: counted.name.to_owned(),
                 resource: self.resource.clone(),
                 name: self.name.to_owned(),
             });
-            if found.len() > MAX_FINDINGS {
-                found.pop_last();
+            if found.some.len() > MAX_FINDINGS {
+                found.some.pop_last();
             }
         }
         counted.tally.add(Consumer {

@@ -13,6 +13,7 @@
 
 pub mod count;
 mod follow;
+pub mod metrics;
 mod sink;
 mod table;
 
@@ -181,7 +182,16 @@ impl Consumers {
         InSight { complete, problems: problems.into_iter().collect(), version: wanted.version }
     }
 
-    /// The entries of a Deprecation.
+    /// What each entry of a Deprecation looks at, by its name. Nothing until the API server has said what it serves.
+    #[must_use]
+    pub fn targets(&self, deprecation: &str) -> Option<BTreeMap<String, Vec<Served>>> {
+        let wanted = lock(&self.0.wanted).get(deprecation).cloned()?;
+        let found = lock(&self.0.found);
+        let target = |entry: &Arc<Entry>| Some((entry.name.to_string(), found.get(&entry.id)?.resources.clone()));
+        wanted.entries.iter().map(target).collect()
+    }
+
+    /// The entries of every Deprecation.
     fn entries(&self) -> BTreeMap<String, Vec<Arc<Entry>>> {
         lock(&self.0.wanted).iter().map(|(name, wanted)| (name.clone(), wanted.entries.clone())).collect()
     }

@@ -19,11 +19,14 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::consumption::count_consumers;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
+use super::deprecations::{Deprecations, GuardedDeprecation};
 use super::orphans::{Suspect, watch_over};
 use super::requests::Requests;
-use super::{adoption, path, service};
+use super::{adoption, deprecation, path, service};
 use crate::api::labels;
+use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::{Gate, Health, Metrics, serve};
@@ -80,14 +83,17 @@ pub async fn run(
     let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
-    let gates = ["platformservices", "goldenpaths", "services"].map(|watch| health.gate(format!("watch/{watch}")));
+    let gates = ["platformservices", "goldenpaths", "services", "deprecations"]
+        .map(|watch| health.gate(format!("watch/{watch}")));
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
     let (touched_out, touched) = mpsc::unbounded();
     let contacts = Fleet::contacts(&health);
-    let fleet = Fleet::new(&operator.namespace, touched_out, WatchMetrics::new(&metrics)?);
-    let watching = Watching { client: watching, fleet, contacts, touched, allowed };
+    let watch_metrics = WatchMetrics::new(&metrics)?;
+    let fleet = Fleet::new(&operator.namespace, touched_out, watch_metrics.clone());
+    let consumers = Consumers::new(fleet.clone(), &operator.namespace, watch_metrics);
+    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed };
     let address = || listen.to_owned();
     let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
@@ -113,6 +119,7 @@ async fn who_am_i(client: &Client) -> Result<String, RunError> {
 struct Watching {
     client: Client,
     fleet: Fleet,
+    consumers: Consumers,
     contacts: Vec<Contact>,
     touched: UnboundedReceiver<Touched>,
     allowed: Allowed,
@@ -123,17 +130,19 @@ async fn controllers(
     operator: Operator,
     metrics: Metrics,
     watching: Watching,
-    gates: [Gate; 3],
+    gates: [Gate; 4],
     stopping: CancellationToken,
 ) {
-    let Watching { client: watching, fleet, contacts, touched, allowed } = watching;
+    let Watching { client: watching, fleet, consumers, contacts, touched, allowed } = watching;
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
-    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config);
+    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone());
+    let deprecations = controller_of(Api::<GuardedDeprecation>::all(client.clone()), config);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
     let (wake_path, woken_paths) = mpsc::unbounded();
+    let (wake_deprecation, woken_deprecations) = mpsc::unbounded();
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
         requests: Requests::new(client.clone(), metrics.clone()),
@@ -153,6 +162,7 @@ async fn controllers(
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
+        deprecations: Deprecations::new(deprecations.store(), consumers, wake_deprecation),
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
@@ -161,10 +171,14 @@ async fn controllers(
         orphans,
     });
     show_fleet(&contacts, &context);
-    let [services_gate, paths_gate, made_gate] = gates;
+    super::deprecations::show(&context);
+    let [services_gate, paths_gate, made_gate, deprecations_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
+        run_deprecations(deprecations, context.clone(), woken_deprecations),
+        follow_consumers(watching.clone(), &context),
+        count_consumers(&contacts, &context),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
@@ -180,6 +194,12 @@ async fn controllers(
                 // services waited for it; the receiver lives as long as the process
                 let _ = context.path_changed.unbounded_send(());
                 forgotten_paths(&context).await;
+            }
+        },
+        async {
+            if context.deprecations.store.wait_until_ready().await.is_ok() {
+                deprecations_gate.set_ready();
+                forgotten_deprecations(&context).await;
             }
         },
         stopping.cancelled(),
@@ -228,7 +248,10 @@ fn services_of(
                 // before the first list every service would look deleted
                 let _ = context.services.wait_until_ready().await;
                 let services = match event {
-                    Touched::Namespace(namespace) => context.fleet.table().services_in(&namespace),
+                    Touched::Namespace(namespace) => {
+                        context.deprecations.consumers.namespace_changed();
+                        context.fleet.table().services_in(&namespace)
+                    }
                     Touched::Workload { workload, service, made } => {
                         services_of_workload(workload, service, made, &context)
                     }
@@ -273,6 +296,7 @@ async fn run_services(
             if let Err(controller::Error::ObjectNotFound(gone)) = result {
                 let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
                 context.claim(&namespace, &name, &[]);
+                context.deprecations.consumers.count_again();
                 let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
             }
             futures::future::ready(())
@@ -298,6 +322,58 @@ async fn run_paths(
             }
         })
         .await;
+}
+
+async fn run_deprecations(
+    deprecations: Controller<GuardedDeprecation>,
+    context: Arc<Context>,
+    woken: UnboundedReceiver<ObjectRef<GuardedDeprecation>>,
+) {
+    deprecations
+        .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
+        .reconcile_on(woken)
+        .run(deprecation::reconcile, |object, _, context| deprecation::failed(&object, &context), context.clone())
+        .for_each_concurrent(None, |result| {
+            let context = context.clone();
+            async move {
+                if let Err(controller::Error::ObjectNotFound(gone)) = result {
+                    until_withdrawn(&gone.name, &context).await;
+                }
+            }
+        })
+        .await;
+}
+
+/// Watches what Deprecations match.
+async fn follow_consumers(client: Client, context: &Context) {
+    let discover = || async {
+        let served = context.requests.served().await;
+        served.inspect_err(|error| tracing::warn!(%error, "the API server does not say what it serves")).ok()
+    };
+    context.deprecations.consumers.follow(client, discover).await;
+}
+
+/// Deprecations that were deleted while no operator ran.
+async fn forgotten_deprecations(context: &Context) {
+    match super::enforcement::left(context).await {
+        Ok(left) => {
+            let left = left.into_iter().filter(|name| context.deprecations.store.get(&ObjectRef::new(name)).is_none());
+            let withdrawals: Vec<_> = left.map(|name| async move { until_withdrawn(&name, context).await }).collect();
+            futures::future::join_all(withdrawals).await;
+        }
+        Err(error) => tracing::warn!(%error, "policies of deleted Deprecations could not be looked for"),
+    }
+}
+
+/// Takes back what a deleted Deprecation asked of the API server.
+async fn until_withdrawn(name: &str, context: &Context) {
+    while let Err(error) = deprecation::gone(name, context).await {
+        tracing::warn!(name, %error, "what a deleted Deprecation refused could not be taken back");
+        tokio::time::sleep(context.deprecations.backoff.failed(&name.to_owned())).await;
+        if context.deprecations.store.get(&ObjectRef::new(name)).is_some() {
+            return; // it is back
+        }
+    }
 }
 
 /// What was woken, each once in a burst, after a pause in which what woke it comes back through the watches.

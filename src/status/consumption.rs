@@ -28,7 +28,7 @@ const LOOKS_BACK: i32 = 56;
 const LOOKS_BACK_AT_LEAST: i32 = 7;
 
 /// One object that a Deprecation matches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
     /// The object, such as ingress/shop/checkout.
     pub object: String,
@@ -45,7 +45,7 @@ pub struct Consumer {
 }
 
 /// What one count found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     objects: u64,
     exempt: u64,

@@ -4,9 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::consumption::on_track;
 use super::{Finding, merge};
-use crate::api::{
-    ConditionType, Deprecation, DeprecationProgress, DeprecationStage, DeprecationStatus, Gate, Reason,
-};
+use crate::api::{ConditionType, Deprecation, DeprecationProgress, DeprecationStage, DeprecationStatus, Gate, Reason};
 use crate::plan::consumers::{InSight, InvalidMatch, Problem};
 use crate::plan::deprecation::{Closed, Facts, Level, Step, closed, level};
 
@@ -101,9 +99,7 @@ fn replacement_ready(found: &Found<'_>, now: Timestamp) -> Finding {
     let closed: Vec<Closed> = all.into_iter().filter(about_it).collect();
     let text = closed.iter().map(|closed| closed.message.as_str()).collect::<Vec<_>>().join("; ");
     match closed.iter().find(|closed| closed.known).or(closed.first()) {
-        Some(gate) if gate.known => {
-            Finding::bad(ConditionType::ReplacementReady, Reason::ReplacementNotReady, text)
-        }
+        Some(gate) if gate.known => Finding::bad(ConditionType::ReplacementReady, Reason::ReplacementNotReady, text),
         Some(_) => Finding::unknown(ConditionType::ReplacementReady, Reason::ObjectiveUnknown, text),
         None => {
             let text = "every gate about the replacement is open";
@@ -222,11 +218,7 @@ mod tests {
         "Unevaluable",
         "such as ingress/shop/a: no such key: x; ask with has() first"
     )]
-    fn what_is_not_in_sight_is_named_with_the_fix(
-        #[case] problem: Problem,
-        #[case] reason: &str,
-        #[case] words: &str,
-    ) {
+    fn what_is_not_in_sight_is_named_with_the_fix(#[case] problem: Problem, #[case] reason: &str, #[case] words: &str) {
         let sight = InSight { complete: true, problems: vec![problem], version: 1 };
         let all = conditions(&deprecation(json!({})), &sight);
         assert_eq!((all[0].0.as_str(), all[0].1.as_str()), ("Ready False", reason));

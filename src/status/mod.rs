@@ -3,6 +3,7 @@
 pub mod adoption;
 pub mod consumption;
 pub mod counts;
+pub mod deprecated;
 pub mod deprecation;
 pub mod objective;
 pub mod path;

@@ -12,6 +12,7 @@ mod corpus;
 mod demo;
 mod deployers;
 mod deprecation_policies;
+mod deprecations;
 mod differential;
 mod docs;
 mod faults;

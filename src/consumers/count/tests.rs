@@ -169,7 +169,7 @@ fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_n
     let services: Vec<(&str, &str)> = count
         .of_services
         .iter()
-        .flat_map(|((_, s), all)| all.iter().map(move |o| (s.as_str(), o.name.as_str())))
+        .flat_map(|((_, s), all)| all.some.iter().map(move |o| (s.as_str(), o.name.as_str())))
         .collect();
     assert_eq!(services, [("cart", "cart"), ("checkout", "labelled"), ("claimer", "claimed")]);
 }

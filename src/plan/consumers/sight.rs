@@ -7,8 +7,8 @@ use super::resolve::{Served, Unresolved};
 pub enum Problem {
     /// The operator may not read a resource. The text has the rule to add.
     #[error(
-        "the operator may not read {resource}; add the resource to readRules of the chart, or bind the operator's account \
-         to a ClusterRole with the label goldenpath.dev/aggregate-to-reader: \"true\" and the rule {{apiGroups: \
+        "the operator may not read {resource}; add it to readRules of the chart, or make a ClusterRole with the label \
+         goldenpath.dev/aggregate-to-reader: \"true\" and the rule {{apiGroups: \
          [\"{group}\"], resources: [{plural}], verbs: [list, watch]}}",
         group = resource.group,
         plural = resource.plural
