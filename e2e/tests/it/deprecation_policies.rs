@@ -3,6 +3,7 @@
 
 mod agreement;
 mod kinds;
+mod latency;
 mod passing;
 mod stages;
 mod times;
@@ -92,6 +93,33 @@ impl Old {
     /// and is not there.
     async fn is_in(&mut self, stage: DeprecationStage, brownouts: &[&str], probe: &Value) {
         self.lifts(probe).await;
+        let compiled = self.compiled(&self.namespace, stage, brownouts);
+        self.puts(compiled).await;
+        assert!(!self.in_force.is_empty());
+        wait::until(&format!("{stage:?} to be in force"), TIMEOUT, async || {
+            let said = self.dry_run("create", probe).await;
+            ensure!(!said.is_silent(), "{said:?}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until a change of an old object that is there is warned of. `changed` is that object, changed, and is not stored.
+    ///
+    /// Where new ones are refused that is another policy than the one that refuses, and may be in force later.
+    async fn warns_of(&self, changed: &Value) {
+        wait::until("the warning of what stays", TIMEOUT, async || {
+            let said = self.dry_run("replace", changed).await;
+            ensure!(said.warning().is_some(), "{said:?}");
+            Ok(Some(()))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// The policies of a stage, for a Deprecation of this name.
+    fn compiled(&self, name: &str, stage: DeprecationStage, brownouts: &[&str]) -> Vec<Feedback> {
         let step = Step {
             stage,
             stages: Vec::new(),
@@ -103,22 +131,16 @@ impl Old {
             brownouts: brownouts.iter().map(|name| (*name).to_owned()).collect(),
             next_change: None,
         };
-        let (operator, now) = (road::operator(), Timestamp::now());
-        let compiled = deprecation(&self.namespace, &self.spec, &step, &self.targets, &operator, now).unwrap();
+        deprecation(name, &self.spec, &step, &self.targets, &road::operator(), Timestamp::now()).unwrap()
+    }
+
+    async fn puts(&mut self, compiled: Vec<Feedback>) {
         let params = PostParams::default();
         for Feedback { policy, binding } in &compiled {
             Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).create(&params, policy).await.unwrap();
             Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone()).create(&params, binding).await.unwrap();
         }
-        assert!(!compiled.is_empty());
-        self.in_force = compiled;
-        wait::until(&format!("{stage:?} to be in force"), TIMEOUT, async || {
-            let said = self.dry_run("create", probe).await;
-            ensure!(!said.is_silent(), "{said:?}");
-            Ok(Some(()))
-        })
-        .await
-        .unwrap();
+        self.in_force.extend(compiled);
     }
 
     /// Takes everything away, and waits until the API server has noticed: a deleted policy acts for a second.

@@ -3,13 +3,14 @@
 mod honest;
 
 use rstest::rstest;
+use serde_json::json;
 
 use super::stage::{Level, Step, Why, advance, level};
 use super::{Facts, Left, PathFacts};
 use crate::api::DeprecationStage::{self, *};
 use crate::api::{
-    Brownout, BrownoutAction, DeprecationMatch, DeprecationSpec, DeprecationStatus, Gate, Gates, PathReference,
-    Replacement, ReplacementStage, Stage, Timeline,
+    Brownout, BrownoutAction, DeprecationMatch, DeprecationSpec, DeprecationStatus, Gate, Gates, GoldenPath,
+    PathReference, Replacement, ReplacementStage, Stage, Timeline,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -305,4 +306,38 @@ fn a_brownout_is_there_in_its_time_alone_and_only_while_the_gates_are_open() {
     story.spec.timeline.block_create_at = Some(time(11));
     story.settles(16);
     assert_eq!(there(&mut story, 16), ["all"], "what is refused anyway needs no brownout");
+}
+
+#[rstest]
+#[case::met("True", Some(true))]
+#[case::missed("False", Some(false))]
+#[case::unknown("Unknown", None)]
+#[case::nobody_asked("", None)]
+fn the_facts_of_a_path_are_those_of_its_status(#[case] objective: &str, #[case] expected: Option<bool>) {
+    let mut conditions = vec![json!({"type": "Ready", "status": "True"})];
+    if !objective.is_empty() {
+        conditions.push(json!({"type": "ObjectiveMet", "status": objective}));
+    }
+    for condition in &mut conditions {
+        condition["lastTransitionTime"] = json!("2026-11-26T00:00:00Z");
+        condition["reason"] = json!("R");
+        condition["message"] = json!("m");
+    }
+    let path: GoldenPath = serde_json::from_value(json!({
+        "metadata": {"name": "web"},
+        "spec": {"stage": "Preview"},
+        "status": {
+            "adoption": {
+                "workloads": {"adopted": 3, "claimed": 4, "eligible": 9, "percent": "33.3"},
+                "teams": {"adopted": 0, "claimed": 0, "total": 0, "percent": "0.0"},
+                "services": {"adopted": 2, "total": 5, "voluntary": 0},
+            },
+            "conditions": conditions,
+        },
+    }))
+    .unwrap();
+    let facts = PathFacts { stage: Stage::Preview, adopters: 2, adopted: 3, eligible: 9, objective: expected };
+    assert_eq!(PathFacts::of(&path), facts);
+    let unseen = PathFacts::of(&GoldenPath { status: None, ..path });
+    assert_eq!(unseen, PathFacts { adopters: 0, adopted: 0, eligible: 0, objective: None, ..facts });
 }

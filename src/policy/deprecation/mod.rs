@@ -2,8 +2,7 @@
 //! and brownouts, which end by themselves.
 //!
 //! One policy for each entry of `matches` and each thing that is done about it, since rules, namespaces and the way in which
-//! versions are matched differ between entries. Variables are lazy: for an object that is not old only `old` is evaluated,
-//! so most requests pay for one expression. `failurePolicy` is always Ignore: an expression that ends in an error says
+//! versions are matched differ between entries. `failurePolicy` is always Ignore: an expression that ends in an error says
 //! nothing about an object, and refuses nobody.
 //!
 //! Source: <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>.
@@ -161,7 +160,7 @@ impl<'a> Compiler<'a> {
                 "objectSelector": {},
                 "resourceRules": self.rules(),
             },
-            "matchConditions": self.conditions(),
+            "matchConditions": [{"name": "old", "expression": self.condition()}],
             "variables": self.variables(doing),
             "validations": [{
                 "expression": "!variables.met",
@@ -198,21 +197,24 @@ impl<'a> Compiler<'a> {
         by_version.into_iter().map(rule).collect()
     }
 
-    /// Requests that nothing is said about: the operator's own, those of the parts of Kubernetes, which nobody could change,
-    /// what a controller makes, and what is being deleted.
-    fn conditions(&self) -> Vec<Value> {
-        let mut conditions = vec![
-            ("not-the-operator", format!("request.userInfo.username != {}", string(&self.operator.username))),
-            ("not-the-system", not_the_system()),
-            ("not-managed", not_managed()),
-            ("not-ending", "!has(object.metadata.deletionTimestamp)".to_owned()),
+    /// The object is old, and the request is none of those that nothing is said about: the operator's own, those of the parts
+    /// of Kubernetes, which nobody could change, what a controller makes, and what is being deleted.
+    ///
+    /// One condition: a request about an object that is not old ends at its first part, before anything else is prepared.
+    /// With four conditions, and what is old among the variables, fifty policies took 8 ms of a request and not 2.
+    fn condition(&self) -> String {
+        let mut terms = vec![
+            matches::matches(self.entry, "object"),
+            format!("request.userInfo.username != {}", string(&self.operator.username)),
+            not_the_system(),
+            not_managed(),
+            "!has(object.metadata.deletionTimestamp)".to_owned(),
         ];
         if self.served.iter().any(|served| served.group == "apiextensions.k8s.io") {
             let ours = string(&format!(".{}", crate::api::GROUP));
-            conditions.push(("not-our-definitions", format!("!object.metadata.name.endsWith({ours})")));
+            terms.push(format!("!object.metadata.name.endsWith({ours})"));
         }
-        let named = |(name, expression): (&str, String)| json!({"name": name, "expression": expression});
-        conditions.into_iter().map(named).collect()
+        terms.join("\n && ")
     }
 
     fn variables(&self, doing: &Doing<'_>) -> Vec<Value> {
@@ -227,15 +229,11 @@ impl<'a> Compiler<'a> {
         let window =
             doing.brownout.map(|brownout| format!("({}) && ", is_within(window(brownout)))).unwrap_or_default();
         let exempted = if exempt.is_empty() { "" } else { "!variables.exempt && " };
-        let mut variables = vec![
-            ("old", matches::matches(self.entry, "object")),
-            ("was", was),
-            ("changes", matches::changes(self.entry)),
-        ];
+        let mut variables = vec![("was", was), ("changes", matches::changes(self.entry))];
         if !exempt.is_empty() {
             variables.push(("exempt", exempt.join("\n || ")));
         }
-        variables.push(("met", format!("variables.old && {window}{exempted}{question}")));
+        variables.push(("met", format!("{window}{exempted}{question}")));
         variables.extend(words::variables());
         variables.into_iter().map(|(name, expression)| json!({"name": name, "expression": expression})).collect()
     }

@@ -48,6 +48,7 @@ async fn who_writes_through_an_old_api_version_is_told_and_the_same_object_throu
     assert!(old.creates(&autoscaler("v1", "before", 2)).await.is_silent());
     assert!(old.creates(&autoscaler("v2", "good", 2)).await.is_silent());
     old.is_in(CreateBlocked, &[], &autoscaler("v1", "probe", 2)).await;
+    old.warns_of(&autoscaler("v1", "before", 3)).await;
     assert!(old.creates(&autoscaler("v2", "new", 2)).await.is_silent());
     assert!(old.creates(&autoscaler("v1", "late", 2)).await.refusal().is_some());
     let replace = async |object: Value| old.kubectl("replace -f -", &object.to_string()).await;

@@ -59,6 +59,7 @@ async fn each_stage_warns_and_refuses_as_it_should_and_the_printed_patch_helps()
     assert!(old.does("label ingress before touched=1").await.is_silent(), "who labels it does not use it");
 
     old.is_in(CreateBlocked, &[], &probe).await;
+    old.warns_of(&ingress("before", "legacy")).await;
     let refused = "new ones are refused since 2027-03-01T00:00:00Z, it goes at 2027-06-30T00:00:00Z";
     says!(
         old.creates(&ingress("new", "legacy")).await,
