@@ -232,6 +232,8 @@ pub enum FixType {
     "blockCreateAt: nobody is warned before it; set warnAt as well"))]
 #[x_kube(validation = Rule::new("!has(self.blockUpdateAt) || has(self.blockCreateAt)").message(
     "blockUpdateAt: new objects would go on being created; set blockCreateAt as well"))]
+// the names are what people write
+#[allow(clippy::struct_field_names)]
 pub struct Timeline {
     /// announceAt is when everybody is told. Without it, when the Deprecation is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -453,6 +455,10 @@ pub struct DeprecationStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub matches: Vec<AnnouncedMatch>,
+    /// brownouts lists the brownouts that are in force, or about to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 40)))]
+    pub brownouts: Vec<String>,
     /// next says which stage comes, when, and what holds it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStage>,

@@ -48,6 +48,7 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
         stage: step.stage,
         stages: step.stages.clone(),
         matches: step.matches.clone(),
+        brownouts: step.brownouts.clone(),
         next: step.next.clone(),
         conditions: merge(before, &findings, generation, now),
         progress: found.progress,

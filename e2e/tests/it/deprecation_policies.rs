@@ -1,6 +1,7 @@
 //! What the API server makes of compiled Deprecations, with no operator anywhere: which requests it warns of, which it
 //! refuses, and with which words.
 
+mod agreement;
 mod kinds;
 mod passing;
 mod stages;

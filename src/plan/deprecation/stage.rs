@@ -95,12 +95,14 @@ pub fn level(timeline: &Timeline, stage: DeprecationStage) -> Level {
         DeprecationStage::Warning => Level::Warn,
         DeprecationStage::CreateBlocked => Level::DenyCreate,
         DeprecationStage::UpdateBlocked => Level::DenyUpdate,
-        // who never asked for a block did not ask for one at the end
-        DeprecationStage::Removed | DeprecationStage::Completed if timeline.block_create_at.is_some() => {
-            Level::DenyUpdate
+        DeprecationStage::Removed | DeprecationStage::Completed => {
+            // who never asked for a block did not ask for one at the end
+            match (&timeline.block_create_at, &timeline.warn_at) {
+                (Some(_), _) => Level::DenyUpdate,
+                (None, Some(_)) => Level::Warn,
+                (None, None) => Level::Silent,
+            }
         }
-        DeprecationStage::Removed | DeprecationStage::Completed if timeline.warn_at.is_some() => Level::Warn,
-        DeprecationStage::Removed | DeprecationStage::Completed => Level::Silent,
     }
 }
 
@@ -149,7 +151,7 @@ pub fn advance(
         held,
         change,
         noticed,
-        brownouts: clock.brownouts(stage, &stages),
+        brownouts: clock.brownouts(stage, &stages, last.map_or(&[], |last| &last.brownouts)),
         next_change,
         matches,
         stages,
@@ -163,6 +165,11 @@ fn entered(stages: &[StageEntry], stage: DeprecationStage) -> Option<Timestamp> 
 
 fn announced(stages: &[StageEntry]) -> Option<Timestamp> {
     entered(stages, DeprecationStage::Announced)
+}
+
+/// Whether a stage may be gone back to: one that refuses nothing, or that was in force before.
+fn was(stage: DeprecationStage, stages: &[StageEntry]) -> bool {
+    stage <= DeprecationStage::Warning || entered(stages, stage).is_some()
 }
 
 impl Clock<'_> {
@@ -206,13 +213,8 @@ impl Clock<'_> {
             _ => Why::GateClosed(gates),
         };
         let mut lower = ALL.into_iter().rev().filter(|stage| *stage < from);
-        let to = lower.find(|stage| self.is_dated(*stage) && closed(*stage).is_empty() && self.was(*stage, stages))?;
+        let to = lower.find(|stage| self.is_dated(*stage) && closed(*stage).is_empty() && was(*stage, stages))?;
         Some(Change { from, to, why })
-    }
-
-    /// Whether a stage may be gone back to: one that refuses nothing, or that was in force before.
-    fn was(&self, stage: DeprecationStage, stages: &[StageEntry]) -> bool {
-        stage <= DeprecationStage::Warning || entered(stages, stage).is_some()
     }
 
     /// The change to the next stage, where it is due and nothing holds it.
@@ -276,7 +278,7 @@ impl Clock<'_> {
     }
 
     /// The brownouts whose policies are to be there: a block, so all that holds a block holds them.
-    fn brownouts(&self, stage: DeprecationStage, stages: &[StageEntry]) -> Vec<String> {
+    fn brownouts(&self, stage: DeprecationStage, stages: &[StageEntry], last: &[String]) -> Vec<String> {
         let is_there = |brownout: &&Brownout| {
             let (blocks, block) = match brownout.action {
                 BrownoutAction::DenyCreate => (Level::DenyCreate, DeprecationStage::CreateBlocked),
@@ -285,10 +287,11 @@ impl Clock<'_> {
             let (start, end) = window(brownout);
             let comes = start.checked_sub(BROWNOUT_LEAD).unwrap_or(start) <= self.now && self.now < end;
             let adds = stage >= DeprecationStage::Warning && level(&self.spec.timeline, stage) < blocks;
-            comes
-                && adds
-                && !self.spec.paused
-                && closed(self.spec, block, announced(stages), self.facts, self.now).is_empty()
+            // what is not known lets none begin, and ends none
+            let is_there = last.contains(&brownout.name);
+            let holds = |gate: &Closed| gate.known || !is_there;
+            let held = closed(self.spec, block, announced(stages), self.facts, self.now).iter().any(holds);
+            comes && adds && !held && (is_there || !self.spec.paused)
         };
         self.spec.brownouts.iter().filter(is_there).map(|brownout| brownout.name.clone()).collect()
     }

@@ -17,8 +17,8 @@ fn at(hour: i64) -> Timestamp {
     Timestamp::from_second(hour * 3600).unwrap()
 }
 
-fn time(hour: i64) -> Option<Time> {
-    Some(Time(at(hour)))
+fn time(hour: i64) -> Time {
+    Time(at(hour))
 }
 
 /// Announced at 0, warned of at 10, blocked at 20 and 30, removed at 40; five hours of notice.
@@ -30,11 +30,11 @@ fn spec() -> DeprecationSpec {
             ..Replacement::default()
         }),
         timeline: Timeline {
-            announce_at: time(0),
-            warn_at: time(10),
-            block_create_at: time(20),
-            block_update_at: time(30),
-            remove_at: time(40),
+            announce_at: Some(time(0)),
+            warn_at: Some(time(10)),
+            block_create_at: Some(time(20)),
+            block_update_at: Some(time(30)),
+            remove_at: Some(time(40)),
         },
         gates: Gates { min_notice: "5h".into(), ..Gates::default() },
         ..DeprecationSpec::default()
@@ -66,6 +66,7 @@ impl Story {
         self.status.stage = step.stage;
         self.status.stages.clone_from(&step.stages);
         self.status.matches.clone_from(&step.matches);
+        self.status.brownouts.clone_from(&step.brownouts);
         step
     }
 
@@ -138,7 +139,7 @@ fn an_operator_that_was_away_over_the_warning_warns_first() {
     story.settles(0);
     assert_eq!(story.settles(25), [Warning], "announced long ago, but nobody was warned");
     let next = story.look(25).next.unwrap();
-    assert_eq!((next.stage, next.at, next.held_by), (CreateBlocked, time(30), vec![]));
+    assert_eq!((next.stage, next.at, next.held_by), (CreateBlocked, Some(time(30)), vec![]));
     assert_eq!((story.settles(29), story.settles(30)), (vec![], vec![CreateBlocked]));
 }
 
@@ -218,10 +219,10 @@ fn a_gate_that_closes_again_lifts_the_block_to_a_warning() {
 }
 
 #[rstest]
-#[case::to_later(|s: &mut Story| s.spec.timeline.block_update_at = time(90), CreateBlocked)]
-#[case::both(|s: &mut Story| { s.spec.timeline.block_create_at = time(80); s.spec.timeline.block_update_at = time(90) }, Warning)]
+#[case::to_later(|s: &mut Story| s.spec.timeline.block_update_at = Some(time(90)), CreateBlocked)]
+#[case::both(|s: &mut Story| { s.spec.timeline.block_create_at = Some(time(80)); s.spec.timeline.block_update_at = Some(time(90)) }, Warning)]
 #[case::taken_out(|s: &mut Story| { s.spec.timeline.block_create_at = None; s.spec.timeline.block_update_at = None }, Warning)]
-#[case::all_of_it(|s: &mut Story| s.spec.timeline = Timeline { announce_at: time(90), ..Timeline::default() }, Planned)]
+#[case::all_of_it(|s: &mut Story| s.spec.timeline = Timeline { announce_at: Some(time(90)), ..Timeline::default() }, Planned)]
 fn a_date_that_moves_lifts_what_it_began(#[case] moves: fn(&mut Story), #[case] to: DeprecationStage) {
     let mut story = Story::new(spec());
     story.through(&[0, 10, 20, 30]);
@@ -286,12 +287,21 @@ fn a_brownout_is_there_in_its_time_alone_and_only_while_the_gates_are_open() {
     story.facts.path.as_mut().unwrap().adopters = 0;
     assert_eq!(there(&mut story, 15), [""; 0]);
     story.facts = open();
+    story.facts.left = None;
+    story.spec.gates.max_remaining_percent = Some(50);
+    assert_eq!(there(&mut story, 15), ["new"], "what is not known lets none begin");
+    story.facts = open();
+    assert_eq!(there(&mut story, 15), ["new", "all"]);
+    story.facts.left = None;
     story.spec.paused = true;
+    assert_eq!(there(&mut story, 15), ["new", "all"], "what is not known ends none, and nor does a pause");
+    assert_eq!(there(&mut story, 17), [""; 0]);
+    story.facts = open();
     assert_eq!(there(&mut story, 15), [""; 0]);
     story.spec.paused = false;
     story.spec.gates.min_notice = "16h".into();
     assert_eq!((there(&mut story, 15).len(), there(&mut story, 16).len()), (0, 2), "notice is owed here too");
-    story.spec.timeline.block_create_at = time(11);
+    story.spec.timeline.block_create_at = Some(time(11));
     story.settles(16);
     assert_eq!(there(&mut story, 16), ["all"], "what is refused anyway needs no brownout");
 }
@@ -348,7 +358,7 @@ fn every_order_of_dates_is_honest() {
     let dates: Vec<Option<i64>> = vec![None, Some(1), Some(3), Some(4), Some(6)];
     let n = dates.len();
     for case in 0..n.pow(5) {
-        let date = |k: usize| dates[case / n.pow(u32::try_from(k).unwrap()) % n].and_then(time);
+        let date = |k: usize| dates[case / n.pow(u32::try_from(k).unwrap()) % n].map(time);
         let timeline = Timeline {
             announce_at: date(0),
             warn_at: date(1),
@@ -380,7 +390,7 @@ fn every_order_of_dates_is_honest() {
 }
 
 fn hour() -> impl Strategy<Value = Option<Time>> {
-    prop_oneof![1 => Just(None), 4 => (0i64..40).prop_map(time)]
+    prop_oneof![1 => Just(None), 4 => (0i64..40).prop_map(|hour| Some(time(hour)))]
 }
 
 prop_compose! {
