@@ -78,7 +78,9 @@ fn families(all: &[DeprecationInfo], now: Timestamp) -> Result<Vec<MetricFamily>
     for DeprecationInfo { deprecation, tally } in all {
         let (name, spec) = (deprecation.name_any(), &deprecation.spec);
         let of = |stage: DeprecationStage| [name.clone(), format!("{stage:?}")];
-        tally.iter().for_each(|tally| count(&name, tally, &mut objects));
+        if let Some(tally) = tally {
+            count(&name, tally, &mut objects);
+        }
         let status = deprecation.status.clone().unwrap_or_default();
         stages.push((of(status.stage), 1.0));
         entered.extend(status.stages.iter().map(|entry| (of(entry.stage), seconds(&entry.entered_at))));
