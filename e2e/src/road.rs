@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use goldenpath::api::{WorkloadKind, labels};
 use goldenpath::plan::leaf::Road;
 use goldenpath::plan::probe;
-use goldenpath::policy::{self, Compiled, Operator};
+use goldenpath::policy::{self, Compiled, Job, Operator};
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
@@ -63,7 +63,8 @@ impl InForce {
         let bindings: Api<MutatingAdmissionPolicyBinding> = Api::all(self.client.clone());
         let params = PostParams::default();
         for (revision, road, kind) in revisions {
-            let mut compiled = policy::compile(revision, revision, road, *kind == Kind::Release, &operator())?;
+            let job = if *kind == Kind::Release { Job::Release } else { Job::Fill };
+            let mut compiled = policy::compile(revision, revision, road, job, &operator())?;
             if loud && let Some(spec) = &mut compiled.policy.spec {
                 spec.failure_policy = Some("Fail".to_owned());
             }
@@ -81,7 +82,7 @@ impl InForce {
     /// On CREATE a release policy takes the label, which shows that it acts; a revision must fill something.
     async fn in_force(&self, namespace: &str, revision: &str) -> Result<()> {
         let probe = probe::written_out(&Road::default());
-        let labelled = probe::labelled(&probe, revision);
+        let labelled = probe::labelled(&probe, &[(labels::REVISION.to_owned(), revision.to_owned())].into());
         let what = format!("{revision} to be in force");
         wait::until(&what, Duration::from_mins(2), async || {
             let seen = dry_run(&self.client, namespace, &labelled).await?;

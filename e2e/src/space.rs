@@ -11,6 +11,8 @@ use crate::{ControlPlane, wait};
 
 /// How long a controller or a simulated node may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+/// An operator that has not written for so long has nothing left to write: its own pauses are shorter.
+const STILL: Duration = Duration::from_secs(1);
 
 /// A namespace on a control plane.
 #[derive(Clone, Debug)]
@@ -94,6 +96,21 @@ impl<'a> Space<'a> {
         wait::until(&format!("{name} in {} to be gone", self.namespace), PATIENCE, async || {
             let left = self.kubectl(&format!("get {name} --ignore-not-found -o name")).await?;
             ensure!(left.is_empty(), "{left}");
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Waits until the operator has taken in what happened in the namespace: it wrote nothing there for a second.
+    ///
+    /// # Errors
+    /// When it goes on writing.
+    pub async fn still(&self) -> Result<()> {
+        wait::until("the operator to be done", PATIENCE, async || {
+            let mark = self.control_plane.audit_mark()?;
+            tokio::time::sleep(STILL).await;
+            let writes = self.operator_writes(mark)?;
+            ensure!(writes.total() == 0, "{writes}");
             Ok(Some(()))
         })
         .await

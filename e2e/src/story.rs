@@ -320,8 +320,19 @@ impl<'a> Team<'a> {
     /// # Errors
     /// When the audit log cannot be read.
     pub fn operator_writes(&self, mark: Mark) -> Result<Counts> {
-        let namespace = self.namespace.clone();
-        Space { control_plane: self.control_plane, namespace }.operator_writes(mark)
+        self.space().operator_writes(mark)
+    }
+
+    /// See [`Space::still`].
+    ///
+    /// # Errors
+    /// When the operator goes on writing.
+    pub async fn still(&self) -> Result<()> {
+        self.space().still().await
+    }
+
+    fn space(&self) -> Space<'_> {
+        Space { control_plane: self.control_plane, namespace: self.namespace.clone() }
     }
 
     /// The pod spec of a workload.

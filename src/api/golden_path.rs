@@ -300,7 +300,7 @@ pub struct PathDefault {
 }
 
 /// Who sees to it that a default is in place.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DefaultOwner {
     /// The platform team: it comes with the path.
     Platform,

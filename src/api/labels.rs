@@ -8,6 +8,9 @@ pub const SERVICE: &str = "goldenpath.dev/service";
 pub const PATH: &str = "goldenpath.dev/path";
 /// Label on a workload: the revision (or the release policy) that the API server applies to it.
 pub const REVISION: &str = "goldenpath.dev/revision";
+/// Label on a workload on its way to another path: the one that it leaves, whose values go in the next rollout, in which
+/// those of the other come.
+pub const RELEASE: &str = "goldenpath.dev/release";
 /// Label on a workload: `Undo` where the values leave with the service.
 pub const ON_DELETE: &str = "goldenpath.dev/on-delete";
 /// Label on a workload: `Enforce` where values that a default forbids to change are replaced in the team's own request.
@@ -50,7 +53,7 @@ pub const SHIPPED: &str = "goldenpath.dev/shipped";
 
 /// The labels that a workload carries while it is adopted.
 ///
-/// Labels that begin with [`SKIP_PREFIX`] come on top.
+/// Labels that begin with [`SKIP_PREFIX`] come on top, and [`RELEASE`] until the next rollout.
 pub const WORKLOAD_LABELS: [&str; 5] = [SERVICE, PATH, REVISION, ON_DELETE, MODE];
 
 /// Whether a label or an annotation is ours by its name.
@@ -85,6 +88,12 @@ pub fn skip(default: &str) -> String {
 #[must_use]
 pub fn release_revision(path: &str) -> String {
     format!("{path}-release")
+}
+
+/// The name of what takes the values of `path` out of workloads that go on to another: see [`RELEASE`].
+#[must_use]
+pub fn switch_revision(path: &str) -> String {
+    format!("{path}-switch")
 }
 
 #[cfg(test)]

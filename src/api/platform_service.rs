@@ -314,6 +314,15 @@ pub struct PlatformServiceStatus {
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Stands for defaults where a status is only kept to be compared, and is never written: they take most of its room.
+    #[serde(skip_deserializing, skip_serializing_if = "is_private")]
+    #[schemars(skip)]
+    pub folded: Option<u64>,
+}
+
+/// `skip` says the same, and leaves a copy of the field, which the derived schema makes, without a reader.
+fn is_private<T>(_: &T) -> bool {
+    true
 }
 
 /// The path that a service has taken.
@@ -443,7 +452,7 @@ pub struct WorkloadStatus {
 }
 
 /// Each entry is the verdict of one default on one workload.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
 pub struct DefaultStatus {
     /// name is the name of the default in the path.

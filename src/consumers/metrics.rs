@@ -1,5 +1,6 @@
 //! What the operator exports about Deprecations: gauges that are computed when somebody asks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,7 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use crate::api::{Deprecation, DeprecationStage};
 use crate::fleet::metrics::float;
-use crate::observability::catalogue;
+use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::gauge;
 use crate::status::consumption::Tally;
 
@@ -29,25 +30,42 @@ pub struct DeprecationInfo {
 }
 
 /// Gauges over all Deprecations. Nothing is kept between two scrapes, so what has vanished is gone from the next one.
-pub struct DeprecationCollector(Box<dyn Fn() -> Vec<DeprecationInfo> + Send + Sync>);
+pub struct DeprecationCollector {
+    all: Box<dyn Fn() -> Vec<DeprecationInfo> + Send + Sync>,
+    descriptions: Vec<Desc>,
+}
+
+const SHOWN: [&Metric; 6] = [
+    &catalogue::DEPRECATED_OBJECTS,
+    &catalogue::DEPRECATION_STAGE,
+    &catalogue::DEPRECATION_STAGE_ENTERED,
+    &catalogue::DEPRECATION_DUE,
+    &catalogue::DEPRECATION_FORECAST,
+    &catalogue::DEPRECATION_EXEMPTIONS,
+];
 
 impl DeprecationCollector {
     /// Over whatever there is at scrape time.
     #[must_use]
     pub fn new(all: impl Fn() -> Vec<DeprecationInfo> + Send + Sync + 'static) -> Self {
-        Self(Box::new(all))
+        let description = |metric: &&Metric| {
+            let labels = metric.labels.iter().map(ToString::to_string).collect();
+            // names and labels are constants
+            Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, HashMap::new()).ok()
+        };
+        Self { all: Box::new(all), descriptions: SHOWN.iter().filter_map(description).collect() }
     }
 }
 
 impl Collector for DeprecationCollector {
-    /// A collector without descriptions is not checked against others: its metrics exist at scrape time alone.
+    /// A registry takes only one collector without descriptions, and the fleet's has none.
     fn desc(&self) -> Vec<&Desc> {
-        Vec::new()
+        self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         // names and labels are constants, so this cannot happen twice
-        families(&(self.0)(), Timestamp::now()).unwrap_or_else(|error| {
+        families(&(self.all)(), Timestamp::now()).unwrap_or_else(|error| {
             tracing::error!(%error, "the metrics of Deprecations cannot be made");
             Vec::new()
         })
@@ -60,7 +78,9 @@ fn families(all: &[DeprecationInfo], now: Timestamp) -> Result<Vec<MetricFamily>
     for DeprecationInfo { deprecation, tally } in all {
         let (name, spec) = (deprecation.name_any(), &deprecation.spec);
         let of = |stage: DeprecationStage| [name.clone(), format!("{stage:?}")];
-        tally.iter().for_each(|tally| count(&name, tally, &mut objects));
+        if let Some(tally) = tally {
+            count(&name, tally, &mut objects);
+        }
         let status = deprecation.status.clone().unwrap_or_default();
         stages.push((of(status.stage), 1.0));
         entered.extend(status.stages.iter().map(|entry| (of(entry.stage), seconds(&entry.entered_at))));
@@ -115,6 +135,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fleet::Fleet;
+    use crate::fleet::metrics::{FleetCollector, WatchMetrics};
     use crate::observability::Metrics;
     use crate::status::consumption::Consumer;
 
@@ -154,6 +176,9 @@ mod tests {
         }
         let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally) };
         let metrics = Metrics::new().unwrap();
+        let (touched, _) = futures::channel::mpsc::unbounded();
+        let fleet = Fleet::new("goldenpath-system", touched, WatchMetrics::new(&metrics).unwrap());
+        metrics.register(FleetCollector::new(fleet, Vec::new(), Vec::new)).unwrap();
         metrics.register(DeprecationCollector::new(move || vec![info.clone()])).unwrap();
         let text = metrics.encode().unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("goldenpath_deprecat")).collect();

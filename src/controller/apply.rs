@@ -14,12 +14,14 @@ use super::restarts::look;
 use crate::api::{WorkloadKind, brief, labels};
 use crate::fleet::WorkloadKey;
 use crate::plan::gaps::normalise;
+use crate::plan::leaf::Road;
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::route::Engine;
 use crate::plan::service::{
     Action, Labels, PathFacts, ServiceFacts, WorkloadFacts, WorkloadPlan, template, with_labels,
 };
+use crate::plan::switch::without_left;
 use crate::plan::verdict::{expected_template, has_gaps, is_skipped};
 use crate::status::service::Outcome;
 
@@ -87,7 +89,7 @@ async fn label_it(
     outcome: &mut Outcome,
     context: &Context,
 ) -> Result<(), Error> {
-    let at = Target::of(workload.target.kind, object, context);
+    let at = Target::of(workload, object, context);
     match act(&at, action, &facts.path).await {
         Ok(Some(done)) => {
             outcome.labelled = matches!(action, Action::Adopt(_) | Action::Move(_)) && done.refused.is_none();
@@ -109,6 +111,7 @@ struct Target<'a> {
     name: &'a str,
     uid: &'a str,
     object: &'a Value,
+    left: Option<&'a Road>,
     context: &'a Context,
 }
 
@@ -118,10 +121,11 @@ struct Done {
 }
 
 impl<'a> Target<'a> {
-    fn of(kind: WorkloadKind, object: &'a Value, context: &'a Context) -> Self {
+    fn of(workload: &'a WorkloadFacts, object: &'a Value, context: &'a Context) -> Self {
+        let (kind, left) = (workload.target.kind, workload.left.as_ref().map(|revision| &revision.road));
         let text =
             |field: &str| object.pointer(&format!("/metadata/{field}")).and_then(Value::as_str).unwrap_or_default();
-        Self { kind, namespace: text("namespace"), name: text("name"), uid: text("uid"), object, context }
+        Self { kind, namespace: text("namespace"), name: text("name"), uid: text("uid"), object, left, context }
     }
 
     /// A merge patch of metadata, on this very object: a workload that was deleted and made anew has another uid.
@@ -177,7 +181,7 @@ async fn dry_run(target: &Target<'_>, wanted: &Labels, revision: &Revision) -> R
         return Ok(None); // nothing would be filled
     }
     let labelled = with_labels(target.object, wanted);
-    let expected = expected_template(target.kind, &labelled, revision);
+    let expected = expected_template(target.kind, &without_left(target.kind, &labelled, target.left), revision);
     let mut unchanged = template(target.kind, target.object).clone();
     normalise(&mut unchanged);
     // another value than any revision's, which may stand there from before: only a change of it makes the policy act

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
@@ -46,8 +45,8 @@ pub async fn count_consumers(contacts: &[Contact], context: &Context) {
 /// Teams and services decide whose an object is.
 fn sees_everybody(contacts: &[Contact], context: &Context) -> bool {
     let mut of_namespaces = contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    context.services.wait_until_ready().now_or_never().is_some()
-        && context.deprecations.store.wait_until_ready().now_or_never().is_some()
+    context.listed.services.initialized()
+        && context.listed.deprecations.initialized()
         && of_namespaces.all(Contact::is_synced)
 }
 

@@ -7,6 +7,7 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::SetOnce;
 
 use super::backoff::Backoff;
 use super::deprecations::Deprecations;
@@ -43,6 +44,8 @@ pub struct Context {
     pub services: Store<GuardedService>,
     /// All paths.
     pub paths: Store<GuardedPath>,
+    /// What of the three has been listed.
+    pub listed: Listed,
     /// Events.
     pub recorder: Recorder,
     /// Paths whose policies are in force.
@@ -81,6 +84,18 @@ pub struct Context {
     pub wake_path: UnboundedSender<ObjectRef<GuardedPath>>,
     /// Workloads that may have lost their service.
     pub orphans: UnboundedSender<super::orphans::Suspect>,
+}
+
+/// Set once all objects of a kind have been seen. `Store::wait_until_ready` is for one to wait for: of several, kube wakes the
+/// one that asked last, and a look at it in passing leaves nobody to be woken.
+#[derive(Default)]
+pub struct Listed {
+    /// PlatformServices.
+    pub services: SetOnce<()>,
+    /// GoldenPaths.
+    pub paths: SetOnce<()>,
+    /// Deprecations.
+    pub deprecations: SetOnce<()>,
 }
 
 /// Paths by name, as their own passes left them.
@@ -126,6 +141,7 @@ impl Context {
                 let name = service.metadata.name.clone().unwrap_or_default();
                 let _ = self.fleet.claim(&(namespace, name), &super::observe::workload_keys(service));
             }
+            self.fleet.table().know_claims();
         });
     }
 

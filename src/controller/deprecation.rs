@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -13,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::consumption::wake_service;
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
-use super::enforcement::{Enforcement, enforce, withdraw};
+use super::enforcement::{Enforcement, enforce, is_lower, withdraw};
 use super::errors::Error;
 use super::events::{publish, say};
 use super::revisions::NotReady;
@@ -31,6 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 const SOON: Duration = Duration::from_secs(10);
 /// How soon something is looked for again that comes by itself after a start.
 const COMES: Duration = Duration::from_millis(250);
+/// So long after a start a count is waited for.
+const COUNTED_BY: Duration = Duration::from_secs(30);
 /// A step that is due at once follows the one before after this: its status comes first.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
@@ -52,7 +53,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
         }
     };
     // before the first list every replacement would look as if it were gone
-    if context.paths.wait_until_ready().now_or_never().is_none() {
+    if !context.listed.paths.initialized() {
         return Ok(Action::requeue(COMES));
     }
     let invalid = context.deprecations.consumers.want(name, &deprecation.spec.matches).err();
@@ -62,12 +63,15 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     }
     let now = Timestamp::now();
     let (sight, progress, left) = count(&deprecation, now, context);
+    if waits_for_count(&deprecation, &sight, context) {
+        return Ok(Action::requeue(COMES));
+    }
     let facts = Facts { path: path_of(&deprecation, context), left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
     let enforcement = match (&invalid, &targets) {
         (None, Some(targets)) => enforce(&deprecation, &step, targets, now, context).await?,
-        (invalid, _) => not_compiled(invalid.as_ref()),
+        (invalid, _) => not_compiled(&deprecation, &step, invalid.as_ref(), context).await?,
     };
     let version = sight.complete.then_some(sight.version);
     let found = Found {
@@ -92,11 +96,29 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     Ok(Action::requeue(pause(&step, enforcement.waiting || refused, now)))
 }
 
-/// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none.
-fn not_compiled(invalid: Option<&InvalidMatch>) -> Enforcement {
+/// After a start the status stands until what it tells has been counted again: it would be written twice, first to say that
+/// nothing is known, and then what it says already. What cannot be seen is said at once, and a list that does not come is
+/// not waited for.
+fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context) -> bool {
+    let observed = deprecation.status.as_ref().and_then(|status| status.observed_generation);
+    let starts = context.deprecations.started.elapsed() < COUNTED_BY;
+    starts && observed == deprecation.metadata.generation && !sight.complete && sight.problems.is_empty()
+}
+
+/// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
+/// for another reason does.
+async fn not_compiled(
+    deprecation: &Deprecation,
+    step: &Step,
+    invalid: Option<&InvalidMatch>,
+    context: &Context,
+) -> Result<Enforcement, Error> {
+    if is_lower(deprecation, step) {
+        withdraw(&deprecation.name_any(), context).await?;
+    }
     let why = invalid.map(ToString::to_string).unwrap_or_default();
     let message = format!("{why}; what was refused before is refused still, and nothing more");
-    Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), waiting: false }
+    Ok(Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), waiting: false })
 }
 
 /// What the last count says, for the status and for the gates.
@@ -148,7 +170,9 @@ fn pause(step: &Step, waiting: bool, now: Timestamp) -> Duration {
 pub async fn gone(name: &str, context: &Context) -> Result<(), Error> {
     let services = context.deprecations.services_of(name);
     context.deprecations.forget(name);
-    services.iter().for_each(|service| wake_service(service, context));
+    for service in services {
+        wake_service(&service, context);
+    }
     withdraw(name, context).await
 }
 

@@ -57,7 +57,7 @@ pub async fn enforce(
 }
 
 /// Whether less is refused than at the last look.
-fn is_lower(deprecation: &Deprecation, step: &Step) -> bool {
+pub fn is_lower(deprecation: &Deprecation, step: &Step) -> bool {
     let timeline = &deprecation.spec.timeline;
     let before = deprecation.status.as_ref().map(|status| status.stage).unwrap_or_default();
     level(timeline, step.stage) < level(timeline, before)

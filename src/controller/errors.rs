@@ -1,5 +1,6 @@
 //! What can go wrong in a pass. The variant's name is the Event's reason and the metric's label.
 
+use crate::api::WorkloadKind;
 use crate::observability::Reason;
 
 /// A failed pass: it is tried again with growing pauses.
@@ -41,6 +42,9 @@ pub enum Error {
     /// The namespace has not been seen yet; it triggers the pass again when it is.
     #[error("namespace {0} has not been seen yet")]
     NamespaceNotSeen(String),
+    /// The workloads of that kind are being listed; the end of the list triggers the pass again.
+    #[error("{0:?} are still being listed")]
+    WorkloadsNotListed(WorkloadKind),
 }
 
 /// What the API server says in answers of code 500 that are about the request.
@@ -95,6 +99,7 @@ impl Reason for Error {
             Self::Serialisation { .. } => "Serialisation",
             Self::PathNotRead(_) => "PathNotRead",
             Self::NamespaceNotSeen(_) => "NamespaceNotSeen",
+            Self::WorkloadsNotListed(_) => "WorkloadsNotListed",
         }
     }
 }

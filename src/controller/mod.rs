@@ -26,5 +26,7 @@ mod requests;
 mod restarts;
 mod revisions;
 pub mod run;
+mod run_deprecations;
 mod service;
+mod slim;
 mod write_status;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
@@ -19,9 +18,10 @@ use crate::plan::applied::replicas_matter;
 use crate::plan::exceptions::{Claimant, Exceptions, exceptions};
 use crate::plan::making::MadeFacts;
 use crate::plan::metadata::label;
-use crate::plan::revision::claims_first;
+use crate::plan::revision::{Revision, claims_first};
 use crate::plan::route::{Detour, Engine, Route, pin};
 use crate::plan::service::{PathFacts, ServiceFacts, WorkloadFacts};
+use crate::plan::switch::leaves;
 use crate::plan::template::{ObjectKey, build};
 
 /// The keys of the workloads that a service names.
@@ -39,6 +39,10 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
     let namespace = service.namespace().unwrap_or_default();
     let object = context.fleet.table().namespace(&namespace).ok_or(Error::NamespaceNotSeen(namespace))?;
     let path = path_of(&service, &object, now, context)?;
+    let keys = workload_keys(&service);
+    if let Some(key) = keys.iter().find(|key| context.fleet.is_listing(key.kind)) {
+        return Err(Error::WorkloadsNotListed(key.kind));
+    }
     let exceptions = match &path {
         PathFacts::Ready(Route { revision, terms, .. }) => {
             exceptions(Claimant { service: &service, namespace: &object, revision, terms }, now)
@@ -46,7 +50,7 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
         _ => Exceptions::default(),
     };
     let mut workloads = Vec::with_capacity(service.spec.workloads.len());
-    for (workload, key) in service.spec.workloads.iter().zip(workload_keys(&service)) {
+    for (workload, key) in service.spec.workloads.iter().zip(keys) {
         let object = workload_of(&key, context).await?.map(trimmed);
         workloads.push(WorkloadFacts {
             made_up_path: match &object {
@@ -56,6 +60,7 @@ pub async fn observe(service: Arc<PlatformService>, now: Timestamp, context: &Co
             workload: workload.clone(),
             target: workload.target(&service.name_any()),
             made: made(&service, workload, object.as_ref(), context).await?,
+            left: object.as_ref().and_then(|object| left(object, &path, context)),
             object,
             claimed_by: older_claim(&service, &key, context),
         });
@@ -131,6 +136,16 @@ async fn has_made_up_path(object: &Value, path: &PathFacts, context: &Context) -
     })
 }
 
+/// What the path has filled that a workload leaves for another one, where both can be had in one rollout: the operator that
+/// fills by itself takes two.
+fn left(object: &Value, path: &PathFacts, context: &Context) -> Option<Arc<Revision>> {
+    let PathFacts::Ready(Route { engine: Engine::Policies, revision, .. }) = path else { return None };
+    match context.roads.get(leaves(object, &revision.path)?)? {
+        Published::Ready(in_force) => Some(in_force.current.clone()),
+        Published::NotReady(_) => None,
+    }
+}
+
 /// Of a workload's `status.conditions` only `Progressing` and `Available` are looked at.
 fn trimmed(mut object: Value) -> Value {
     if let Some(conditions) = object.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
@@ -146,7 +161,7 @@ fn path_of(
     context: &Context,
 ) -> Result<PathFacts, Error> {
     // before the first list every path would look deleted, and what follows it would be released
-    if context.paths.wait_until_ready().now_or_never().is_none() {
+    if !context.listed.paths.initialized() {
         return Err(Error::PathNotRead("the first".to_owned()));
     }
     let paths = context.paths.state();

@@ -181,7 +181,8 @@ async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &C
     if !is_its && (controller_of(object).is_some() || !is_applied(object)) {
         return Ok(false);
     }
-    context.requests.patch_object(&place, hand_over(object, &labels::WORKLOAD_LABELS)).await?;
+    let gone = [&labels::WORKLOAD_LABELS[..], &[labels::RELEASE]].concat();
+    context.requests.patch_object(&place, hand_over(object, &gone)).await?;
     tracing::info!(%place, namespace = key.namespace, service = owner.name, "handed over");
     Ok(true)
 }

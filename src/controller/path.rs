@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
@@ -26,7 +25,7 @@ use crate::plan::leaf::Road;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
 use crate::plan::route::{Engine, InForce};
 use crate::plan::waves::next_change;
-use crate::policy::compile;
+use crate::policy::{Job, compile};
 use crate::status::objective::path_objective_met;
 use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
 use crate::status::{Finding, merge, standing, without};
@@ -111,7 +110,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
 /// were gone, and a wave would begin to soak anew.
 fn sees_services(context: &Context) -> bool {
     let mut of_namespaces = context.contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    context.services.wait_until_ready().now_or_never().is_some() && of_namespaces.all(Contact::is_synced)
+    context.listed.services.initialized() && of_namespaces.all(Contact::is_synced)
 }
 
 /// What is in force, and who fills: a person has to know what the second engine costs.
@@ -286,8 +285,8 @@ async fn reused(draft: &Revision, kept: &Kept, context: &Context) -> Result<Opti
     Ok(None)
 }
 
-/// Proves and binds the policies of everything that services may follow, and the path's release policy; removes what
-/// nothing needs any more. The answer is whether something of that has to wait.
+/// Proves and binds the policies of everything that services may follow, and the two with which workloads leave the path;
+/// removes what nothing needs any more. The answer is whether something of that has to wait.
 async fn put_in_force(
     path: &GoldenPath,
     in_force: &InForce,
@@ -295,15 +294,16 @@ async fn put_in_force(
 ) -> Result<Result<bool, NotReady>, Error> {
     let name = path.name_any();
     let serialisation = |source| Error::Serialisation { what: format!("GoldenPath {name}"), source };
-    let policy = |revision: &str, road: Road, release: bool| {
-        let compiled = compile(&name, revision, &road, release, &context.operator).map_err(serialisation)?;
+    let policy = |revision: &str, road: Road, job: Job| {
+        let compiled = compile(&name, revision, &road, job, &context.operator).map_err(serialisation)?;
         Ok((compiled, road))
     };
     let release = in_force.current.road.release();
     let compiled: Vec<_> = in_force
         .revisions()
-        .map(|revision| policy(&revision.name, revision.road.clone(), false))
-        .chain([policy(&labels::release_revision(&name), release, true)])
+        .map(|revision| policy(&revision.name, revision.road.clone(), Job::Fill))
+        .chain([policy(&labels::release_revision(&name), release.clone(), Job::Release)])
+        .chain([policy(&labels::switch_revision(&name), release, Job::Switch)])
         .collect::<Result<_, Error>>()?;
     let before = installed::<Fills>(&name, context).await?;
     if let Some(not_ready) = unbound(path, &before) {
@@ -356,8 +356,10 @@ pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
     feedback::withdraw(name, context).await?;
-    if carried(&format!("{}={name}", labels::PATH), context).await? {
-        return Ok(false);
+    for label in [labels::PATH, labels::RELEASE] {
+        if carried(&format!("{label}={name}"), context).await? {
+            return Ok(false);
+        }
     }
     let left = installed::<Fills>(name, context).await?;
     prune(&[], &left, Timestamp::now().as_second(), context).await.map(|waiting| !waiting)

@@ -233,14 +233,14 @@ async fn prove(
     }
     let serialisation = |source| Error::Serialisation { what: format!("the proof of {}", compiled.name()), source };
     let copy = proof(compiled, path, revision, &context.operator).map_err(serialisation)?;
-    let tried = try_probes(&copy, road, revision, context).await;
+    let tried = try_probes(&copy, road, context).await;
     // the copy goes in any case, and first the binding: a policy without one acts on nothing
     context.requests.delete(&bindings(context), copy.name()).await?;
     context.requests.delete(&policies(context), copy.name()).await?;
     tried
 }
 
-async fn try_probes(copy: &Compiled, road: &Road, revision: &str, context: &Context) -> Result<Option<String>, Error> {
+async fn try_probes(copy: &Compiled, road: &Road, context: &Context) -> Result<Option<String>, Error> {
     match context.requests.create(&policies(context), &copy.policy).await {
         Err(error) => match error.refusal() {
             Some(message) => return Ok(Some(format!("the API server refuses the policy: {}", brief(&json!(message))))),
@@ -256,7 +256,7 @@ async fn try_probes(copy: &Compiled, road: &Road, revision: &str, context: &Cont
         };
         let expected = expected(kind, &bare, road);
         loop {
-            let wrong = match dry_run(kind, &labelled(&probe, revision), context).await? {
+            let wrong = match dry_run(kind, &labelled(&probe, &copy.selects()), context).await? {
                 Ok(answer) => difference(kind, &answer, &expected),
                 Err(message) => Some(message),
             };

@@ -14,17 +14,15 @@ use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, WatchStreamExt, controller, reflector, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::consumption::count_consumers;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
-use super::deprecations::{Deprecations, GuardedDeprecation};
 use super::orphans::{Suspect, watch_over};
 use super::requests::Requests;
-use super::{adoption, deprecation, path, service};
+use super::{adoption, path, run_deprecations, service, slim};
 use crate::api::labels;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
@@ -41,8 +39,8 @@ const PATH_CONCURRENCY: u16 = 4;
 const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
 /// A path looks at the statuses of its services, which come back through a watch.
 const PATH_SETTLES: Duration = Duration::from_millis(500);
-/// The fleet waits so long for the services, to know from the start which workloads they name. Where their kind is not
-/// served it counts without them.
+/// So long the fleet takes what is labelled for claimed, until the services say which workloads they name. Where their kind
+/// is not served it counts without them.
 const SERVICES_FIRST: Duration = Duration::from_secs(5);
 
 /// Why the operator could not start or stopped.
@@ -135,14 +133,13 @@ async fn controllers(
 ) {
     let Watching { client: watching, fleet, consumers, contacts, touched, allowed } = watching;
     let config = watcher::Config::default().timeout(25);
-    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone());
-    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone());
-    let deprecations = controller_of(Api::<GuardedDeprecation>::all(client.clone()), config);
+    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
+    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone(), slim::path);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
     let (wake_path, woken_paths) = mpsc::unbounded();
-    let (wake_deprecation, woken_deprecations) = mpsc::unbounded();
+    let (deprecations, watched) = run_deprecations::watch(client.clone(), config, consumers);
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
         requests: Requests::new(client.clone(), metrics.clone()),
@@ -150,6 +147,7 @@ async fn controllers(
         metrics,
         services: services.store(),
         paths: paths.store(),
+        listed: super::context::Listed::default(),
         recorder: Recorder::new(client, reporter),
         roads: Roads::default(),
         fleet,
@@ -162,7 +160,7 @@ async fn controllers(
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
-        deprecations: Deprecations::new(deprecations.store(), consumers, wake_deprecation),
+        deprecations,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
@@ -171,39 +169,36 @@ async fn controllers(
         orphans,
     });
     show_fleet(&contacts, &context);
-    super::deprecations::show(&context);
     let [services_gate, paths_gate, made_gate, deprecations_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
-        run_deprecations(deprecations, context.clone(), woken_deprecations),
-        follow_consumers(watching.clone(), &context),
-        count_consumers(&contacts, &context),
+        watched.run(watching.clone(), deprecations_gate, &contacts, context.clone()),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
         watch_over(suspects, context.clone()),
-        async {
-            if context.services.wait_until_ready().await.is_ok() {
-                services_gate.set_ready();
-            }
-        },
-        async {
-            if context.paths.wait_until_ready().await.is_ok() {
-                paths_gate.set_ready();
-                // services waited for it; the receiver lives as long as the process
-                let _ = context.path_changed.unbounded_send(());
-                forgotten_paths(&context).await;
-            }
-        },
-        async {
-            if context.deprecations.store.wait_until_ready().await.is_ok() {
-                deprecations_gate.set_ready();
-                forgotten_deprecations(&context).await;
-            }
-        },
+        services_listed(services_gate, &context),
+        paths_listed(paths_gate, &context),
         stopping.cancelled(),
     );
+}
+
+async fn services_listed(gate: Gate, context: &Context) {
+    if context.services.wait_until_ready().await.is_ok() {
+        let _ = context.listed.services.set(()); // nobody else sets it
+        gate.set_ready();
+    }
+}
+
+async fn paths_listed(gate: Gate, context: &Context) {
+    if context.paths.wait_until_ready().await.is_ok() {
+        let _ = context.listed.paths.set(());
+        gate.set_ready();
+        // services waited for it; the receiver lives as long as the process
+        let _ = context.path_changed.unbounded_send(());
+        forgotten_paths(context).await;
+    }
 }
 
 /// Puts the fleet's gauges on `/metrics`.
@@ -218,21 +213,23 @@ fn show_fleet(contacts: &[Contact], context: &Context) {
 }
 
 async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
-    if tokio::time::timeout(SERVICES_FIRST, context.services.wait_until_ready()).await.is_ok() {
-        context.seed_claims();
-    }
-    context.fleet.watch(client, contacts).await;
+    let claims = async {
+        match tokio::time::timeout(SERVICES_FIRST, context.listed.services.wait()).await {
+            Ok(()) => context.seed_claims(),
+            Err(_) => context.fleet.table().know_claims(),
+        }
+    };
+    tokio::join!(claims, context.fleet.watch(client, contacts));
 }
 
 /// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
-/// its workload, and a deleted path never. `managedFields` are not kept: of a service with 48 verdicts in its status they
-/// take ten times the memory of the rest.
-fn controller_of<K>(api: Api<K>, config: watcher::Config) -> Controller<K>
+/// its workload, and a deleted path never.
+pub(super) fn controller_of<K>(api: Api<K>, config: watcher::Config, slim: fn(&mut K)) -> Controller<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let objects = watcher(api, config).modify(|object| object.managed_fields_mut().clear());
+    let objects = watcher(api, config).modify(slim);
     Controller::for_stream(objects.reflect(writer).touched_objects(), store)
 }
 
@@ -246,7 +243,7 @@ fn services_of(
             let context = context.clone();
             async move {
                 // before the first list every service would look deleted
-                let _ = context.services.wait_until_ready().await;
+                context.listed.services.wait().await;
                 let services = match event {
                     Touched::Namespace(namespace) => {
                         context.deprecations.consumers.namespace_changed();
@@ -322,58 +319,6 @@ async fn run_paths(
             }
         })
         .await;
-}
-
-async fn run_deprecations(
-    deprecations: Controller<GuardedDeprecation>,
-    context: Arc<Context>,
-    woken: UnboundedReceiver<ObjectRef<GuardedDeprecation>>,
-) {
-    deprecations
-        .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
-        .reconcile_on(woken)
-        .run(deprecation::reconcile, |object, _, context| deprecation::failed(&object, &context), context.clone())
-        .for_each_concurrent(None, |result| {
-            let context = context.clone();
-            async move {
-                if let Err(controller::Error::ObjectNotFound(gone)) = result {
-                    until_withdrawn(&gone.name, &context).await;
-                }
-            }
-        })
-        .await;
-}
-
-/// Watches what Deprecations match.
-async fn follow_consumers(client: Client, context: &Context) {
-    let discover = || async {
-        let served = context.requests.served().await;
-        served.inspect_err(|error| tracing::warn!(%error, "the API server does not say what it serves")).ok()
-    };
-    context.deprecations.consumers.follow(client, discover).await;
-}
-
-/// Deprecations that were deleted while no operator ran.
-async fn forgotten_deprecations(context: &Context) {
-    match super::enforcement::left(context).await {
-        Ok(left) => {
-            let left = left.into_iter().filter(|name| context.deprecations.store.get(&ObjectRef::new(name)).is_none());
-            let withdrawals: Vec<_> = left.map(|name| async move { until_withdrawn(&name, context).await }).collect();
-            futures::future::join_all(withdrawals).await;
-        }
-        Err(error) => tracing::warn!(%error, "policies of deleted Deprecations could not be looked for"),
-    }
-}
-
-/// Takes back what a deleted Deprecation asked of the API server.
-async fn until_withdrawn(name: &str, context: &Context) {
-    while let Err(error) = deprecation::gone(name, context).await {
-        tracing::warn!(name, %error, "what a deleted Deprecation refused could not be taken back");
-        tokio::time::sleep(context.deprecations.backoff.failed(&name.to_owned())).await;
-        if context.deprecations.store.get(&ObjectRef::new(name)).is_some() {
-            return; // it is back
-        }
-    }
 }
 
 /// What was woken, each once in a burst, after a pause in which what woke it comes back through the watches.

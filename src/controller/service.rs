@@ -19,7 +19,7 @@ use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
 use crate::api::{PlatformService, PlatformServiceStatus, Reason, Reliability};
 use crate::consumers::count::OldObject;
-use crate::fleet::Evaluation;
+use crate::fleet::{Evaluation, FIRST_LIST};
 use crate::observability;
 use crate::plan::score::weights;
 use crate::plan::service::{PathFacts, ServiceFacts, plan};
@@ -49,6 +49,8 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let facts = match observe(service.clone(), now, context).await {
         // after a start the path's own pass comes first, and wakes every service; so does the namespace when it is seen
         Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(Action::await_change()),
+        // and so does the end of the list, if it comes
+        Err(Error::WorkloadsNotListed(_)) => return Ok(Action::requeue(FIRST_LIST)),
         observed => observed?,
     };
     if !is_in_sight(&facts, context) {

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::errors::Error;
+use super::slim::folded;
 use crate::api::{
     ConditionType, Deprecation, DeprecationStatus, GoldenPath, GoldenPathStatus, PlatformService,
     PlatformServiceStatus, Reason,
@@ -22,14 +23,15 @@ pub async fn write_service(
     status: PlatformServiceStatus,
     context: &Context,
 ) -> Result<bool, Error> {
-    if service.status.as_ref() == Some(&status) {
+    let kept = folded(status.clone());
+    if service.status.as_ref() == Some(&kept) {
         return Ok(false);
     }
     let api: Api<PlatformService> =
         Api::namespaced(context.requests.client(), service.namespace().as_deref().unwrap_or_default());
     let answer = write(&api, &service.name_any(), &status, context).await?;
     let uid = service.uid().unwrap_or_default();
-    context.written.keep(&uid, answer.resource_version().as_deref().unwrap_or_default(), status);
+    context.written.keep(&uid, answer.resource_version().as_deref().unwrap_or_default(), kept);
     Ok(true)
 }
 

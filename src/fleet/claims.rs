@@ -32,6 +32,11 @@ impl Claims {
         self.by_workload.get(workload).into_iter().flatten().cloned().collect()
     }
 
+    /// Every workload that a service names.
+    pub fn workloads(&self) -> impl Iterator<Item = &WorkloadKey> {
+        self.by_workload.keys()
+    }
+
     /// Whether anybody claims a workload.
     #[must_use]
     pub fn is_claimed(&self, workload: &WorkloadKey) -> bool {

@@ -26,11 +26,13 @@ mod tests;
 mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub use claims::{ServiceKey, WorkloadKey};
 use decode::Slim;
@@ -68,7 +70,11 @@ pub enum Touched {
 #[derive(Clone)]
 pub struct Fleet(Arc<Shared>);
 
+/// The longest that services wait for the first list of a kind: 100,000 workloads take a quarter of that.
+pub const FIRST_LIST: Duration = Duration::from_secs(30);
+
 struct Shared {
+    since: Instant,
     table: Mutex<Table>,
     touched: UnboundedSender<Touched>,
     changed: Notify,
@@ -80,7 +86,7 @@ impl Fleet {
     #[must_use]
     pub fn new(operator_namespace: &str, touched: UnboundedSender<Touched>, metrics: WatchMetrics) -> Self {
         let table = Mutex::new(Table::new(operator_namespace));
-        Self(Arc::new(Shared { table, touched, changed: Notify::new(), metrics }))
+        Self(Arc::new(Shared { since: Instant::now(), table, touched, changed: Notify::new(), metrics }))
     }
 
     /// Watches everything, for ever.
@@ -139,6 +145,13 @@ impl Fleet {
         self.table().has_listed(kind)
     }
 
+    /// Whether the first list of a kind is still on its way, which services wait for: to read their workloads one by one
+    /// meanwhile takes longer, and holds up the list. One that does not come is not waited for.
+    #[must_use]
+    pub fn is_listing(&self, kind: WorkloadKind) -> bool {
+        self.0.since.elapsed() < FIRST_LIST && !self.has_listed(kind)
+    }
+
     /// Takes in a workload that somebody has read or written, so that the next look at it is not older than that.
     pub fn learn(&self, key: &WorkloadKey, object: &Value) {
         let Ok(raw) = serde_json::value::to_raw_value(object) else { return };
@@ -191,6 +204,10 @@ impl Fleet {
         {
             self.table().keep(&workload, version, kept);
         }
+        let known = |service: &String| self.table().claiming(&workload).contains(service);
+        if change.claimed && self.is_listing(kind) && service.as_ref().is_none_or(known) {
+            return; // the end of the list wakes its services
+        }
         self.touched(Touched::Workload { workload, service, made });
     }
 
@@ -215,8 +232,12 @@ impl Fleet {
         match resource {
             Resource::Namespaces => self.table().sweep_namespaces(version),
             Resource::Workloads(kind) => {
-                let gone = self.table().sweep(kind, version);
-                for workload in gone {
+                let first = !self.has_listed(kind);
+                let mut look = self.table().sweep(kind, version);
+                if first {
+                    look = self.table().claimed_of(kind); // their services have waited, see `is_listing`
+                }
+                for workload in look {
                     self.touched(Touched::Workload { workload, service: None, made: false });
                 }
             }

@@ -44,6 +44,8 @@ pub struct Table {
     pub(super) services: HashMap<ServiceKey, ServiceBucket>,
     pub(super) counts: Counts,
     pub(super) names: Names,
+    /// The services of the cluster have been listed, so who claims what is known.
+    knows_claims: bool,
     operator_namespace: String,
     lists: [List; 4],
     namespace_epoch: u8,
@@ -71,7 +73,8 @@ impl Table {
             return Change::default();
         }
         let &List { epoch, running, version: listed } = &self.lists[kind as usize];
-        let claimed = self.claims.is_claimed(&key);
+        // services are listed at the same time, and after a start the label says nearly always what they will say
+        let claimed = self.claims.is_claimed(&key) || (!self.knows_claims && slim.service().is_some());
         let known = self.namespaces.get_mut(namespace).and_then(|n| n.workloads[kind as usize].get_mut(name));
         if let Some(row) = known {
             row.epoch = epoch;
@@ -185,6 +188,33 @@ impl Table {
         self.namespaces.retain(|_, namespace| !namespace.is_empty());
         self.gone.retain(|key, gone| key.kind != kind || *gone > version);
         claimed
+    }
+
+    /// The services of the cluster have been listed: what carries a label and is named by none is not claimed.
+    pub fn know_claims(&mut self) {
+        if std::mem::replace(&mut self.knows_claims, true) {
+            return;
+        }
+        let key =
+            |namespace: &str, kind, name: &str| WorkloadKey { kind, namespace: namespace.into(), name: name.into() };
+        let rows = self.namespaces.iter().flat_map(|(namespace, n)| {
+            WorkloadKind::ALL.into_iter().flat_map(move |kind| {
+                n.workloads[kind as usize].iter().map(move |(name, row)| (row, key(namespace, kind, name)))
+            })
+        });
+        let taken_for_claimed: Vec<WorkloadKey> = rows
+            .filter(|(row, key)| row.claimed.is_some() && !self.claims.is_claimed(key))
+            .map(|(_, key)| key)
+            .collect();
+        for key in taken_for_claimed {
+            self.change(&key, false, |row| row.claimed = None);
+        }
+    }
+
+    /// The workloads of one kind that services name, whether they have been seen or not.
+    #[must_use]
+    pub fn claimed_of(&self, kind: WorkloadKind) -> Vec<WorkloadKey> {
+        self.claims.workloads().filter(|workload| workload.kind == kind).cloned().collect()
     }
 
     /// Whether a list of a kind was ever complete.

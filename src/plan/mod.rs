@@ -31,6 +31,7 @@ pub mod score;
 pub mod selector;
 pub mod service;
 pub mod shipped;
+pub mod switch;
 pub mod template;
 pub mod verdict;
 pub mod view;

@@ -1,7 +1,7 @@
 //! Probe workloads: the objects with which a revision is read back and proved. They are sent with `dryRun` alone and
 //! never exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -159,8 +159,8 @@ fn large_spec() -> Value {
 
 /// The probe with the revision's label, so that the policy acts on it.
 #[must_use]
-pub fn labelled(probe: &Value, revision: &str) -> Value {
-    marked(probe, labels::REVISION, revision)
+pub fn labelled(probe: &Value, labels: &BTreeMap<String, String>) -> Value {
+    labels.iter().fold(probe.clone(), |probe, (name, value)| marked(&probe, name, value))
 }
 
 /// The probe with the label by which the proof of a revision's admission feedback knows it.

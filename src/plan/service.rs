@@ -75,6 +75,8 @@ pub struct WorkloadFacts {
     pub claimed_by: Option<String>,
     /// Its label names another path that has no policies: there is nothing to leave, somebody made it up.
     pub made_up_path: bool,
+    /// The newest revision of the path that it leaves for that of its service, with every literal that it ever filled.
+    pub left: Option<Arc<Revision>>,
 }
 
 /// Labels to set, and those that have to go.
@@ -201,14 +203,12 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
     };
     match path {
         Some(_) if workload.made_up_path => Action::Adopt(wanted_labels(facts, target, object)),
-        // two rollouts instead of one: the old road's values leave first
-        Some(path) if path != target.path => {
-            if leaving {
-                Action::Nothing
-            } else {
-                Action::Release(path.to_owned())
-            }
-        }
+        Some(path) if path != target.path => match switched(facts, workload, object, target) {
+            Some(labels) => Action::Move(labels),
+            // two rollouts instead of one: the old road's values leave first
+            None if !leaving => Action::Release(path.to_owned()),
+            None => Action::Nothing,
+        },
         Some(_) => {
             let wanted = wanted_labels(facts, target, object);
             if wanted.iter().all(|(name, value)| label(object, name) == value.as_deref()) {
@@ -219,6 +219,17 @@ fn decide(facts: &ServiceFacts, workload: &WorkloadFacts) -> Action {
         }
         None => Action::Adopt(wanted_labels(facts, target, object)),
     }
+}
+
+/// The labels with which a workload goes to another path in one rollout. It can leave one path at a time.
+fn switched(facts: &ServiceFacts, workload: &WorkloadFacts, object: &Value, target: &Revision) -> Option<Labels> {
+    let left = &workload.left.as_ref()?.path;
+    if label(object, labels::RELEASE).is_some_and(|other| other != target.path) {
+        return None;
+    }
+    let mut wanted = wanted_labels(facts, target, object);
+    wanted.insert(labels::RELEASE.to_owned(), Some(left.clone()));
+    Some(wanted)
 }
 
 /// The labels of an adopted workload, and those of ours on it that are not among them.
@@ -236,8 +247,12 @@ pub(super) fn wanted_labels(facts: &ServiceFacts, target: &Revision, object: &Va
     .chain((facts.mode() == Mode::Enforce).then(|| (labels::MODE.to_owned(), "Enforce".to_owned())))
     .chain(excepted.map(|rule| (labels::skip(&rule.name), String::new())));
     let mut wanted: Labels = set.map(|(name, value)| (name, Some(value))).collect();
-    for name in our_labels(object) {
+    for name in our_labels(object).filter(|name| name != labels::RELEASE) {
         wanted.entry(name).or_default();
+    }
+    // it came back before a rollout; another path's values go with the next one
+    if label(object, labels::RELEASE) == Some(&target.path) {
+        wanted.insert(labels::RELEASE.to_owned(), None);
     }
     wanted
 }
@@ -245,8 +260,11 @@ pub(super) fn wanted_labels(facts: &ServiceFacts, target: &Revision, object: &Va
 /// The names of our labels on a workload.
 pub fn our_labels(object: &Value) -> impl Iterator<Item = String> {
     let all = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let ours =
-        |name: &&String| labels::WORKLOAD_LABELS.contains(&name.as_str()) || name.starts_with(labels::SKIP_PREFIX);
+    let ours = |name: &&String| {
+        labels::WORKLOAD_LABELS.contains(&name.as_str())
+            || name.starts_with(labels::SKIP_PREFIX)
+            || *name == labels::RELEASE
+    };
     all.into_iter().flat_map(|all| all.keys()).filter(ours).cloned()
 }
 
@@ -338,6 +356,7 @@ mod tests {
                 object: Some(object).filter(|o| !o.is_null()),
                 claimed_by: None,
                 made_up_path: false,
+                left: None,
             }],
         }
     }

@@ -1,5 +1,7 @@
 //! From a road to admission objects.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicy;
 use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicyBinding;
 use kube::core::ObjectMeta;
@@ -13,7 +15,7 @@ use crate::plan::leaf::Road;
 use crate::plan::revision::hex;
 
 /// Version of the compiler's output. Raise it with every change that makes another policy out of the same road.
-pub const COMPILER_VERSION: u32 = 3;
+pub const COMPILER_VERSION: u32 = 4;
 
 /// What the name of a policy ends with that is only there to prove another one.
 pub const PROOF_SUFFIX: &str = "-proof";
@@ -27,6 +29,17 @@ pub struct Operator {
     pub username: String,
     /// Its namespace, in which revisions are kept and policies are proved.
     pub namespace: String,
+}
+
+/// What a policy does to workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Fills those that carry the label of a revision.
+    Fill,
+    /// Takes the values of the path and every trace of us out of those that leave it.
+    Release,
+    /// Takes the values of the path out of those that go on to another one, which fills them in the same request.
+    Switch,
 }
 
 /// A policy and the binding that puts it in force.
@@ -44,17 +57,29 @@ impl Compiled {
     pub fn name(&self) -> &str {
         self.policy.metadata.name.as_deref().unwrap_or_default()
     }
+
+    /// The labels of the workloads that it acts on.
+    #[must_use]
+    pub fn selects(&self) -> BTreeMap<String, String> {
+        let constraints = self.policy.spec.as_ref().and_then(|spec| spec.match_constraints.as_ref());
+        let selector = constraints.and_then(|constraints| constraints.object_selector.as_ref());
+        selector.and_then(|selector| selector.match_labels.clone()).unwrap_or_default()
+    }
 }
 
-/// Compiles `road` for the workloads whose revision label is `revision`. With `release`, values and labels leave.
+/// Compiles `road` for the workloads whose revision label is `revision`, or, to switch, whose release label is `path`.
 pub fn compile(
     path: &str,
     revision: &str,
     road: &Road,
-    release: bool,
+    job: Job,
     operator: &Operator,
 ) -> Result<Compiled, serde_json::Error> {
-    let spec = policy_spec(revision, road, release, operator);
+    let of_whom = match job {
+        Job::Fill | Job::Release => (labels::REVISION, revision),
+        Job::Switch => (labels::RELEASE, path),
+    };
+    let spec = policy_spec(of_whom, road, job, operator);
     let digest = Sha256::digest(spec.to_string().as_bytes());
     let name = format!("goldenpath-{revision}-{}", hex(&digest[..4]));
     build(path, revision, &name, &spec, &not_excluded(operator))
@@ -118,7 +143,7 @@ pub fn metadata_of(path: &str, revision: &str, name: &str) -> Value {
     })
 }
 
-fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) -> Value {
+fn policy_spec(of_whom: (&str, &str), road: &Road, job: Job, operator: &Operator) -> Value {
     let names = Names::of(road);
     let mut variables = metadata::variables();
     variables.extend(leaves::variables(road, &names));
@@ -132,11 +157,20 @@ fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) 
         (true, false) => gated("anyChanges", &changes),
         (false, false) => format!("{}\n + {}", gated("anyRemnants", &left), gated("anyChanges", &changes)),
     };
-    let operations = if release {
-        format!("variables.changes ? {changes}\n + {}\n : {}", all(metadata::leave()), all(metadata::restore()))
-    } else {
-        let additions = if additions.is_empty() { "[]".to_owned() } else { gated("anyComing", &additions) };
-        format!("(variables.changes ? {changes}\n + {additions} : [])\n + {}", all(metadata::restore()))
+    let operations = match job {
+        Job::Release => {
+            format!("variables.changes ? {changes}\n + {}\n : {}", all(metadata::leave()), all(metadata::restore()))
+        }
+        Job::Switch => format!("variables.changes ? {changes}\n + {}\n : []", all(metadata::switch())),
+        Job::Fill => {
+            let additions = if additions.is_empty() { "[]".to_owned() } else { gated("anyComing", &additions) };
+            format!("(variables.changes ? {changes}\n + {additions} : [])\n + {}", all(metadata::restore()))
+        }
+    };
+    let (label, value) = of_whom;
+    let conditions = match job {
+        Job::Fill | Job::Release => metadata::match_conditions(metadata::is_revision(value), &operator.username),
+        Job::Switch => metadata::match_conditions(metadata::is_switching(value), &operator.username),
     };
     json!({
         "failurePolicy": "Ignore",
@@ -144,10 +178,10 @@ fn policy_spec(revision: &str, road: &Road, release: bool, operator: &Operator) 
         "matchConstraints": {
             "matchPolicy": "Equivalent",
             "namespaceSelector": {},
-            "objectSelector": {"matchLabels": {labels::REVISION: revision}},
+            "objectSelector": {"matchLabels": {label: value}},
             "resourceRules": resource_rules(&WorkloadKind::ALL),
         },
-        "matchConditions": metadata::match_conditions(revision, &operator.username).into_iter()
+        "matchConditions": conditions.into_iter()
             .map(|c| json!({"name": c.name, "expression": c.expression})).collect::<Vec<_>>(),
         "variables": variables.into_iter()
             .map(|v| json!({"name": v.name, "expression": v.expression})).collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Operator, compile, proof};
+use super::{Job, Operator, compile, proof};
 use crate::plan::leaf::Road;
 use crate::plan::pod_template::road;
 
@@ -27,20 +27,26 @@ fn every_shape() -> Road {
 
 #[test]
 fn a_revision_is_one_policy() {
-    let compiled = compile("web", "web-0123456789", &every_shape(), false, &operator()).unwrap();
+    let compiled = compile("web", "web-0123456789", &every_shape(), Job::Fill, &operator()).unwrap();
     insta::assert_yaml_snapshot!("revision", compiled.policy);
     insta::assert_yaml_snapshot!("binding", compiled.binding);
 }
 
 #[test]
 fn a_release_takes_values_and_traces_out() {
-    let compiled = compile("web", "web-release", &every_shape().release(), true, &operator()).unwrap();
+    let compiled = compile("web", "web-release", &every_shape().release(), Job::Release, &operator()).unwrap();
     insta::assert_yaml_snapshot!("release", compiled.policy);
 }
 
 #[test]
+fn a_switch_takes_values_out_and_the_label_that_asked_for_it() {
+    let compiled = compile("web", "web-switch", &every_shape().release(), Job::Switch, &operator()).unwrap();
+    insta::assert_yaml_snapshot!("switch", compiled.policy);
+}
+
+#[test]
 fn the_name_is_the_content() {
-    let name = |road: &Road| compile("web", "web-1", road, false, &operator()).unwrap().name().to_owned();
+    let name = |road: &Road| compile("web", "web-1", road, Job::Fill, &operator()).unwrap().name().to_owned();
     let other = road(&json!({"spec": {"automountServiceAccountToken": false}}));
     assert_eq!(name(&every_shape()), name(&every_shape()));
     assert_ne!(name(&every_shape()), name(&other));
@@ -48,7 +54,7 @@ fn the_name_is_the_content() {
 
 #[test]
 fn a_proof_is_loud_and_stays_at_home() {
-    let compiled = compile("web", "web-1", &every_shape(), false, &operator()).unwrap();
+    let compiled = compile("web", "web-1", &every_shape(), Job::Fill, &operator()).unwrap();
     let copy = proof(&compiled, "web", "web-1", &operator()).unwrap();
     let json = serde_json::to_value(&copy.binding).unwrap();
     let only = &json["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0];
@@ -60,7 +66,7 @@ fn a_proof_is_loud_and_stays_at_home() {
 fn a_value_cannot_become_code() {
     let hostile = "x'] + variables.secret + ['\\";
     let road = road(&json!({"spec": {"containers": [{"name": "*", "workingDir": hostile}]}}));
-    let compiled = compile("web", "web-1", &road, false, &operator()).unwrap();
+    let compiled = compile("web", "web-1", &road, Job::Fill, &operator()).unwrap();
     let text = serde_json::to_string(&compiled.policy).unwrap();
     assert!(text.contains(r"x\\'] + variables.secret + [\\'\\\\"), "{text}");
 }

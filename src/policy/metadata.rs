@@ -55,15 +55,27 @@ fn skip_is_missing() -> String {
     format!("k.startsWith({}) && !(k in object.metadata[?'labels'].orValue({{}}))", string(labels::SKIP_PREFIX))
 }
 
-/// The policy of `revision` acts on a request.
-pub fn match_conditions(revision: &str, operator: &str) -> Vec<MatchCondition> {
+/// The workload carries the label of a revision, also where the request drops it.
+pub fn is_revision(revision: &str) -> MatchCondition {
     let effective = format!(
         "{}.orValue({CREATES} ? '' : {}.orValue(''))",
         label("object", labels::REVISION),
         label("oldObject", labels::REVISION)
     );
+    MatchCondition { name: "revision", expression: format!("{effective} == {}", string(revision)) }
+}
+
+/// The workload is on its way from `path` to another one. Here the old object's label does not count: this policy takes the
+/// label away, and is run again when the other path's has changed the object after it; it would take out what that filled.
+pub fn is_switching(path: &str) -> MatchCondition {
+    let here = label("object", labels::RELEASE);
+    MatchCondition { name: "release", expression: format!("{here} == optional.of({})", string(path)) }
+}
+
+/// A policy acts on a request about a workload of which `whose` is true.
+pub fn match_conditions(whose: MatchCondition, operator: &str) -> Vec<MatchCondition> {
     vec![
-        MatchCondition { name: "revision", expression: format!("{effective} == {}", string(revision)) },
+        whose,
         MatchCondition {
             name: "acts",
             expression: format!(
@@ -222,6 +234,15 @@ pub fn restore() -> Vec<String> {
             pointer_to("labels", name)
         ));
     }
+    // Where the others are lost as well: alone, the policy of the path that is left has taken it away in this very request. And
+    // where the template stays: who replaces both labels and template has taken the values out, which are in no manifest.
+    let (new, old) = (label("object", labels::RELEASE), label("oldObject", labels::RELEASE));
+    lost.push(format!(
+        "({old}.hasValue() && !{new}.hasValue() && !{}.hasValue() && !variables.templateChanges \
+         ? [JSONPatch{{op: 'add', path: {}, value: {old}.value()}}] : [])",
+        label("object", labels::SERVICE),
+        pointer_to("labels", labels::RELEASE)
+    ));
     lost.push(format!(
         "{OLD_LABELS}.map(k, k).filter(k, {}).map(k, JSONPatch{{op: 'add', \
          path: '/metadata/labels/' + jsonpatch.escapeKey(k), value: oldObject.metadata.labels[k]}})",
@@ -235,6 +256,29 @@ pub fn restore() -> Vec<String> {
         string(labels::SKIP_ALL)
     ));
     operations
+}
+
+/// The values of a path are gone, and so is the label that asked for it, with the operator's record of it: the API server
+/// keeps the record of a label that a policy takes away.
+pub fn switch() -> Vec<String> {
+    let record = ["f:metadata", "f:labels", &format!("f:{}", labels::RELEASE)];
+    let mine = format!(
+        "m.manager == {} && dyn(m[?'fieldsV1'].orValue({{}})){}.hasValue()",
+        string(labels::FIELD_MANAGER),
+        record.map(|name| format!("[?{}]", string(name))).concat()
+    );
+    vec![
+        format!(
+            "({}.hasValue() ? [JSONPatch{{op: 'remove', path: {}}}] : [])",
+            label("object", labels::RELEASE),
+            pointer_to("labels", labels::RELEASE)
+        ),
+        format!(
+            "object.metadata[?'managedFields'].orValue([]).transformList(i, m, {mine}, \
+             JSONPatch{{op: 'remove', path: '/metadata/managedFields/' + string(i) + '/fieldsV1' + {}}})",
+            string(&pointer(record))
+        ),
+    ]
 }
 
 /// The workload leaves the road: labels, `fill` and the operator's managedFields entry, which holds nothing else. What it

@@ -21,6 +21,6 @@ mod names;
 mod remnants;
 mod requests;
 
-pub use compile::{COMPILER_VERSION, Compiled, Operator, PROOF_SUFFIX, compile, is_newer, proof};
+pub use compile::{COMPILER_VERSION, Compiled, Job, Operator, PROOF_SUFFIX, compile, is_newer, proof};
 pub use deprecation::{Targets, deprecation};
 pub use feedback::{Feedback, Proof, feedback};

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::api::DeprecationStatus;
 
-    fn deprecation(stage: DeprecationStage, replacement: serde_json::Value) -> Deprecation {
+    fn deprecation(stage: DeprecationStage, replacement: &serde_json::Value) -> Deprecation {
         let spec =
             json!({"matches": [], "replacement": replacement, "timeline": {"blockUpdateAt": "2027-05-15T00:00:00Z"}});
         let mut deprecation = Deprecation::new("legacy", serde_json::from_value(spec).unwrap());
@@ -120,7 +120,7 @@ mod tests {
     #[case::too_long(json!({"guideURL": "https://d", "fix": {"patch": {"a": "x".repeat(2000)}}}), Some("see https://d"))]
     #[case::nothing(json!({}), None)]
     fn the_fix_can_be_pasted(#[case] replacement: serde_json::Value, #[case] expected: Option<&str>) {
-        let deprecation = deprecation(DeprecationStage::Warning, replacement);
+        let deprecation = deprecation(DeprecationStage::Warning, &replacement);
         let told = told(&deprecation, &resource("networking.k8s.io", "ingresses"), "shop", "web").unwrap();
         assert_eq!(told.fix.as_deref(), expected);
         assert_eq!((told.object.as_str(), told.stage), ("ingress/web", DeprecationStage::Warning));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn nobody_is_told_before_the_announcement() {
-        let planned = deprecation(DeprecationStage::Planned, json!({}));
+        let planned = deprecation(DeprecationStage::Planned, &json!({}));
         assert_eq!(told(&planned, &resource("", "configmaps"), "shop", "web"), None);
     }
 

@@ -152,7 +152,7 @@ mod tests {
     use crate::plan::consumers::{Served, Unresolved};
     use crate::plan::deprecation::advance;
 
-    fn deprecation(more: serde_json::Value) -> Deprecation {
+    fn deprecation(more: &serde_json::Value) -> Deprecation {
         let mut spec = json!({"matches": [{"name": "class",
             "resourceRules": [{"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"]}]}]});
         spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_new_one_says_what_it_waits_for() {
-        let all = conditions(&deprecation(json!({})), &InSight::default());
+        let all = conditions(&deprecation(&json!({})), &InSight::default());
         let heads: Vec<(&str, &str)> = all.iter().map(|(head, reason, _)| (head.as_str(), reason.as_str())).collect();
         let expected = [
             ("Ready Unknown", "NotCounted"),
@@ -221,7 +221,7 @@ mod tests {
     )]
     fn what_is_not_in_sight_is_named_with_the_fix(#[case] problem: Problem, #[case] reason: &str, #[case] words: &str) {
         let sight = InSight { complete: true, problems: vec![problem], version: 1 };
-        let all = conditions(&deprecation(json!({})), &sight);
+        let all = conditions(&deprecation(&json!({})), &sight);
         assert_eq!((all[0].0.as_str(), all[0].1.as_str()), ("Ready False", reason));
         assert!(all[0].2.contains(words), "{}", all[0].2);
     }
@@ -230,7 +230,7 @@ mod tests {
     fn many_problems_are_told_a_few_at_a_time() {
         let problem = |n: u8| Problem::Blind { resource: ingresses(), message: format!("problem {n}") };
         let sight = InSight { complete: false, problems: (0..5).map(problem).collect(), version: 1 };
-        let all = conditions(&deprecation(json!({})), &sight);
+        let all = conditions(&deprecation(&json!({})), &sight);
         assert!(all[0].2.contains("problem 2; and 2 more"), "{}", all[0].2);
     }
 }

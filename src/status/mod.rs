@@ -5,6 +5,7 @@ pub mod consumption;
 pub mod counts;
 pub mod deprecated;
 pub mod deprecation;
+mod exercise;
 pub mod objective;
 pub mod path;
 pub mod service;

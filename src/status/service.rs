@@ -7,23 +7,24 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::counts::UNOWNED;
+use super::exercise::exercise;
 use super::objective::{objective, objective_met, outage, reliability};
 use super::version::{followed, up_to_date};
 use super::{Finding, merge, whole_second, without};
 use crate::api::{
     Adoption, Category, ConditionType, DefaultStatus, ExemptionStatus, Mode, Origin, PlatformServiceStatus, Reason,
-    State, VerdictState, WorkloadKind, WorkloadStatus, labels,
+    State, VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::companions::{CompanionVerdict, combine};
 use crate::plan::exceptions::{Claimant, statuses};
-use crate::plan::health::{Progress, is_well, progress};
+use crate::plan::health::{Progress, progress};
 use crate::plan::metadata::label;
 use crate::plan::revision::Revision;
 use crate::plan::rolled_back::{tell, went_back_from};
-use crate::plan::rollout::waits_for;
 use crate::plan::route::{Engine, Route};
 use crate::plan::score::{state, weights};
 use crate::plan::service::{Blocker, PathFacts, ServiceFacts, WorkloadFacts, template_hash};
+use crate::plan::switch::without_left;
 use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, is_skipped, verdicts};
 
 /// Most verdicts that a status lists.
@@ -139,7 +140,9 @@ fn service_status(
         exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
         reliability,
         conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
-        ..before
+        deprecations: before.deprecations,
+        deprecations_total: before.deprecations_total,
+        folded: None,
     }
 }
 
@@ -157,6 +160,8 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     let (name, kind) = (&workload.workload.name, workload.target.kind);
     let before = before_on(facts, revision).and_then(|s| s.workloads.iter().find(|w| w.name == *name));
     let hash = template_hash(kind, object);
+    // what the path that it leaves has filled is gone with the rollout that brings this path's values
+    let seen = without_left(kind, object, workload.left.as_ref().map(|revision| &revision.road));
     let ours = label(object, labels::REVISION) == Some(revision.name.as_str());
     // after a break-glass nothing comes back before the next rollout, so that rollout is counted from there
     let anew = outcome.labelled || is_skipped(object);
@@ -172,7 +177,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
         Standing::Adopted // what was missed comes with the next rollout
     } else if ours {
         let changed = labelled_template.as_ref() != Some(&hash);
-        if changed && has_gaps(kind, object, revision) { Standing::NotFilled } else { Standing::Adopted }
+        if changed && has_gaps(kind, &seen, revision) { Standing::NotFilled } else { Standing::Adopted }
     } else if label(object, labels::PATH).is_some() {
         Standing::Leaving
     } else if facts.mode() == Mode::Observe {
@@ -182,7 +187,7 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     } else {
         Standing::Adopted
     };
-    let subject = Subjected { kind, object, namespace: &facts.namespace };
+    let subject = Subjected { kind, object: &seen, namespace: &facts.namespace };
     let verdicts = verdicts(subject, revision, &standing, &facts.exceptions);
     let mut verdicts = combine(verdicts, &outcome.companions, revision);
     if let Some((from, cause)) = went_back_from(&facts.service, route_of(facts)?) {
@@ -207,33 +212,6 @@ fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, n
     };
     let runs_exercised = status.healthy_before == Some(true) && status.exercised_template.as_ref() == Some(&hash);
     Some(Evaluated { status, verdicts, failure, runs_exercised, fails_at })
-}
-
-/// How far the first rollout since a workload was labelled has come.
-fn exercise(
-    kind: WorkloadKind,
-    object: &Value,
-    labelled_template: Option<String>,
-    before: Option<&WorkloadStatus>,
-    now: Timestamp,
-) -> WorkloadStatus {
-    let none = WorkloadStatus { labelled_template, ..WorkloadStatus::default() };
-    let Some(labelled) = &none.labelled_template else { return none };
-    let before = before.filter(|before| before.labelled_template.as_ref() == Some(labelled));
-    let hash = template_hash(kind, object);
-    let changed = *labelled != hash;
-    let complete = waits_for(kind, object).is_none();
-    let rolling = changed && !complete;
-    let since = before.and_then(|before| before.rolling_out_since.clone());
-    let exercised = before.is_some_and(|before| before.exercised) || (changed && complete);
-    let template = before.filter(|before| before.exercised).and_then(|before| before.exercised_template.clone());
-    WorkloadStatus {
-        healthy_before: before.map_or_else(|| Some(is_well(kind, object)), |before| before.healthy_before),
-        exercised,
-        exercised_template: exercised.then(|| template.unwrap_or(hash)),
-        rolling_out_since: rolling.then(|| since.unwrap_or_else(|| whole_second(now))),
-        ..none
-    }
 }
 
 fn team(facts: &ServiceFacts) -> String {

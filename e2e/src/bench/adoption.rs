@@ -1,5 +1,6 @@
-//! Adopting side by side with a null writer: the same services are created, the same labels and the same status are
-//! written, by the same account, so many at a time; but the null writer reads nothing, asks nothing and decides nothing.
+//! Adopting side by side with a null writer: the same services are created and the same patches sent, the dry run of each
+//! workload, its labels and the statuses, by the same account, so many at a time; but the null writer reads nothing and
+//! decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Adoption {
     pub operator: Vec<f64>,
     /// Seconds of the null writer, one a round
     pub null_writer: Vec<f64>,
+    /// Seconds of these that it took to send the dry runs, one a round
+    pub dry_runs: Vec<f64>,
     /// Requests of the operator in its last round by `verb resource`, dry runs apart
     pub requests: BTreeMap<String, usize>,
     /// How many requests of each round were answered by a conflict
@@ -69,7 +72,9 @@ pub async fn run(stage: &Stage, rounds: usize) -> Result<Adoption> {
                 result.repeated.push(amount(repeated(&stage.fleet, &round.requests)));
                 result.requests = round.requests;
             } else {
-                result.null_writer.push(null_round(stage, &sample).await?);
+                let (seconds, dry_runs) = null_round(stage, &sample).await?;
+                result.null_writer.push(seconds);
+                result.dry_runs.push(dry_runs);
             }
         }
         eprintln!(
@@ -82,12 +87,13 @@ pub async fn run(stage: &Stage, rounds: usize) -> Result<Adoption> {
     Ok(result)
 }
 
-/// Writes beyond one of each object; Events are none.
+/// Writes beyond one of each object. Events are none, and how far the path has come is written once a second at most.
 fn repeated(fleet: &Fleet, requests: &BTreeMap<String, usize>) -> usize {
     let writes = |(request, count): (&String, &usize)| {
         let verb = request.split(' ').next().unwrap_or_default();
         let is_write = matches!(verb, "create" | "update" | "patch" | "delete") && !request.ends_with("(dry run)");
-        if is_write && request != "create events" { *count } else { 0 }
+        let is_apart = matches!(request.as_str(), "create events" | "patch goldenpaths/status");
+        if is_write && !is_apart { *count } else { 0 }
     };
     requests.iter().map(writes).sum::<usize>().saturating_sub(fleet.claimed() + fleet.services)
 }
@@ -205,21 +211,30 @@ fn service_path(service: &PlatformService) -> String {
     format!("/apis/goldenpath.dev/v1alpha1/namespaces/{namespace}/platformservices/{name}")
 }
 
-async fn null_round(stage: &Stage, sample: &Sample) -> Result<f64> {
+/// Seconds that the null writer takes, and how many of them for the dry runs.
+async fn null_round(stage: &Stage, sample: &Sample) -> Result<(f64, f64)> {
     // The operator's account: the policies of the path treat it like the operator's own writes.
     let client = stage.operator_client().await?;
+    let patched = async |workload: usize, patch: &Value, query: &str| {
+        let query = format!("?fieldManager=goldenpath-operator{query}");
+        merge(&client, &deployment(&stage.fleet, workload, &query), patch).await
+    };
     let started = Instant::now();
     create_services(&stage.client, &stage.fleet).await?;
+    let asked = Instant::now();
     each(&sample.labels, CONCURRENCY, async |(workload, patch)| {
-        let path = deployment(&stage.fleet, *workload, "?fieldManager=goldenpath-operator");
-        merge(&client, &path, patch).await
+        let mut patch = patch.clone();
+        patch["metadata"]["annotations"] = json!({labels::FILL: "dry-run"});
+        patched(*workload, &patch, "&dryRun=All").await
     })
     .await?;
+    let dry_runs = asked.elapsed().as_secs_f64();
+    each(&sample.labels, CONCURRENCY, async |(workload, patch)| patched(*workload, patch, "").await).await?;
     each(&sample.statuses, CONCURRENCY, async |(path, patch)| {
         merge(&client, &format!("{path}/status?fieldManager=goldenpath-operator"), patch).await
     })
     .await?;
-    Ok(started.elapsed().as_secs_f64())
+    Ok((started.elapsed().as_secs_f64(), dry_runs))
 }
 
 /// As before the first service: only the operator's account can take its labels away, from anybody else the API server

@@ -102,7 +102,7 @@ impl Results {
         let ratios = operator.iter().zip(null_writer).map(|(ours, null)| ours / null).collect();
         add(&format!("{} services applied at once, all Ready / null writer", self.fleet.services), 1.5, ratios);
         add("conflicts meanwhile", 0.0, conflicts.clone());
-        add("writes meanwhile beyond one a workload and one a service", 0.0, repeated.clone());
+        add("writes meanwhile beyond one a workload and one a service, and the path's", 0.0, repeated.clone());
         let steps = &self.waves.steps;
         let beyond = steps.iter().map(|step| amount(step.beyond())).collect();
         add("writes of a wave beyond one a workload and one a service that moved, and the path's", 0.0, beyond);
@@ -186,11 +186,17 @@ impl Results {
         let mut row = |what: String, values: Vec<f64>| {
             table.row([what, Spread::of(values).map_or_else(|| "-".to_owned(), |spread| spread.to_string())]);
         };
-        let Adoption { operator, null_writer, .. } = &self.adoption;
+        let Adoption { operator, null_writer, dry_runs, .. } = &self.adoption;
         let what = format!("{} workloads of {} new services", self.fleet.claimed(), self.fleet.services);
         row(format!("{what} adopted, s"), operator.clone());
         row("the same written by the null writer, s".to_owned(), null_writer.clone());
         row("ratio".to_owned(), operator.iter().zip(null_writer).map(|(ours, null)| ours / null).collect());
+        row("of these seconds for the dry runs".to_owned(), dry_runs.clone());
+        let without = null_writer.iter().zip(dry_runs).map(|(all, asking)| all - asking);
+        row(
+            "ratio to a writer that does not ask".to_owned(),
+            operator.iter().zip(without).map(|(a, b)| a / b).collect(),
+        );
         let relists = &self.relists;
         row("one relist, s".to_owned(), vec![relists.seconds]);
         let after = |bytes: f64| vec![bytes / MEBIBYTE];

@@ -26,6 +26,7 @@ mod ownership;
 mod page;
 mod restarts;
 mod scaling;
+mod switching;
 mod versions;
 mod waves;
 

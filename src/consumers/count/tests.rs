@@ -28,7 +28,7 @@ fn consumers() -> Consumers {
     Consumers::new(fleet, "goldenpath-system", metrics)
 }
 
-fn entry(name: &str, resource: &Served, more: Value) -> DeprecationMatch {
+fn entry(name: &str, resource: &Served, more: &Value) -> DeprecationMatch {
     let mut entry = json!({"name": name, "resourceRules": [
         {"apiGroups": [resource.group], "resources": [resource.plural]}]});
     entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -78,7 +78,7 @@ fn objects(progress: &DeprecationProgress) -> Vec<(&str, &str, &str)> {
 #[test]
 fn what_matches_is_counted_and_what_fails_is_not() {
     let consumers = consumers();
-    consumers.want("ing", &[entry("class", &ingresses(), json!({"expression": LEGACY}))]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &json!({"expression": LEGACY}))]).unwrap();
     assert!(!consumers.in_sight("ing").complete);
     let seen = [
         ingress("shop", "a", Some("legacy")),
@@ -106,9 +106,10 @@ fn what_matches_is_counted_and_what_fails_is_not() {
 #[test]
 fn an_object_counts_once_and_for_each_deprecation() {
     let consumers = consumers();
-    let both = [entry("first", &ingresses(), json!({})), entry("second", &ingresses(), json!({"expression": LEGACY}))];
+    let both =
+        [entry("first", &ingresses(), &json!({})), entry("second", &ingresses(), &json!({"expression": LEGACY}))];
     consumers.want("two", &both).unwrap();
-    consumers.want("one", &[entry("only", &ingresses(), json!({"expression": LEGACY}))]).unwrap();
+    consumers.want("one", &[entry("only", &ingresses(), &json!({"expression": LEGACY}))]).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", Some("legacy")), ingress("shop", "b", None)]);
     let (two, one) = (shown(&consumers, &Homes::new(), "two"), shown(&consumers, &Homes::new(), "one"));
     assert_eq!(
@@ -123,7 +124,7 @@ fn an_object_counts_once_and_for_each_deprecation() {
 fn a_namespace_that_is_not_selected_any_more_needs_no_new_list() {
     let consumers = consumers();
     let selector = json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}});
-    consumers.want("ing", &[entry("class", &ingresses(), selector)]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &selector)]).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     let count = |env: &str| {
         let homes = Homes::from([("shop".into(), home(None, env))]);
@@ -137,8 +138,8 @@ fn what_is_in_no_namespace_is_selected_and_a_namespace_by_its_own_labels() {
     let (consumers, namespaces) = (consumers(), served("", "namespaces", "Namespace"));
     let classes = served("networking.k8s.io", "ingressclasses", "IngressClass");
     let selector = json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}});
-    consumers.want("ns", &[entry("a", &namespaces, selector.clone())]).unwrap();
-    consumers.want("classes", &[entry("a", &classes, selector)]).unwrap();
+    consumers.want("ns", &[entry("a", &namespaces, &selector)]).unwrap();
+    consumers.want("classes", &[entry("a", &classes, &selector)]).unwrap();
     let object = |name: &str| json!({"metadata": {"name": name, "resourceVersion": "5"}});
     list(&consumers, &namespaces, &[object("shop"), object("dev")]);
     list(&consumers, &classes, &[object("nginx")]);
@@ -151,7 +152,7 @@ fn what_is_in_no_namespace_is_selected_and_a_namespace_by_its_own_labels() {
 #[test]
 fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_name() {
     let (consumers, deployments) = (consumers(), served("apps", "deployments", "Deployment"));
-    consumers.want("d", &[entry("a", &deployments, json!({}))]).unwrap();
+    consumers.want("d", &[entry("a", &deployments, &json!({}))]).unwrap();
     let mut labelled = json!({"metadata": {"namespace": "shop", "name": "labelled", "resourceVersion": "5"}});
     labelled["metadata"]["labels"] = json!({"goldenpath.dev/service": "checkout", "goldenpath.dev/team": "ignored"});
     let object = |name: &str| json!({"metadata": {"namespace": "shop", "name": name, "resourceVersion": "5"}});
@@ -177,7 +178,7 @@ fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_n
 #[test]
 fn what_is_exempt_is_left_alone_until_the_end() {
     let consumers = consumers();
-    consumers.want("ing", &[entry("class", &ingresses(), json!({}))]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &json!({}))]).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None), ingress("bank", "b", None)]);
     let exemption: DeprecationExemption = serde_json::from_value(json!({"name": "x", "namespace": "shop",
         "reason": "r", "approvedBy": "ana", "expiresAt": "2026-12-01T00:00:00Z"}))
@@ -196,11 +197,11 @@ fn what_is_exempt_is_left_alone_until_the_end() {
 fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
     let consumers = consumers();
     let (stays, before) =
-        (entry("stays", &ingresses(), json!({})), entry("changes", &ingresses(), json!({"images": ["a"]})));
+        (entry("stays", &ingresses(), &json!({})), entry("changes", &ingresses(), &json!({"images": ["a"]})));
     consumers.want("ing", &[stays.clone(), before]).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     let first = consumers.in_sight("ing");
-    consumers.want("ing", &[stays.clone(), entry("changes", &ingresses(), json!({"images": ["b"]}))]).unwrap();
+    consumers.want("ing", &[stays.clone(), entry("changes", &ingresses(), &json!({"images": ["b"]}))]).unwrap();
     let second = consumers.in_sight("ing");
     assert!(first.complete && !second.complete && first.version != second.version);
     assert_eq!(
@@ -210,7 +211,7 @@ fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
     );
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     assert!(consumers.in_sight("ing").complete);
-    let broken = entry("changes", &ingresses(), json!({"expression": "object."}));
+    let broken = entry("changes", &ingresses(), &json!({"expression": "object."}));
     assert!(consumers.want("ing", &[stays, broken]).is_err());
     assert_eq!(consumers.in_sight("ing"), consumers.in_sight("ing"), "a typo changes nothing");
     assert!(consumers.in_sight("ing").complete);
@@ -222,7 +223,7 @@ fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
 fn what_is_not_served_is_reported_and_does_not_hide_the_rest() {
     let consumers = consumers();
     let policies = served("kyverno.io", "clusterpolicies", "ClusterPolicy");
-    consumers.want("x", &[entry("there", &ingresses(), json!({})), entry("gone", &policies, json!({}))]).unwrap();
+    consumers.want("x", &[entry("there", &ingresses(), &json!({})), entry("gone", &policies, &json!({}))]).unwrap();
     list(&consumers, &ingresses(), &[]);
     let sight = consumers.in_sight("x");
     assert!(sight.complete, "what is not served has no objects");

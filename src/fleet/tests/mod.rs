@@ -91,6 +91,32 @@ fn the_team_is_the_services_else_the_workloads_else_the_namespaces() {
 }
 
 #[test]
+fn what_is_labelled_counts_as_claimed_until_the_services_are_known() {
+    let mut table = Table::new("goldenpath-system");
+    let labelled = |name: &str| {
+        let mut object = object("shop", name, 1, None);
+        object["metadata"]["labels"]["goldenpath.dev/service"] = json!("checkout");
+        object
+    };
+    let keep = |table: &mut Table, object: &Value| {
+        see(table, object);
+        let name = object["metadata"]["name"].as_str().unwrap();
+        table.keep(&key("shop", name), 1, Kept::new(&serde_json::value::to_raw_value(object).unwrap()));
+    };
+    for object in [labelled("named"), labelled("left"), object("shop", "plain", 1, None)] {
+        keep(&mut table, &object);
+    }
+    assert_eq!(shown(&mut table), ["unowned NotStarted 2", "unowned Unclaimed 1"]);
+    let _ = table.claim(&("shop".to_owned(), "checkout".to_owned()), &[key("shop", "named")]);
+    table.know_claims();
+    assert_eq!(shown(&mut table), ["unowned NotStarted 1", "unowned Unclaimed 2"]);
+    let kept = ["named", "left", "plain"].map(|name| table.object(&key("shop", name)).is_some());
+    assert_eq!(kept, [true, false, false]);
+    see(&mut table, &labelled("late"));
+    assert_eq!(shown(&mut table), ["unowned NotStarted 1", "unowned Unclaimed 3"]);
+}
+
+#[test]
 fn what_is_never_touched_is_counted_apart() {
     let mut table = Table::new("goldenpath-system");
     let mut child = object("shop", "child", 1, None);

@@ -112,14 +112,14 @@ mod tests {
 
     use super::*;
 
-    fn entry(fields: Value) -> DeprecationMatch {
+    fn entry(fields: &Value) -> DeprecationMatch {
         let mut entry =
             json!({"name": "old", "resourceRules": [{"apiGroups": ["apps"], "resources": ["deployments"]}]});
         entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         serde_json::from_value(entry).unwrap()
     }
 
-    fn look(fields: Value, object: &Value) -> Sight {
+    fn look(fields: &Value, object: &Value) -> Sight {
         Matcher::compile(&entry(fields)).unwrap().look(object, &json!({"metadata": {"labels": {"env": "dev"}}}))
     }
 
@@ -160,24 +160,24 @@ mod tests {
         Sight::NotMatched
     )]
     fn an_entry_matches_when_everything_that_it_says_holds(#[case] fields: Value, #[case] expected: Sight) {
-        assert_eq!(look(fields, &ingress()), expected);
+        assert_eq!(look(&fields, &ingress()), expected);
     }
 
     #[test]
     fn an_error_is_never_a_match() {
         let fields = json!({"expression": "object.spec.nowhere == 'x'"});
-        let Sight::Unevaluable(words) = look(fields, &ingress()) else { unreachable!("not an error") };
+        let Sight::Unevaluable(words) = look(&fields, &ingress()) else { unreachable!("not an error") };
         assert!(words.contains("nowhere"), "{words}");
         // what is not looked at cannot fail
         let fields = json!({"images": ["none"], "expression": "object.spec.nowhere == 'x'"});
-        assert_eq!(look(fields, &ingress()), Sight::NotMatched);
+        assert_eq!(look(&fields, &ingress()), Sight::NotMatched);
     }
 
     #[test]
     fn an_expression_that_means_nothing_is_named() {
-        let error = Matcher::compile(&entry(json!({"expression": "object.spec."}))).unwrap_err().to_string();
+        let error = Matcher::compile(&entry(&json!({"expression": "object.spec."}))).unwrap_err().to_string();
         assert!(error.starts_with("matches[old].expression: "), "{error}");
-        let error = Matcher::compile(&entry(json!({"expression": "object.spec.size() + 1"}))).unwrap_err().to_string();
+        let error = Matcher::compile(&entry(&json!({"expression": "object.spec.size() + 1"}))).unwrap_err().to_string();
         assert!(error.starts_with("matches[old].expression: "), "{error}");
     }
 
@@ -185,16 +185,16 @@ mod tests {
     fn namespaces_are_selected_by_their_labels() {
         let selector = json!({"namespaceSelector": {"matchExpressions": [
             {"key": "env", "operator": "NotIn", "values": ["sandbox"]}]}});
-        let matcher = Matcher::compile(&entry(selector)).unwrap();
+        let matcher = Matcher::compile(&entry(&selector)).unwrap();
         let namespace = |env: &str| json!({"metadata": {"labels": {"env": env}}});
         assert!(matcher.selects(&namespace("prod")) && !matcher.selects(&namespace("sandbox")));
-        assert!(Matcher::compile(&entry(json!({}))).unwrap().selects(&namespace("sandbox")));
+        assert!(Matcher::compile(&entry(&json!({}))).unwrap().selects(&namespace("sandbox")));
     }
 
     #[test]
     fn only_an_expression_about_namespaces_looks_at_them() {
         let looks =
-            |source: &str| Matcher::compile(&entry(json!({"expression": source}))).unwrap().looks_at_namespaces();
+            |source: &str| Matcher::compile(&entry(&json!({"expression": source}))).unwrap().looks_at_namespaces();
         assert!(looks("has(namespaceObject.metadata.labels)") && !looks("has(object.metadata.labels)"));
     }
 

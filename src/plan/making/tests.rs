@@ -36,7 +36,15 @@ fn facts(spec: PlatformServiceSpec, entry: Workload, object: Option<Value>) -> S
         operator_namespace: "goldenpath-system".into(),
         path: PathFacts::Ready(Route { revision: Arc::new(revision), ..Route::default() }),
         exceptions: Exceptions::default(),
-        workloads: vec![WorkloadFacts { workload: entry, target, made, object, claimed_by: None, made_up_path: false }],
+        workloads: vec![WorkloadFacts {
+            workload: entry,
+            target,
+            made,
+            object,
+            claimed_by: None,
+            made_up_path: false,
+            left: None,
+        }],
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{assert_filled, for_every_style, image, manifest, shared_path};
 
 /// A workload without what differs between two of the same making: identity, time, status.
-fn essence(team: &Team<'_>, object: &Value) -> Result<Value> {
+pub fn essence(team: &Team<'_>, object: &Value) -> Result<Value> {
     let text = object.to_string().replace(&team.namespace, "NAMESPACE");
     let mut object: Value = serde_json::from_str(&text)?;
     object.as_object_mut().context("no object")?.remove("status");

@@ -47,6 +47,8 @@ async fn nobody_fights_with_a_tool_that_applies_by_force(#[case] case: Case) -> 
     team.verdict("cpu", case.verdict).await?;
     let sets = team.replica_sets().await?;
 
+    // the verdict is the same before and after the rollout, and the status may still tell of that
+    team.still().await?;
     let mark = control_plane.audit_mark()?;
     let api = workloads(&team.client, WorkloadKind::Deployment, &team.namespace);
     let params = PatchParams::apply("healer").force();

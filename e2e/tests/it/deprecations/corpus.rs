@@ -40,6 +40,7 @@ async fn story() -> Result<()> {
     for (name, _, recount) in deprecations() {
         let expected: Found = live.iter().filter(|object| recount(object)).map(called).collect();
         let count = expected.len();
+        ensure!(count > 0, "{name} matches nothing, which shows nothing");
         let object = cluster.counts(name, &json!({"objects": count})).await?;
         let listed: Vec<&str> = object["status"]["stragglers"]
             .as_array()
@@ -93,12 +94,12 @@ fn deprecations() -> [(&'static str, Value, fn(&Value) -> bool); 5] {
             |object| object["spec"]["template"]["spec"].get("serviceAccount").is_some(),
         ),
         (
-            "labelled-by-helm",
-            json!([{"name": "helm", "resourceRules": of_networks,
-                "expression": "'app.kubernetes.io/managed-by' in object.metadata.?labels.orValue({}) && object.metadata.labels['app.kubernetes.io/managed-by'] == 'Helm'"}]),
+            "closed-both-ways",
+            json!([{"name": "both", "resourceRules": of_networks,
+                "expression": "object.kind == 'NetworkPolicy' && object.spec.?policyTypes.orValue([]).exists(t, t == 'Egress')"}]),
             |object| {
-                ["NetworkPolicy", "Ingress"].iter().any(|kind| object["kind"] == *kind)
-                    && object["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+                let types = object["spec"]["policyTypes"].as_array().cloned().unwrap_or_default();
+                object["kind"] == "NetworkPolicy" && types.contains(&json!("Egress"))
             },
         ),
     ]

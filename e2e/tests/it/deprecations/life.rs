@@ -155,6 +155,13 @@ async fn it_goes_on_without_the_operator(cluster: &mut Cluster, shop: &str) -> R
     })
     .await?;
     tokio::time::sleep(Duration::from_secs(12)).await;
+    // the path itself has been counted, which takes a minute where nothing else changes
+    wait::until("the adoption of the path", super::PATIENCE, async || {
+        let path = cluster.object("goldenpath gateway").await?;
+        ensure!(path["status"]["adoption"].is_object(), "{}", path["status"]);
+        Ok(Some(()))
+    })
+    .await?;
     cluster.dies().await?;
     let another = ingress(shop, "another", LEGACY);
     answers(cluster, &DRY_CREATE, &another, "a refusal with the operator dead", false, "denied request").await?;
