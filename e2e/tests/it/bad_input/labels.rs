@@ -72,9 +72,11 @@ async fn a_workload_that_a_tenant_labelled_with_another_path_comes_to_the_path_o
     control_plane.apply(&labelled(&namespace, &ours)).await.unwrap();
     control_plane.expect(&namespace, "deployment/web", shared, "true").await.unwrap();
     control_plane.apply(&service(&namespace, "web", path, "")).await.unwrap();
-    control_plane.expect(&namespace, "deployment/web", REVISION, &format!("{namespace}-release")).await.unwrap();
+    let paths = r"{.metadata.labels.goldenpath\.dev/path} after {.metadata.labels.goldenpath\.dev/release}";
+    control_plane.expect(&namespace, "deployment/web", paths, &format!("{path} after {namespace}")).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", shared, "true").await.unwrap();
     control_plane.kubectl(["set", "image", "-n", &namespace, "deployment/web", "app=example.com/app:2"]).await.unwrap();
-    control_plane.expect(&namespace, "deployment/web", r"{.metadata.labels.goldenpath\.dev/path}", path).await.unwrap();
+    control_plane.expect(&namespace, "deployment/web", paths, &format!("{path} after ")).await.unwrap();
     control_plane.expect(&namespace, "deployment/web", shared, "").await.unwrap();
     others_go_on(control_plane, &namespace).await;
 }
