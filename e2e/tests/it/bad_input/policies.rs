@@ -36,7 +36,8 @@ async fn a_binding_that_a_person_deleted_stays_deleted_until_the_path_is_resumed
     refused(control_plane, &namespace, &format!("goldenpath/{path}"), "BindingDeleted", &parts).await;
     others_go_on(control_plane, &namespace).await;
     let bindings = async || {
-        let selector = format!("goldenpath.dev/path={path},goldenpath.dev/revision notin ({path}-release,{path}-switch)");
+        let selector =
+            format!("goldenpath.dev/path={path},goldenpath.dev/revision notin ({path}-release,{path}-switch)");
         let kind = "mutatingadmissionpolicybindings";
         control_plane.kubectl(["get", kind, "-l", &selector, "-o", "name"]).await.unwrap()
     };
