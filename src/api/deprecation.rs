@@ -1,4 +1,5 @@
 //! `Deprecation`: what is old, what comes instead, and when each door closes.
+#![allow(clippy::struct_field_names)] // the dates of a timeline are called as people write them; the derived copy of a struct has no attributes
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -232,8 +233,6 @@ pub enum FixType {
     "blockCreateAt: nobody is warned before it; set warnAt as well"))]
 #[x_kube(validation = Rule::new("!has(self.blockUpdateAt) || has(self.blockCreateAt)").message(
     "blockUpdateAt: new objects would go on being created; set blockCreateAt as well"))]
-// the names are what people write
-#[allow(clippy::struct_field_names)]
 pub struct Timeline {
     /// announceAt is when everybody is told. Without it, when the Deprecation is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]

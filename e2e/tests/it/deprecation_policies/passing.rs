@@ -5,7 +5,7 @@ use goldenpath::api::DeprecationStage::UpdateBlocked;
 use super::*;
 
 /// Blocked in every way.
-fn blocked(entry: Value) -> Value {
+fn blocked(entry: &Value) -> Value {
     json!({
         "matches": [entry],
         "timeline": {"warnAt": "2026-01-15T00:00:00Z", "blockCreateAt": "2026-03-01T00:00:00Z", "blockUpdateAt": "2026-05-15T00:00:00Z"},
@@ -34,7 +34,7 @@ fn deployment(name: &str, image: &str) -> Value {
 #[tokio::test]
 async fn who_scales_or_rolls_back_the_status_of_an_old_workload_is_not_stopped() {
     let resources = ["deployments.v1.apps", "replicasets.v1.apps", "cronjobs.v1.batch", "pods.v1"];
-    let mut old = Old::new("images", &resources, blocked(json!({"images": ["*/base/java?*", "*/base/java8*"]}))).await;
+    let mut old = Old::new("images", &resources, blocked(&json!({"images": ["*/base/java?*", "*/base/java8*"]}))).await;
     let image = "registry.example.com/base/java8:412";
     assert!(old.creates(&deployment("before", image)).await.is_silent());
     old.is_in(UpdateBlocked, &[], &deployment("probe", image)).await;
@@ -87,7 +87,7 @@ async fn an_expression_that_ends_in_an_error_stops_nobody() {
                       [1,2,3,4,5,6,7,8,9,0].all(a, [1,2,3,4,5,6,7,8,9,0].all(b, [1,2,3,4,5,6,7,8,9,0].all(c, \
                       [1,2,3,4,5,6,7,8,9,0].all(d, [1,2,3,4,5,6,7,8,9,0].all(e, [1,2,3,4,5,6,7,8,9,0].all(f, \
                       [1,2,3,4,5,6,7,8,9,0].all(g, true)))))))";
-    let mut old = Old::new("errors", &["configmaps.v1"], blocked(json!({"expression": expression}))).await;
+    let mut old = Old::new("errors", &["configmaps.v1"], blocked(&json!({"expression": expression}))).await;
     let map = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data});
     old.is_in(UpdateBlocked, &[], &map("probe", json!({"old": "yes"}))).await;
     assert!(old.creates(&map("broken", json!({"other": "1"}))).await.is_silent());
@@ -98,7 +98,7 @@ async fn an_expression_that_ends_in_an_error_stops_nobody() {
 
 #[tokio::test]
 async fn the_namespaces_of_the_system_and_an_exempt_service_pass() {
-    let mut spec = blocked(json!({"expression": "object.data.old == 'yes'"}));
+    let mut spec = blocked(&json!({"expression": "object.data.old == 'yes'"}));
     let exemption = |name: &str, namespace: &str, service: Value, end: &str| json!({"name": name, "namespace": namespace, "service": service, "reason": "RISK-1", "approvedBy": "ana", "expiresAt": end});
     let mut old = Old::new("exempt", &["configmaps.v1"], spec.clone()).await;
     spec["exemptions"] = json!([

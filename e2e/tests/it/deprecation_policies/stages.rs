@@ -24,6 +24,7 @@ fn legacy() -> Value {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // one life, read from its beginning to its end
 async fn each_stage_warns_and_refuses_as_it_should_and_the_printed_patch_helps() {
     let mut old = Old::new("stages", &["ingresses.v1.networking.k8s.io"], legacy()).await;
     let namespace = old.namespace.clone();
