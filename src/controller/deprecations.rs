@@ -7,7 +7,6 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
-
 use tokio::time::Instant;
 
 use super::backoff::Backoff;

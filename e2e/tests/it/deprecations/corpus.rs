@@ -57,8 +57,10 @@ async fn story() -> Result<()> {
     Ok(())
 }
 
-/// What is looked for, and how somebody else would look for it.
-fn deprecations() -> [(&'static str, Value, fn(&Value) -> bool); 5] {
+/// Name and matches of a Deprecation, and how somebody else would look for the same.
+type Sought = (&'static str, Value, fn(&Value) -> bool);
+
+fn deprecations() -> [Sought; 5] {
     let apps = json!([{"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"]}]);
     let workloads = json!([
         {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"]},
