@@ -81,11 +81,15 @@ impl Consumers {
                 () = self.0.moved.notified() => true,
                 () = tokio::time::sleep(LOOK_AGAIN) => false,
             };
-            tokio::time::sleep(if moved { PACE } else { SETTLES }).await;
-            let entries = self.entries();
-            if moved && !entries.values().flatten().any(|entry| entry.matcher.looks_at_namespaces()) {
+            if moved && !self.looks_at_namespaces() {
                 continue;
             }
+            if moved {
+                // who changes an entry does not wait for it
+                let _ = tokio::time::timeout(PACE, self.0.rearranged.notified()).await;
+            }
+            tokio::time::sleep(SETTLES).await;
+            let entries = self.entries();
             let served = if entries.is_empty() { Some(Vec::new()) } else { discover().await };
             let Some(served) = served else {
                 // the API server may be back in a moment, and until then nobody is counted
@@ -133,6 +137,10 @@ impl Consumers {
         }
         *lock(&self.0.found) = found;
         wanted
+    }
+
+    fn looks_at_namespaces(&self) -> bool {
+        self.entries().values().flatten().any(|entry| entry.matcher.looks_at_namespaces())
     }
 
     fn has_listed(&self, resource: &Served, entries: &BTreeSet<EntryId>) -> bool {
