@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo test bench instructions verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards test bench instructions verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,13 +16,21 @@ demo: control-plane ## Show the operator at work, no cluster is needed; make dem
 	cargo build --workspace --bins
 	cargo run -q -p goldenpath-e2e --bin demo -- $(if $(findstring command line,$(origin KUBECONFIG)),--kubeconfig $(KUBECONFIG))
 
+# Not part of `test`: the libraries of the page are large, and a browser is nothing that everybody has.
+dashboards: ## Draw every Grafana dashboard over a migration on a real control plane, and check each panel
+	@bash e2e/build-control-plane.sh prometheus
+	cd tools/dashboards && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci; } && node build.mjs
+	cargo build --workspace --bins
+	cargo run -q -p goldenpath-e2e --bin dashboards -- $(FLAGS)
+	cd tools/dashboards-strict && go run . ../../manifests/dashboards/*.json
+
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
 # The operator of an older commit is built behind the tests, whose dependencies it shares.
 # --no-fail-fast: one run shows every failure.
 test: ## Run all tests; the first run builds two control planes, which takes about 25 minutes on two cores
 	@set -euo pipefail; mkdir -p target; \
-	set -m; bash e2e/build-control-plane.sh kubernetes-1.35 & control_plane=$$!; set +m; \
+	set -m; bash e2e/build-control-plane.sh kubernetes-1.35 prometheus & control_plane=$$!; set +m; \
 	trap 'kill -- -$$control_plane 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
 	echo "test: building the tests, and the control plane beside them"; \
 	cargo test --workspace --no-run; \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the control plane that tests and the demo run on, from the Go modules in tools/, once per version.
-# What is named behind it is built as well: kube-state-metrics, which only benchmarks run, and the servers of an older
-# Kubernetes, kubernetes-1.35 and kubernetes-1.36.
+# What is named behind it is built as well: kube-state-metrics, which only benchmarks run, the servers of an older
+# Kubernetes, kubernetes-1.35 and kubernetes-1.36, and prometheus, where the system has none.
 # Finished programs lie in <cache>/<module>-<version>/<program>; the cache is shared by all checkouts of a user.
 set -euo pipefail
 cd "$(dirname "$0")/../tools"
@@ -29,9 +29,9 @@ enough_space() {
 exec 9>"$cache/build.lock"
 flock -n 9 || { echo "control plane: another build is running, waiting for it"; flock 9; }
 
-# build <folder in tools/> <module> <package> <program> <seconds of a cold build on two cores>
+# build <folder in tools/> <module> <package> <program> <seconds of a cold build on two cores> [build tags]
 build() {
-  local folder=$1 module=$2 package=$3 program=$4 estimate=$5 version out stamp="" started=$SECONDS
+  local folder=$1 module=$2 package=$3 program=$4 estimate=$5 tags=${6:-} version out stamp="" started=$SECONDS
   version=$(cd "$folder" && go list -m -f '{{.Version}}' "$module")
   out=$cache/${folder%%-1.*}-$version/$program
   [ -x "$out" ] && return
@@ -42,7 +42,7 @@ build() {
   fi
   echo "control plane: building $program $version (about $estimate s on two cores when nothing is cached)"
   mkdir -p "$(dirname "$out")"
-  (cd "$folder" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $stamp" -o "$out.partial" "$package")
+  (cd "$folder" && CGO_ENABLED=0 go build -trimpath -tags "$tags" -ldflags "-s -w $stamp" -o "$out.partial" "$package")
   mv "$out.partial" "$out"
   echo "control plane: $program $version built in $((SECONDS - started)) s"
 }
@@ -55,6 +55,16 @@ kubernetes() {
   build "$1" $module $module/cmd/kube-scheduler kube-scheduler 15
 }
 
+# A Prometheus of the system does as well: Debian's package is called prometheus. Service discovery would bring the client
+# libraries of twenty clouds.
+prometheus() {
+  local module=github.com/prometheus/prometheus program
+  if command -v prometheus && command -v promtool; then return; fi >/dev/null
+  for program in promtool prometheus; do
+    build prometheus $module $module/cmd/$program $program 120 remove_all_sd
+  done
+}
+
 kubernetes kubernetes
 build kubernetes k8s.io/kubernetes k8s.io/kubernetes/cmd/kubectl kubectl 30
 build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 etcd 60
@@ -64,6 +74,7 @@ for also in "$@"; do
   case $also in
     kube-state-metrics) build "$also" k8s.io/kube-state-metrics/v2 k8s.io/kube-state-metrics/v2 "$also" 120 ;;
     kubernetes-*) kubernetes "$also" ;;
+    prometheus) prometheus ;;
     *) echo "control plane: there is nothing called $also to build" >&2; exit 1 ;;
   esac
 done

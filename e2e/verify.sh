@@ -22,7 +22,9 @@ plan: api cel
 policy: api cel plan
 status: api cel plan
 program: api cel plan
-chart: api cel plan rbac
+chart: api cel plan rbac observability
+observability/alerts: observability
+observability/dashboards: observability
 '
 
 # Files of the next commit: tracked or not yet added, but not ignored and not deleted.

@@ -151,6 +151,33 @@ pub fn kube_state_metrics() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Prometheus and its tool.
+#[derive(Clone, Debug)]
+pub struct Prometheus {
+    /// `prometheus`
+    pub server: PathBuf,
+    /// `promtool`
+    pub tool: PathBuf,
+}
+
+impl Prometheus {
+    /// The ones that `e2e/build-control-plane.sh prometheus` has built, or else those on the PATH.
+    ///
+    /// # Errors
+    /// When there are none; the text says how to get them.
+    pub fn find() -> Result<Self> {
+        let built = cache()?.join(format!("prometheus-{}", version("prometheus", "github.com/prometheus/prometheus")?));
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = [built].into_iter().chain(env::split_paths(&path));
+        let both = folders.map(|folder| Self { server: folder.join("prometheus"), tool: folder.join("promtool") });
+        let mut both = both.filter(|found| found.server.is_file() && found.tool.is_file());
+        both.next().context(
+            "there is no prometheus with promtool: install Debian's package prometheus, or run \
+             `bash e2e/build-control-plane.sh prometheus` (about 4 minutes when nothing is cached)",
+        )
+    }
+}
+
 /// Folder of everything that is built or made once per version.
 pub(crate) fn cache() -> Result<PathBuf> {
     let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

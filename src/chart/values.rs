@@ -26,6 +26,12 @@ pub struct Values {
     /// `[{apiGroup: networking.k8s.io, resource: ingresses}]`. The operator gets the right to list and watch them in every
     /// namespace. Further ClusterRoles with the label `goldenpath.dev/aggregate-to-reader: "true"` do the same.
     pub read_rules: Vec<ReadRule>,
+    /// The ServiceMonitor by which the Prometheus operator finds /metrics.
+    pub service_monitor: ServiceMonitor,
+    /// Alerts and recording rules as a PrometheusRule of the Prometheus operator; docs/alerts.md lists them.
+    pub prometheus_rule: PrometheusRule,
+    /// Grafana dashboards as ConfigMaps, for the sidecar that the Grafana chart runs; docs/dashboards.md shows them.
+    pub dashboards: Dashboards,
     /// Which lines the operator logs: `info`, or per module as in `info,goldenpath=debug`.
     #[schemars(length(min = 1))]
     pub log: String,
@@ -56,6 +62,9 @@ impl Default for Values {
             paths: BTreeMap::new(),
             companion_kinds: Vec::new(),
             read_rules: Vec::new(),
+            service_monitor: ServiceMonitor::default(),
+            prometheus_rule: PrometheusRule::default(),
+            dashboards: Dashboards::default(),
             log: "info".to_owned(),
             resources: Resources::default(),
             priority_class_name: String::new(),
@@ -189,6 +198,55 @@ pub struct ReadRule {
     /// Name of the resource, as in `kubectl api-resources`.
     #[schemars(regex(pattern = "^[a-z][a-z0-9]*$"))]
     pub resource: String,
+}
+
+/// How Prometheus finds the operator.
+#[derive(Serialize, JsonSchema, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ServiceMonitor {
+    /// Install it. The cluster needs the definitions of the Prometheus operator.
+    pub enabled: bool,
+    /// Further labels, by which a Prometheus selects its ServiceMonitors.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Alerts and recording rules.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PrometheusRule {
+    /// Install it. The cluster needs the definitions of the Prometheus operator.
+    pub enabled: bool,
+    /// Further labels, by which a Prometheus selects its PrometheusRules.
+    pub labels: BTreeMap<String, String>,
+    /// Where your people read docs/alerts.md: each alert carries this with its own anchor as `runbook_url`.
+    #[schemars(length(min = 1))]
+    pub runbook_url: String,
+}
+
+impl Default for PrometheusRule {
+    fn default() -> Self {
+        let runbook_url = crate::observability::alerts::RUNBOOK.to_owned();
+        Self { enabled: false, labels: BTreeMap::new(), runbook_url }
+    }
+}
+
+/// Grafana dashboards.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Dashboards {
+    /// Install them.
+    pub enabled: bool,
+    /// Labels by which the sidecar selects ConfigMaps.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, such as the one that names a folder in Grafana.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for Dashboards {
+    fn default() -> Self {
+        let labels = BTreeMap::from([("grafana_dashboard".to_owned(), "1".to_owned())]);
+        Self { enabled: false, labels, annotations: BTreeMap::new() }
+    }
 }
 
 /// Requests and limits.

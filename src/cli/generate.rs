@@ -8,13 +8,23 @@ use serde_json::Value;
 use super::markdown::{replace_between, table};
 use crate::api::{GoldenPath, PathDefault, crds};
 use crate::chart;
+use crate::observability::alerts::{Alert, Clock, RUNBOOK, Recording, alerts, recordings};
 use crate::observability::catalogue::{ALL, Metric};
+use crate::observability::dashboards;
 use crate::plan::shipped::mark;
 
 type Failure = Box<dyn std::error::Error>;
 
 /// Folders with nothing but generated files: what is no longer derived leaves them.
-const GENERATED_FOLDERS: [&str; 3] = ["crds", "charts/goldenpath/paths", "charts/goldenpath/templates/generated"];
+const GENERATED_FOLDERS: [&str; 7] = [
+    "crds",
+    "charts/goldenpath/paths",
+    "charts/goldenpath/templates/generated",
+    "charts/goldenpath/alerts",
+    "charts/goldenpath/dashboards",
+    "manifests/alerts",
+    "manifests/dashboards",
+];
 
 /// Writes every derived file below `root`.
 pub fn write(root: &Path) -> Result<(), Failure> {
@@ -43,6 +53,11 @@ fn files(root: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let paths = paths(root)?;
     files.insert(SHIPPED_PATHS.to_owned(), shipped_paths(root, &paths)?);
     files.insert(METRICS.to_owned(), metrics(root)?);
+    files.insert(RUNBOOK.to_owned(), runbook(root)?);
+    files.insert(format!("manifests/{}", chart::ALERTS), chart::alerts()?);
+    for dashboard in dashboards::all() {
+        files.insert(format!("manifests/dashboards/{}", dashboard.file()), dashboard.json()?);
+    }
     let chart = chart::files(&paths)?;
     files.extend(chart.into_iter().map(|(path, text)| (format!("{}/{path}", chart::FOLDER), text)));
     Ok(files)
@@ -102,6 +117,24 @@ fn metrics(root: &Path) -> Result<String, Failure> {
     Ok(replace_between(&text, "questions", &table(&["question", "PromQL"], &questions))?)
 }
 
+/// The page about alerts, with every rule.
+fn runbook(root: &Path) -> Result<String, Failure> {
+    let alert = |alert: Alert| {
+        vec![
+            format!("[{}](#{})", alert.name, alert.name.to_lowercase()),
+            alert.severity.text().to_owned(),
+            alert.wait.unwrap_or_else(|| "at once".to_owned()),
+            alert.when.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = alerts(Clock::REAL).into_iter().map(alert).collect();
+    let recording = |rule: Recording| vec![format!("`{}`", rule.name), rule.holds.to_owned()];
+    let recorded: Vec<Vec<String>> = recordings().into_iter().map(recording).collect();
+    let text = std::fs::read_to_string(root.join(RUNBOOK))?;
+    let text = replace_between(&text, "alerts", &table(&["alert", "severity", "after", "fires when"], &rows))?;
+    Ok(replace_between(&text, "recordings", &table(&["series", "what it holds"], &recorded))?)
+}
+
 const SHIPPED_PATHS: &str = "docs/shipped-paths.md";
 
 /// The page about the shipped paths with one table a path.
@@ -155,6 +188,15 @@ mod tests {
                 assert!(files.contains_key(&path), "{path} is derived from nothing: run `make generate`");
             }
         }
+    }
+
+    #[test]
+    fn the_runbook_has_a_part_for_every_alert_and_for_nothing_else() {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(RUNBOOK)).unwrap();
+        let parts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("## Goldenpath")).collect();
+        let alerts = alerts(Clock::REAL);
+        let names: Vec<&str> = alerts.iter().filter_map(|alert| alert.name.strip_prefix("Goldenpath")).collect();
+        assert_eq!(parts, names);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From the table to one tally a Deprecation, in one look at every row.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -50,8 +50,8 @@ pub struct OldObject {
 pub struct OldObjects {
     /// At most [`MAX_FINDINGS`].
     pub some: BTreeSet<OldObject>,
-    /// How many there are.
-    pub total: u64,
+    /// How many there are, by Deprecation.
+    pub totals: BTreeMap<String, u64>,
 }
 
 /// What one count found.
@@ -103,6 +103,12 @@ impl Consumers {
         let (mut failing, mut of_services) = (BTreeSet::new(), BTreeMap::new());
         let mut table = self.table();
         let (nowhere, unowned) = (Home::default(), Names::default().get(UNOWNED));
+        // a resource that entries look at in several versions is there once
+        let mut once = HashSet::new();
+        let mut versions: HashMap<(&String, &String), usize> = HashMap::new();
+        for (resource, _) in table.all() {
+            *versions.entry((&resource.group, &resource.plural)).or_default() += 1;
+        }
         for (resource, rows) in table.all() {
             for (namespace, of_namespace) in &rows.namespaces {
                 for (name, row) in of_namespace {
@@ -112,6 +118,10 @@ impl Consumers {
                     let place = Place { resource, namespace, name, row, home, unowned: &unowned };
                     for hit in place.hits(&by_id, &mut failing) {
                         let (n, entry) = by_id[&hit.entry];
+                        let several = versions[&(&resource.group, &resource.plural)] > 1;
+                        if several && !once.insert((n, &resource.group, &resource.plural, namespace, name)) {
+                            continue;
+                        }
                         place.count(hit, entry, &mut counted[n], &mut of_services, now);
                     }
                 }
@@ -123,7 +133,7 @@ impl Consumers {
     }
 }
 
-fn is_namespace(resource: &Served) -> bool {
+pub(super) fn is_namespace(resource: &Served) -> bool {
     resource.group.is_empty() && resource.plural == "namespaces"
 }
 
@@ -180,7 +190,7 @@ impl Place<'_> {
         let service = self.service();
         if let (Some(service), false) = (service, exempt) {
             let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
-            found.total += 1;
+            *found.totals.entry(counted.name.to_owned()).or_default() += 1;
             found.some.insert(OldObject {
                 deprecation: counted.name.to_owned(),
                 resource: self.resource.clone(),
@@ -203,6 +213,9 @@ impl Place<'_> {
     /// The service that the object belongs to: the one that its labels name or that claims it, else the one that has its
     /// name, which is how teams call an Ingress or an autoscaler.
     fn service(&self) -> Option<&str> {
+        if self.namespace.is_empty() {
+            return None;
+        }
         let is_there = |name: &&str| self.home.services.contains_key(*name);
         let named = self.row.service.as_deref().filter(is_there);
         let claimed = || {

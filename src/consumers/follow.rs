@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::sink::ConsumerSink;
 use super::table::EntryId;
@@ -15,6 +16,11 @@ use crate::plan::consumers::{Resolved, Served, resolve};
 
 /// Nothing says that a kind has come or gone; it is noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// What discovery does not tell of any more is gone after this: an aggregated API that does not answer is listed without
+/// its resources, and is back when it answers.
+const GONE_AFTER: Duration = Duration::from_secs(50);
+/// A changed namespace lists what looks at namespaces anew, and no more often than this.
+const PACE: Duration = Duration::from_secs(5);
 /// Deprecations come in bursts, and each change lists its resources anew.
 const SETTLES: Duration = Duration::from_millis(200);
 
@@ -30,6 +36,36 @@ impl Drop for Running {
     }
 }
 
+/// Resources that are watched, and when discovery told of each last.
+#[derive(Default)]
+struct Seen(HashMap<Served, Instant>);
+
+impl Seen {
+    /// What is served, with what was served a moment ago.
+    fn with_recent(&mut self, mut served: Vec<Served>, now: Instant) -> Vec<Served> {
+        for (resource, last) in &mut self.0 {
+            if served.contains(resource) {
+                *last = now;
+            } else if now.duration_since(*last) < GONE_AFTER {
+                served.push(resource.clone());
+            }
+        }
+        self.0.extend(
+            served
+                .iter()
+                .map(|resource| (resource.clone(), now))
+                .filter(|(r, _)| !self.0.contains_key(r))
+                .collect::<Vec<_>>(),
+        );
+        served
+    }
+
+    /// Forgets what nobody watches.
+    fn keep(&mut self, is_watched: impl Fn(&Served) -> bool) {
+        self.0.retain(|resource, _| is_watched(resource));
+    }
+}
+
 impl Consumers {
     /// Watches what is asked for, for ever. `discover` asks the API server what it serves; without an answer everything
     /// stays as it is.
@@ -37,7 +73,7 @@ impl Consumers {
     where
         F: Future<Output = Option<Vec<Served>>>,
     {
-        let mut running: HashMap<Served, Running> = HashMap::new();
+        let (mut running, mut seen): (HashMap<Served, Running>, Seen) = Default::default();
         let mut run = 0;
         loop {
             let moved = tokio::select! {
@@ -45,8 +81,11 @@ impl Consumers {
                 () = self.0.moved.notified() => true,
                 () = tokio::time::sleep(LOOK_AGAIN) => false,
             };
-            tokio::time::sleep(SETTLES).await;
+            tokio::time::sleep(if moved { PACE } else { SETTLES }).await;
             let entries = self.entries();
+            if moved && !entries.values().flatten().any(|entry| entry.matcher.looks_at_namespaces()) {
+                continue;
+            }
             let served = if entries.is_empty() { Some(Vec::new()) } else { discover().await };
             let Some(served) = served else {
                 // the API server may be back in a moment, and until then nobody is counted
@@ -54,13 +93,20 @@ impl Consumers {
                 tokio::time::sleep(SETTLES * 10).await;
                 continue;
             };
+            let served = seen.with_recent(served, Instant::now());
             let wanted = self.arrange(entries.into_values().flatten(), &served);
+            seen.keep(|resource| wanted.contains_key(resource));
             running.retain(|resource, _| wanted.contains_key(resource) || self.forgets(resource));
             for (resource, entries) in wanted {
                 let ids: BTreeSet<EntryId> = entries.iter().map(|entry| entry.id).collect();
                 let looks = entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
                 let same = running.get(&resource).is_some_and(|running| running.entries == ids);
-                if same && !(moved && looks) {
+                // a list that is on its way ends first: changes that come faster would never let it
+                let lists = same && !self.has_listed(&resource, &ids);
+                if moved && looks && lists {
+                    self.0.moved.notify_one();
+                }
+                if same && !(moved && looks && !lists) {
                     continue;
                 }
                 run += 1;
@@ -89,6 +135,10 @@ impl Consumers {
         wanted
     }
 
+    fn has_listed(&self, resource: &Served, entries: &BTreeSet<EntryId>) -> bool {
+        self.table().of(resource).is_some_and(|rows| entries.iter().all(|entry| rows.has_listed(*entry)))
+    }
+
     fn forgets(&self, resource: &Served) -> bool {
         tracing::info!(%resource, "nothing asks for a resource any more, or it is not served");
         self.table().forget(resource);
@@ -100,5 +150,22 @@ impl Consumers {
         self.table().start(&resource, run);
         let sink = ConsumerSink { consumers: self.clone(), resource, run, entries };
         tokio::spawn(Watch::new(sink, client.clone()).run()).abort_handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_discovery_forgets_for_a_moment_is_still_there() {
+        let (routes, now) = (Served { plural: "routes".into(), ..Served::default() }, Instant::now());
+        let mut seen = Seen::default();
+        assert_eq!(seen.with_recent(vec![routes.clone()], now).len(), 1);
+        assert_eq!(seen.with_recent(Vec::new(), now + LOOK_AGAIN), std::slice::from_ref(&routes), "a hiccup");
+        assert_eq!(seen.with_recent(vec![routes.clone()], now + LOOK_AGAIN * 2).len(), 1);
+        assert_eq!(seen.with_recent(Vec::new(), now + LOOK_AGAIN * 4), [], "gone");
+        seen.keep(|_| false);
+        assert!(seen.0.is_empty());
     }
 }

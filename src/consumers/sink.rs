@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::count::is_namespace;
 use super::table::{Blind, Seen};
 use super::{Consumers, Entry};
-use crate::api::labels;
+use crate::api::{GROUP, labels};
 use crate::fleet::Sink;
 use crate::fleet::decode::Head;
 use crate::fleet::errors::{Skipped, WatchError};
@@ -32,7 +33,9 @@ impl ConsumerSink {
 
     /// What the entries say of an object. Nothing where nobody is ever asked to migrate anything.
     fn seen<'a>(&self, namespace: &'a str, name: &'a str, object: &'a Value) -> Seen<'a> {
-        if is_excluded(namespace, &self.consumers.0.operator_namespace) {
+        // a namespace is excluded by its own name, as in admission
+        let of = if is_namespace(&self.resource) { name } else { namespace };
+        if is_excluded(of, &self.consumers.0.operator_namespace) || is_managed(object) {
             return Seen { namespace, name, ..Seen::default() };
         }
         let looks = self.entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
@@ -45,6 +48,17 @@ impl ConsumerSink {
             sights: self.entries.iter().map(|entry| (entry.id, entry.matcher.look(object, &of))).collect(),
         }
     }
+}
+
+/// What another controller owns is as that controller makes it: nobody can move it, and no policy refuses it.
+fn is_managed(object: &Value) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let foreign = |owner: &Value| {
+        let group = owner.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let group = group.split_once('/').map_or("", |(group, _)| group);
+        owner.get("controller") == Some(&Value::Bool(true)) && group != GROUP
+    };
+    owners.into_iter().flatten().any(foreign)
 }
 
 /// Namespaces of the system and of the operator.

@@ -73,19 +73,28 @@ fn round(context: &Context) {
         (name, (sight, tally))
     };
     let count = Counted { tallies: sights.into_iter().map(counted).collect(), of_services: count.of_services };
-    let before = all.keep(count.clone());
+    let known = all.keep(count.clone());
+    let is_first = known.is_none();
+    let before = known.unwrap_or_default();
     for (name, tally) in &count.tallies {
         if before.tallies.get(name) != Some(tally) {
             all.wake(name);
         }
     }
-    let was_known = |count: &Counted| count.tallies.values().all(|(sight, _)| sight.complete);
-    let anew = was_known(&before) != was_known(&count) || before.tallies.is_empty();
     let of_either: BTreeSet<&ServiceKey> = before.of_services.keys().chain(count.of_services.keys()).collect();
     for key in of_either {
-        if anew || before.of_services.get(key) != count.of_services.get(key) {
+        if before.of_services.get(key) != count.of_services.get(key) {
             wake_service(key, context);
         }
+    }
+    // what their statuses tell may be of a Deprecation that is in sight again, or gone
+    if is_first || !before.half_seen().eq(count.half_seen()) || !before.tallies.keys().eq(count.tallies.keys()) {
+        for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
+            if service.status.as_ref().is_some_and(|status| !status.deprecations.is_empty()) {
+                wake_service(&(service.namespace().unwrap_or_default(), service.name_any()), context);
+            }
+        }
+        count.of_services.keys().for_each(|key| wake_service(key, context));
     }
 }
 

@@ -17,11 +17,12 @@ use super::errors::Error;
 use super::events::{publish, say};
 use super::revisions::NotReady;
 use super::write_status::{say_undecodable, write_deprecation};
-use crate::api::{Deprecation, DeprecationProgress, Reason};
+use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, Reason};
 use crate::observability;
 use crate::plan::consumers::{InSight, InvalidMatch};
+use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
-use crate::status::consumption::progress;
+use crate::status::consumption::{left, progress};
 use crate::status::deprecation::{Found, assess};
 
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
@@ -61,12 +62,22 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if invalid.is_none() && targets.is_none() {
         return Ok(Action::requeue(COMES)); // the API server has not said yet what it serves
     }
+    if is_edited(&deprecation) {
+        context.deprecations.edited(name);
+    }
     let now = Timestamp::now();
     let (sight, progress, left) = count(&deprecation, now, context);
     if waits_for_count(&deprecation, &sight, context) {
         return Ok(Action::requeue(COMES));
     }
-    let facts = Facts { path: path_of(&deprecation, context), left };
+    let path = match path_of(&deprecation, context) {
+        Ok(path) => path,
+        Err(why) => {
+            tracing::warn!(name, why, "a Deprecation stays as it is");
+            return Ok(Action::requeue(SOON));
+        }
+    };
+    let facts = Facts { path, left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
     let enforcement = match &targets {
@@ -122,16 +133,33 @@ fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSig
     let Some(tally) = tally else { return (sight, before.cloned().unwrap_or_default(), None) };
     let anew = context.deprecations.is_anew(&name, sight.version);
     let progress = progress(before, &tally, anew, now);
-    let counted = progress.consumers.as_ref();
-    let left = counted.map(|counted| Left { remaining: counted.remaining, ever: counted.objects + counted.migrated });
+    let left = left(&progress, &sight, deprecation.spec.removed);
     (sight, progress, left)
 }
 
-/// What the gates ask about the replacing path. Nothing where there is none of that name.
-fn path_of(deprecation: &Deprecation, context: &Context) -> Option<PathFacts> {
-    let named = deprecation.spec.replacement.as_ref()?.golden_path_ref.as_ref()?;
-    let path = context.paths.get(&ObjectRef::new(&named.name))?;
-    path.0.as_ref().ok().map(PathFacts::of)
+/// What the gates ask about the replacing path: nothing where there is none of that name. What was known last counts where
+/// the path cannot be read; an error where nothing ever was, since a path that nobody can read is not a path that is gone.
+fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, String> {
+    let named = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.golden_path_ref.as_ref());
+    let Some(named) = named else { return Ok(None) };
+    let Some(path) = context.paths.get(&ObjectRef::new(&named.name)) else { return Ok(None) };
+    match &path.0 {
+        Ok(path) => Ok(Some(PathFacts::of(path))),
+        Err(invalid) => match context.deprecations.path(&named.name) {
+            Some(facts) => Ok(Some(facts)),
+            None => Err(format!("GoldenPath {} cannot be read: {}", named.name, invalid.error)),
+        },
+    }
+}
+
+/// Whether an entry was edited since the status was written.
+fn is_edited(deprecation: &Deprecation) -> bool {
+    let announced = deprecation.status.as_ref().map(|status| status.matches.as_slice()).unwrap_or_default();
+    let same = |entry: &DeprecationMatch| {
+        announced.iter().any(|announced| announced.name == entry.name && announced.content == content(entry))
+    };
+    let matches = &deprecation.spec.matches;
+    !announced.is_empty() && (announced.len() != matches.len() || !matches.iter().all(same))
 }
 
 /// Says that the stage has changed: on the Deprecation itself, and to the services that have something old.

@@ -1,6 +1,6 @@
 //! What passes over Deprecations share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::mpsc::UnboundedSender;
@@ -41,7 +41,8 @@ pub struct Deprecations {
 
 #[derive(Default)]
 struct Last {
-    count: Counted,
+    /// Nothing where nobody has counted yet.
+    count: Option<Counted>,
     /// The version of the entries of which each Deprecation's status says something.
     told: HashMap<String, u64>,
     paths: HashMap<String, PathFacts>,
@@ -54,6 +55,13 @@ pub struct Counted {
     pub tallies: BTreeMap<String, (InSight, Tally)>,
     /// What is old, of each service that has any of it.
     pub of_services: BTreeMap<ServiceKey, OldObjects>,
+}
+
+impl Counted {
+    /// Deprecations of which not every object is in sight.
+    pub fn half_seen(&self) -> impl Iterator<Item = &str> {
+        self.tallies.iter().filter(|(_, (sight, _))| !sight.complete).map(|(name, _)| name.as_str())
+    }
 }
 
 impl Deprecations {
@@ -100,7 +108,7 @@ impl Deprecations {
     pub fn counted(&self, name: &str) -> (InSight, Option<Tally>) {
         let sight = self.consumers.in_sight(name);
         let last = self.last();
-        match last.count.tallies.get(name) {
+        match last.count.as_ref().and_then(|count| count.tallies.get(name)) {
             Some((then, tally)) if then.complete && then.version == sight.version => {
                 (then.clone(), Some(tally.clone()))
             }
@@ -108,29 +116,39 @@ impl Deprecations {
         }
     }
 
-    /// What is old of a service. Nothing where nobody has counted yet.
-    pub fn of_service(&self, service: &ServiceKey) -> Option<OldObjects> {
+    /// What is old of a service, by the Deprecations of which every object is in sight, and the names of the others. Nothing
+    /// where nobody has counted yet.
+    pub fn of_service(&self, service: &ServiceKey) -> Option<(OldObjects, BTreeSet<String>)> {
         let last = self.last();
-        let counted = !last.count.tallies.is_empty();
-        let all = last.count.tallies.values().all(|(sight, _)| sight.complete);
-        (counted && all).then(|| last.count.of_services.get(service).cloned().unwrap_or_default())
+        let count = last.count.as_ref()?;
+        let half_seen: BTreeSet<String> = count.half_seen().map(ToOwned::to_owned).collect();
+        let mut found = count.of_services.get(service).cloned().unwrap_or_default();
+        found.some.retain(|object| !half_seen.contains(&object.deprecation));
+        found.totals.retain(|deprecation, _| !half_seen.contains(deprecation));
+        Some((found, half_seen))
     }
 
     /// The services that have something that a Deprecation matches.
     pub fn services_of(&self, deprecation: &str) -> Vec<ServiceKey> {
         let last = self.last();
         let has = |objects: &OldObjects| objects.some.iter().any(|object| object.deprecation == deprecation);
-        last.count.of_services.iter().filter(|(_, objects)| has(objects)).map(|(key, _)| key.clone()).collect()
+        let all = last.count.iter().flat_map(|count| &count.of_services);
+        all.filter(|(_, objects)| has(objects)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Keeps a count. The answer is the one before.
-    pub fn keep(&self, count: Counted) -> Counted {
-        std::mem::replace(&mut self.last().count, count)
+    pub fn keep(&self, count: Counted) -> Option<Counted> {
+        self.last().count.replace(count)
     }
 
     /// Whether a Deprecation matches something else than when its status was written last. Nobody knows after a start.
     pub fn is_anew(&self, name: &str, version: u64) -> bool {
         self.last().told.get(name).is_some_and(|told| *told != version)
+    }
+
+    /// An entry was edited while nobody looked: what its status counts is of something else.
+    pub fn edited(&self, name: &str) {
+        self.last().told.entry(name.to_owned()).or_insert(u64::MAX);
     }
 
     /// The status of a Deprecation says something of that version.
@@ -142,6 +160,11 @@ impl Deprecations {
     pub fn forget(&self, name: &str) {
         self.consumers.forget(name);
         self.last().told.remove(name);
+    }
+
+    /// What was last known of a path.
+    pub fn path(&self, name: &str) -> Option<PathFacts> {
+        self.last().paths.get(name).copied()
     }
 
     /// A path was seen, or is gone: the Deprecations that it replaces something for look at their gates.
@@ -164,7 +187,7 @@ impl Deprecations {
 
     /// What the metrics say of each Deprecation.
     fn shown(&self) -> Vec<DeprecationInfo> {
-        let tallies = self.last().count.tallies.clone();
+        let tallies = self.last().count.as_ref().map(|count| count.tallies.clone()).unwrap_or_default();
         let info = |deprecation: Deprecation| DeprecationInfo {
             tally: tallies.get(&deprecation.name_any()).filter(|(sight, _)| sight.complete).map(|(_, t)| t.clone()),
             deprecation: self.current(&deprecation),
@@ -183,5 +206,67 @@ pub fn show(context: &Arc<Context>) {
     let collector = DeprecationCollector::new(move || shared.deprecations.shown());
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the metrics of Deprecations are not shown");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kube::runtime::reflector;
+
+    use super::*;
+    use crate::consumers::count::OldObject;
+    use crate::fleet::Fleet;
+    use crate::fleet::metrics::WatchMetrics;
+    use crate::observability::Metrics;
+    use crate::plan::consumers::Served;
+
+    fn deprecations() -> Deprecations {
+        let metrics = WatchMetrics::new(&Metrics::new().unwrap()).unwrap();
+        let (touched, _) = futures::channel::mpsc::unbounded();
+        let fleet = Fleet::new("goldenpath-system", touched, metrics.clone());
+        let (store, _writer) = reflector::store();
+        let (wake, _woken) = futures::channel::mpsc::unbounded();
+        Deprecations::new(store, Consumers::new(fleet, "goldenpath-system", metrics), wake)
+    }
+
+    fn counted(complete: &[(&str, bool)]) -> Counted {
+        let old = |deprecation: &str| {
+            let deprecation = deprecation.to_owned();
+            OldObject { deprecation, resource: Served::default(), name: "web".into() }
+        };
+        let sight = |complete| InSight { complete, ..InSight::default() };
+        let objects = OldObjects {
+            some: complete.iter().map(|(name, _)| old(name)).collect(),
+            totals: complete.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect(),
+        };
+        Counted {
+            tallies: complete.iter().map(|(n, all)| ((*n).to_owned(), (sight(*all), Tally::default()))).collect(),
+            of_services: BTreeMap::from([(("shop".into(), "web".into()), objects)]),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_of_one_hides_nothing_of_another() {
+        let (all, service) = (deprecations(), ("shop".to_owned(), "web".to_owned()));
+        assert_eq!(all.of_service(&service), None, "nobody has counted");
+        all.keep(counted(&[("seen", true), ("forbidden", false)]));
+        let (found, half_seen) = all.of_service(&service).unwrap();
+        assert_eq!(found.totals, BTreeMap::from([("seen".to_owned(), 1)]));
+        assert_eq!((found.some.len(), half_seen), (1, BTreeSet::from(["forbidden".to_owned()])));
+        all.keep(Counted::default());
+        assert_eq!(all.of_service(&service), Some(Default::default()), "the last one was deleted");
+    }
+
+    #[test]
+    fn an_edit_while_nobody_looked_makes_the_count_anew() {
+        let all = deprecations();
+        assert!(!all.is_anew("ing", 1), "nobody knows after a start");
+        all.edited("ing");
+        assert!(all.is_anew("ing", 1));
+        all.told("ing", 1);
+        all.edited("ing");
+        assert!(!all.is_anew("ing", 1) && all.is_anew("ing", 2));
     }
 }

@@ -27,6 +27,7 @@ use crate::api::labels;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
+use crate::observability::memory::Memory;
 use crate::observability::{Gate, Health, Metrics, serve};
 use crate::plan::companions::Allowed;
 use crate::policy::Operator;
@@ -81,6 +82,7 @@ pub async fn run(
     let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
+    metrics.register(Memory::new()?)?;
     let gates = ["platformservices", "goldenpaths", "services", "deprecations"]
         .map(|watch| health.gate(format!("watch/{watch}")));
     for gate in &gates {

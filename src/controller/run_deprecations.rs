@@ -1,6 +1,7 @@
 //! Everything that runs for Deprecations: their passes, the watches of what they match, and the count of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc::{self, UnboundedReceiver};
@@ -15,9 +16,11 @@ use super::deprecations::{Deprecations, GuardedDeprecation, show};
 use super::run::controller_of;
 use super::slim;
 use crate::consumers::Consumers;
-use crate::fleet::Contact;
+use crate::fleet::{Contact, Resource};
 use crate::observability::Gate;
 
+/// How soon namespaces are looked for again after a start.
+const NAMESPACES_COME: Duration = Duration::from_millis(100);
 /// Passes at a time.
 const CONCURRENCY: u16 = 4;
 
@@ -40,7 +43,7 @@ impl Watched {
         show(&context);
         tokio::join!(
             pass(self, context.clone()),
-            follow_consumers(client, &context),
+            follow_consumers(client, contacts, &context),
             count_consumers(contacts, &context),
             listed(gate, &context),
         );
@@ -72,8 +75,12 @@ async fn pass(watched: Watched, context: Arc<Context>) {
         .await;
 }
 
-/// Watches what Deprecations match.
-async fn follow_consumers(client: Client, context: &Context) {
+/// Watches what Deprecations match. Namespaces come first: an expression that looks at them would find none.
+async fn follow_consumers(client: Client, contacts: &[Contact], context: &Context) {
+    let of_namespaces = || contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
+    while !of_namespaces().all(Contact::is_synced) {
+        tokio::time::sleep(NAMESPACES_COME).await;
+    }
     let discover = || async {
         let served = context.requests.served().await;
         served.inspect_err(|error| tracing::warn!(%error, "the API server does not say what it serves")).ok()

@@ -17,8 +17,8 @@ use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::{PlatformService, PlatformServiceStatus, Reason, Reliability};
-use crate::consumers::count::OldObject;
+use crate::api::{DeprecatedObject, PlatformService, PlatformServiceStatus, Reason, Reliability};
+use crate::consumers::count::{MAX_FINDINGS, OldObject};
 use crate::fleet::{Evaluation, FIRST_LIST};
 use crate::observability;
 use crate::plan::score::weights;
@@ -170,17 +170,23 @@ fn with_deprecated(
     context: &Context,
 ) -> PlatformServiceStatus {
     let namespace = service.namespace().unwrap_or_default();
-    let Some(found) = context.deprecations.of_service(&(namespace.clone(), service.name_any())) else {
+    let Some((found, half_seen)) = context.deprecations.of_service(&(namespace.clone(), service.name_any())) else {
         return status;
     };
     let told = |object: &OldObject| {
         deprecated::told(&context.deprecations.get(&object.deprecation)?, &object.resource, &namespace, &object.name)
     };
-    let objects: Vec<_> = found.some.iter().filter_map(told).collect();
+    let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
+    let told_of = |deprecation: &String| objects.iter().any(|object| object.name == *deprecation);
     // what is planned is not told of, and so is not counted
-    let untold = found.some.len() - objects.len();
-    let total = if objects.is_empty() { 0 } else { found.total.saturating_sub(untold as u64) };
-    let found = Deprecated { objects, total: i64::try_from(total).unwrap_or(i64::MAX) };
+    let total: u64 = found.totals.iter().filter(|(deprecation, _)| told_of(deprecation)).map(|(_, n)| n).sum();
+    // of what cannot be seen whole stays what was told
+    let before = status.deprecations.iter().filter(|object| half_seen.contains(&object.name)).cloned();
+    objects.extend(before);
+    let kept = objects.len() - found.some.iter().filter_map(told).count();
+    objects.truncate(MAX_FINDINGS);
+    let total = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(i64::try_from(kept).unwrap_or(0));
+    let found = Deprecated { objects, total };
     deprecated::with(status, found, service.metadata.generation, now)
 }
 

@@ -1,5 +1,7 @@
 //! Every metric that the operator exports: collectors make them from here, and `docs/metrics.md` lists them from here.
 
+use std::fmt;
+
 /// What a metric is, for whoever asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metric {
@@ -46,8 +48,16 @@ impl Metric {
             Some("seconds") if self.name.ends_with("timestamp_seconds") => "seconds since 1970",
             Some("seconds") => "seconds",
             Some("ratio") => "0 to 1",
+            Some("bytes") => "bytes",
             _ => "",
         }
+    }
+}
+
+/// Its name, so that a query with a constant of this catalogue cannot name a metric that is not there.
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
@@ -168,6 +178,9 @@ catalogue! {
     API_REQUESTS Counter "api_requests_total" ["verb", "outcome"]
         "Requests to the API server by verb and outcome."
         "What does the operator ask for?" "sum by (verb) (rate(goldenpath_api_requests_total[5m]))"
+    MEMORY Gauge "resident_memory_bytes" []
+        "Memory of the operator's process that lies in RAM."
+        "Does its memory grow?" "max by (instance) (goldenpath_resident_memory_bytes)"
     BUILD_INFO Gauge "build_info" ["version", "commit"]
         "The running build, always 1."
         "Which builds run?" "count by (version, commit) (goldenpath_build_info)"

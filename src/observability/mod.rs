@@ -9,10 +9,14 @@
 //! watches ──> server::Gate ──> Health ─────┴─> server: /livez /readyz /metrics
 //! ```
 
+pub mod alerts;
 pub mod catalogue;
+pub mod dashboards;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod outcome;
+pub mod promql;
 pub mod server;
 
 pub use metrics::Metrics;

@@ -15,6 +15,8 @@ use crate::api::{
     ConditionType, Consumers, DeprecationProgress, DeprecationSpec, DeprecationStage, DeprecationTeam, DeprecationWeek,
     Forecast, Reason, Straggler,
 };
+use crate::plan::consumers::InSight;
+use crate::plan::deprecation::Left;
 
 /// Teams that are listed.
 const MAX_TEAMS: usize = 100;
@@ -145,14 +147,16 @@ pub fn progress(
     }
 }
 
-/// How many percent of what was old when most was are left. Nothing where nobody has counted yet.
+/// What is left, for the gates. Objects on which an expression fails may be old, and so are left. Nothing where the count
+/// does not tell all.
 #[must_use]
-pub fn remaining_percent(progress: &DeprecationProgress) -> Option<f64> {
-    let consumers = progress.consumers.as_ref()?;
-    let (left, peak) = (consumers.remaining, consumers.objects + consumers.migrated);
-    // counts are far below 2^52
-    #[allow(clippy::cast_precision_loss)]
-    Some(if peak == 0 { 0.0 } else { left as f64 * 100.0 / peak as f64 })
+pub fn left(progress: &DeprecationProgress, sight: &InSight, removed: bool) -> Option<Left> {
+    let consumers = progress.consumers.as_ref().filter(|_| sight.tells_all(removed))?;
+    let unevaluable = consumers.unevaluable;
+    Some(Left {
+        remaining: consumers.remaining + unevaluable,
+        ever: consumers.objects + consumers.migrated + unevaluable,
+    })
 }
 
 /// The history with what each week began with. The weeks in which nobody looked stay out.
@@ -208,8 +212,14 @@ pub fn on_track(
         let text = "what is old has not been counted yet".to_owned();
         return Finding::unknown(ConditionType::OnTrack, Reason::NotCounted, text);
     };
+    let unevaluable = progress.consumers.as_ref().map_or(0, |consumers| consumers.unevaluable);
     let day = date.to_zoned(TimeZone::UTC).date();
     match (remaining, now >= date) {
+        (0, _) if unevaluable > 0 => Finding::unknown(
+            ConditionType::OnTrack,
+            Reason::Unevaluable,
+            format!("whether {unevaluable} objects are old is not known: an expression fails on them"),
+        ),
         (0, true) if !spec.removed => bad(
             Reason::NotRemoved,
             format!("nobody is left since removeAt ({day}); remove the old way, and set spec.removed: true"),

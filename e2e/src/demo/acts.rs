@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
+use super::boards;
 use super::cluster::{Cluster, TEAMS};
 use super::table;
 use super::terminal::{helm, kubectl, print, say};
 use crate::installed::NAMESPACE;
+use crate::migration::History;
 use crate::{ControlPlane, Operator, chart, programs, wait};
 
 /// On a real cluster images must be there to be pulled; this one does nothing and is small.
@@ -26,15 +28,22 @@ const FILLED: &str = "custom-columns=NAME:.metadata.name,IMAGE:.spec.template.sp
 pub(super) async fn show(cluster: &Cluster, started: Instant, once: bool) -> Result<()> {
     let demo = Demo { cluster, files: files(cluster)? };
     demo.before(started).await?;
-    let _operator = demo.install().await?;
+    let operator = demo.install().await?;
+    let mut history = History::default();
+    history.take(&operator).await?;
     demo.adopt().await?;
+    history.take(&operator).await?;
     demo.deploy().await?;
+    history.take(&operator).await?;
     demo.opt_out().await?;
+    history.take(&operator).await?;
     demo.yields().await?;
     demo.after().await?;
+    history.take(&operator).await?;
     if once {
         return Ok(());
     }
+    let _boards = boards::show(&cluster.control_plane, &operator, &history).await;
     demo.invite()?;
     std::future::pending().await
 }

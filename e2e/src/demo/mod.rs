@@ -5,6 +5,7 @@
 //! ```
 
 mod acts;
+mod boards;
 mod cluster;
 mod table;
 mod terminal;

@@ -20,7 +20,7 @@ mod leaving;
 mod limits;
 mod loops;
 mod moving;
-mod objectives;
+pub(crate) mod objectives;
 mod older;
 mod ownership;
 mod page;
@@ -28,7 +28,7 @@ mod restarts;
 mod scaling;
 mod switching;
 mod versions;
-mod waves;
+pub(crate) mod waves;
 
 /// Pod spec fields that [`path`] fills, as `managedFields` name them.
 const FILLS: [&[&str]; 6] = [
@@ -41,7 +41,7 @@ const FILLS: [&[&str]; 6] = [
 ];
 
 /// A GoldenPath of one's own: nobody takes it without naming it.
-fn path(name: &str, cpu: &str, memory: &str) -> String {
+pub(crate) fn path(name: &str, cpu: &str, memory: &str) -> String {
     let of_containers = |fields: Value| {
         let mut container = json!({"name": "*"});
         container.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -68,7 +68,7 @@ fn path(name: &str, cpu: &str, memory: &str) -> String {
 }
 
 /// The path of [`path`] with fields of a default, by its name, and of the spec.
-fn path_with(name: &str, default: (&str, Value), spec: Value) -> String {
+pub(crate) fn path_with(name: &str, default: (&str, Value), spec: Value) -> String {
     let mut path: Value = serde_json::from_str(&path(name, "100m", "128Mi")).unwrap();
     let merge = |into: &mut Value, fields: Value| {
         into.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -96,7 +96,7 @@ async fn shared_path(control_plane: &ControlPlane) -> Result<&'static str> {
 }
 
 /// The first version of a workload: two containers, and nothing that the path fills.
-fn manifest(kind: WorkloadKind) -> Value {
+pub(crate) fn manifest(kind: WorkloadKind) -> Value {
     let labels = json!({"app": NAME});
     let containers = json!([
         {"name": "app", "image": "example.com/web:1", "env": [{"name": "PORT", "value": "8080"}]},
@@ -119,7 +119,7 @@ fn manifest(kind: WorkloadKind) -> Value {
 }
 
 /// The same manifest with another field below the pod spec.
-fn with(manifest: &Value, field: &str, value: Value) -> Value {
+pub(crate) fn with(manifest: &Value, field: &str, value: Value) -> Value {
     let mut manifest = manifest.clone();
     let kind: WorkloadKind = serde_json::from_value(manifest["kind"].clone()).unwrap();
     let root = kind.template_path().iter().fold(&mut manifest, |at, name| &mut at[*name]);
@@ -132,7 +132,7 @@ fn with(manifest: &Value, field: &str, value: Value) -> Value {
 }
 
 /// The next release: another image, nothing else.
-fn image(manifest: &Value, tag: &str) -> Value {
+pub(crate) fn image(manifest: &Value, tag: &str) -> Value {
     with(manifest, "containers.0.image", json!(format!("example.com/web:{tag}")))
 }
 

@@ -4,11 +4,13 @@
 #![allow(clippy::similar_names, clippy::format_collect, clippy::case_sensitive_file_extension_comparisons)]
 
 mod admission_feedback;
+mod alerts;
 mod bad_input;
 mod bench;
 mod chart;
 mod companions;
 mod corpus;
+mod dashboards;
 mod demo;
 mod deployers;
 mod deprecation_policies;

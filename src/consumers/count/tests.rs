@@ -233,3 +233,51 @@ fn what_is_not_served_is_reported_and_does_not_hide_the_rest() {
         sight.problems
     );
 }
+
+#[test]
+fn what_another_controller_owns_is_not_counted() {
+    let (consumers, jobs) = (consumers(), served("batch", "jobs", "Job"));
+    consumers.want("jobs", &[entry("a", &jobs, &json!({}))]).unwrap();
+    let job = |name: &str, version: &str, controller: bool| {
+        json!({"metadata": {"namespace": "shop", "name": name, "resourceVersion": "5",
+            "ownerReferences": [{"apiVersion": version, "kind": "CronJob", "controller": controller}]}})
+    };
+    let seen =
+        [job("child", "batch/v1", true), job("owned", "batch/v1", false), job("ours", "goldenpath.dev/v1alpha1", true)];
+    list(&consumers, &jobs, &seen);
+    let progress = shown(&consumers, &Homes::new(), "jobs");
+    assert_eq!(objects(&progress), [("job/shop/ours", "unowned", "a"), ("job/shop/owned", "unowned", "a")]);
+}
+
+#[test]
+fn namespaces_of_the_system_are_no_consumers_and_have_no_service() {
+    let (consumers, namespaces) = (consumers(), served("", "namespaces", "Namespace"));
+    consumers.want("ns", &[entry("a", &namespaces, &json!({}))]).unwrap();
+    let object = |name: &str| json!({"metadata": {"name": name, "resourceVersion": "5"}});
+    list(&consumers, &namespaces, &[object("shop"), object("kube-system"), object("goldenpath-system")]);
+    let mut home = home(None, "prod");
+    home.services.insert("shop".into(), None);
+    let homes = Homes::from([("shop".into(), home)]);
+    assert_eq!(objects(&shown(&consumers, &homes, "ns")), [("namespace/shop", "unowned", "a")]);
+    let count = consumers.count(&homes, &BTreeMap::new(), NOW.parse().unwrap());
+    assert!(count.of_services.is_empty(), "{:?}", count.of_services);
+}
+
+#[test]
+fn an_object_that_is_looked_at_in_two_versions_is_one() {
+    let consumers = consumers();
+    let (v1, v2) = (ingresses(), Served { version: "v2".into(), preferred: false, ..ingresses() });
+    let in_v2 = json!({"resourceRules": [{"apiGroups": [v2.group], "apiVersions": ["v2"], "resources": [v2.plural]}]});
+    consumers.want("ing", &[entry("first", &v1, &json!({})), entry("second", &v1, &in_v2)]).unwrap();
+    let wanted = consumers.arrange(consumers.entries().into_values().flatten(), &[v1.clone(), v2.clone()]);
+    for (resource, entries) in wanted {
+        consumers.table().start(&resource, 1);
+        let sink = ConsumerSink { consumers: consumers.clone(), resource, run: 1, entries };
+        let raw = to_raw_value(&ingress("shop", "a", None)).unwrap();
+        sink.begin();
+        sink.see(&serde_json::from_str(raw.get()).unwrap(), || Some(&raw));
+        sink.complete(9);
+    }
+    assert_eq!(consumers.table().len(), 2);
+    assert_eq!(shown(&consumers, &Homes::new(), "ing").consumers.unwrap().objects, 1);
+}

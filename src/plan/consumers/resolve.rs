@@ -22,6 +22,11 @@ pub struct Served {
 }
 
 impl Served {
+    /// Whether it is the same resource, in whatever version.
+    fn is_same(&self, other: &Self) -> bool {
+        self.group == other.group && self.plural == other.plural
+    }
+
     /// Where all of its objects are listed.
     #[must_use]
     pub fn url(&self) -> String {
@@ -83,7 +88,10 @@ pub fn resolve(rules: &[ResourceRule], served: &[Served]) -> Resolved {
             for plural in &rule.resources {
                 let found = find(rule, group, plural, served);
                 match found {
-                    Ok(found) if !resolved.resources.contains(&found) => resolved.resources.push(found),
+                    // the first rule decides in which version: an object is not two because two rules name it
+                    Ok(found) if !resolved.resources.iter().any(|known| known.is_same(&found)) => {
+                        resolved.resources.push(found);
+                    }
                     Ok(_) => {}
                     Err(problem) => resolved.unresolved.push(problem),
                 }

@@ -58,3 +58,29 @@ pub struct InSight {
     /// Changes with the entries: counts before and after cannot be compared.
     pub version: u64,
 }
+
+impl InSight {
+    /// Whether the count tells all that is left. What the API server does not serve may be back in a moment, or be misspelt:
+    /// only when the old way is removed is its kind expected to be gone.
+    #[must_use]
+    pub fn tells_all(&self, removed: bool) -> bool {
+        let unserved = self.problems.iter().any(|problem| matches!(problem, Problem::Unresolved { .. }));
+        self.complete && (removed || !unserved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_served_is_gone_only_when_the_old_way_is_removed() {
+        let why = Unresolved::NotServed { resource: "routes of route.openshift.io".into() };
+        let gone = Problem::Unresolved { entry: "routes".into(), why };
+        let sight = |complete, problems| InSight { complete, problems, version: 1 };
+        assert!(sight(true, Vec::new()).tells_all(false));
+        assert!(!sight(true, vec![gone.clone()]).tells_all(false));
+        assert!(sight(true, vec![gone.clone()]).tells_all(true));
+        assert!(!sight(false, vec![gone]).tells_all(true));
+    }
+}

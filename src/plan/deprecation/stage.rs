@@ -328,7 +328,8 @@ pub fn notice_over(spec: &DeprecationSpec, matches: &[AnnouncedMatch], name: &st
 }
 
 /// A hash of what an entry of `matches` says.
-fn content(entry: &DeprecationMatch) -> String {
+#[must_use]
+pub fn content(entry: &DeprecationMatch) -> String {
     let text = serde_json::to_string(entry).unwrap_or_default();
     hex(&Sha256::digest(text.as_bytes())[..8])
 }

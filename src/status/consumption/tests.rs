@@ -67,21 +67,38 @@ fn lists_are_capped_and_do_not_depend_on_the_order() {
 fn migrated_is_counted_from_the_peak() {
     let counts = |progress: &DeprecationProgress| {
         let consumers = progress.consumers.clone().unwrap();
-        (consumers.objects, consumers.migrated, remaining_percent(progress).unwrap().round())
+        (consumers.objects, consumers.migrated)
     };
     let first = progress(None, &tally(10), false, at(NOW));
-    assert_eq!(counts(&first), (10, 0, 100.0));
+    assert_eq!(counts(&first), (10, 0));
     let fewer = progress(Some(&first), &tally(4), false, at(NOW));
-    assert_eq!(counts(&fewer), (4, 6, 40.0));
+    assert_eq!(counts(&fewer), (4, 6));
     let more = progress(Some(&fewer), &tally(7), false, at(NOW));
-    assert_eq!(counts(&more), (7, 3, 70.0), "new ones are no progress");
+    assert_eq!(counts(&more), (7, 3), "new ones are no progress");
     let peak = progress(Some(&more), &tally(20), false, at(NOW));
-    assert_eq!(counts(&peak), (20, 0, 100.0));
+    assert_eq!(counts(&peak), (20, 0));
     let anew = progress(Some(&fewer), &tally(2), true, at(NOW));
-    assert_eq!(counts(&anew), (2, 0, 100.0), "nobody has migrated because a match was narrowed");
+    assert_eq!(counts(&anew), (2, 0), "nobody has migrated because a match was narrowed");
     let none = progress(Some(&first), &tally(0), false, at(NOW));
-    assert_eq!(counts(&none), (0, 10, 0.0));
-    assert_eq!(remaining_percent(&DeprecationProgress::default()), None);
+    assert_eq!(counts(&none), (0, 10));
+}
+
+#[test]
+fn an_object_on_which_an_expression_fails_is_left() {
+    let mut tally = tally(3);
+    tally.add_unevaluable();
+    let before = progress(None, &self::tally(9), false, at(NOW));
+    let progress = progress(Some(&before), &tally, false, at(NOW));
+    let seen = InSight { complete: true, ..InSight::default() };
+    assert_eq!(left(&progress, &seen, false), Some(Left { remaining: 4, ever: 10 }));
+    assert_eq!(left(&progress, &InSight::default(), false), None, "half a list tells nothing");
+    assert_eq!(left(&DeprecationProgress::default(), &seen, false), None);
+    let mut spec = DeprecationSpec { removed: true, ..DeprecationSpec::default() };
+    spec.timeline.remove_at = Some(Time(at("2026-11-01T00:00:00Z")));
+    let consumers = Some(Consumers { unevaluable: 1, ..Consumers::default() });
+    let nobody = DeprecationProgress { consumers, ..DeprecationProgress::default() };
+    let finding = on_track(&spec, DeprecationStage::Removed, &nobody, at(NOW));
+    assert_eq!((finding.good, finding.reason), (None, Reason::Unevaluable));
 }
 
 #[test]

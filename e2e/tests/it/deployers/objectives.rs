@@ -11,7 +11,7 @@ use super::waves::{PHASE, next, on_the_road, said};
 use super::{image, manifest, path, path_with, unique};
 
 /// Makes the kubelet's word of every pod of a team so that no pod is ready, or all are.
-async fn pods_are_ready(team: &Team<'_>, ready: bool) -> Result<()> {
+pub async fn pods_are_ready(team: &Team<'_>, ready: bool) -> Result<()> {
     let names = team.control_plane.kubectl(["get", "pods", "-o", "name", "-n", &team.namespace]).await?;
     let status = if ready { "True" } else { "False" };
     let patch = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}}).to_string();
@@ -31,7 +31,7 @@ async fn reliability(team: &Team<'_>, what: &str, holds: impl Fn(&Reliability) -
 }
 
 /// As if the service had been watched for ten days.
-async fn ten_days_ago(team: &Team<'_>) -> Result<()> {
+pub async fn ten_days_ago(team: &Team<'_>) -> Result<()> {
     let since = Timestamp::from_second(Timestamp::now().as_second() - 240 * 3600)?;
     let patch = json!({"status": {"reliability": {"since": since.to_string()}}}).to_string();
     let args = ["patch", "psvc", NAME, "-n", &team.namespace, "--subresource=status", "--type=merge", "-p", &patch];

@@ -1,0 +1,155 @@
+//! Every query of every panel, asked of a real Prometheus that scrapes a real operator over a migration of three months.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldenpath::observability::alerts::recordings;
+use goldenpath::observability::catalogue;
+use goldenpath::observability::dashboards;
+use goldenpath_e2e::installed::NAMESPACE;
+use goldenpath_e2e::migration::{LOOKBACK, Migration, WEEKS, busy};
+use goldenpath_e2e::prometheus::{Prometheus, PrometheusOptions};
+use goldenpath_e2e::{ControlPlane, Options, programs, wait};
+
+/// Variables of Grafana, as somebody has chosen them.
+fn chosen(expr: &str) -> String {
+    let variables = [
+        ("$cluster", "demo"),
+        ("$path", "web-service"),
+        ("$team", "data"),
+        ("$__rate_interval", "1m"),
+        ("$__range", "1h"),
+    ];
+    variables.iter().fold(expr.to_owned(), |expr, (name, value)| expr.replace(name, value))
+}
+
+#[tokio::test]
+async fn every_query_of_every_panel_returns_data() -> Result<()> {
+    let control_plane = ControlPlane::start(Options::default()).await?;
+    let kubeconfig = control_plane.install_goldenpath().await?;
+    let operator = control_plane.start_operator(kubeconfig).await?;
+    let history = Migration::new(&control_plane, &operator).play().await?;
+    let folder = control_plane.folder().join("prometheus");
+    history.write(&folder, WEEKS)?;
+    let rules = Some(goldenpath::chart::alerts()?);
+    let options = PrometheusOptions { targets: vec![operator.port()], rules, lookback: Some(LOOKBACK.to_owned()) };
+    let prometheus = Prometheus::start(&folder, &options).await?;
+    // an operator with nothing to do has no rates
+    busy(&control_plane, Duration::from_secs(5)).await?;
+    let recorded = recordings().into_iter().map(|rule| ("a rule".to_owned(), rule.name.to_owned()));
+    let asked = dashboards::all().into_iter().flat_map(|dashboard| {
+        let query = |title: &str, expr: &str| (format!("{} / {title}", dashboard.title), chosen(expr));
+        let panels = dashboard.panels();
+        panels.flat_map(|panel| panel.queries.iter().map(|q| query(panel.title, &q.expr))).collect::<Vec<_>>()
+    });
+    let asked: Vec<(String, String)> = asked.chain(recorded).collect();
+    let mut answered = 0;
+    for (panel, expr) in &asked {
+        // a counter that never counted has no series; the same panel asks for the sum, which is zero
+        if expr.starts_with("sum by") && (expr.contains("outcome!") || expr.contains("watch_errors")) {
+            prometheus.query(expr).await?;
+            continue;
+        }
+        // rates need a few scrapes
+        let series = wait::until(&format!("{panel} to show something"), Duration::from_secs(20), async || {
+            let series = prometheus.query(expr).await?;
+            Ok(series.iter().any(|one| one["value"][1] != "NaN").then_some(series))
+        })
+        .await
+        .context(expr.clone())?;
+        println!("{panel}: {} series, first {}", series.len(), series[0]["value"][1]);
+        answered += 1;
+    }
+    println!("{answered} of {} queries returned data, the others are about failures that did not happen", asked.len());
+    equals_a_recount(&control_plane, &prometheus).await?;
+    let text = operator.metrics().await?;
+    every_metric_is_there(&text)?;
+    check_metrics(&text)
+}
+
+/// What a program's manager reads, against what kubectl shows to somebody who counts by hand.
+async fn equals_a_recount(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<()> {
+    let list = async |what: &str, jsonpath: &str| {
+        let template = format!("jsonpath={{range .items[*]}}{jsonpath}{{\"\\n\"}}{{end}}");
+        let text = control_plane.kubectl(["get", what, "-A", "-o", &template]).await?;
+        anyhow::Ok(text.lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let kinds = "deployments,statefulsets,daemonsets,cronjobs";
+    let all = list(kinds, "{.metadata.namespace} {.metadata.ownerReferences[0].controller}").await?;
+    let all: Vec<&str> =
+        all.iter().filter(|line| !line.starts_with(NAMESPACE) && !line.ends_with("true")).map(|l| l.trim()).collect();
+    let services = list("psvc", "{.metadata.namespace} {.status.adoption.state}").await?;
+    let adopted: Vec<&str> = services.iter().filter_map(|line| line.strip_suffix(" Adopted")).collect();
+    let of = |team: &str, list: &[&str]| list.iter().filter(|other| **other == team).count();
+    let teams: BTreeSet<&str> = all.iter().copied().collect();
+    let there = teams.iter().filter(|team| of(team, &all) == of(team, &adopted)).count();
+    let modes = list("psvc", "{.spec.mode}").await?;
+    let observing = modes.iter().filter(|mode| *mode == "Observe").count();
+    let shown = async |panel: &str, query: usize| {
+        let dashboards = dashboards::all();
+        let program =
+            dashboards.iter().find(|dashboard| dashboard.uid == "goldenpath-program").context("no program")?;
+        let panel = program.panels().find(|found| found.title == panel).with_context(|| format!("no panel {panel}"))?;
+        let expr = panel.queries[query].expr.replace("$cluster", "demo").replace("$path", ".*");
+        anyhow::Ok(prometheus.query(&expr).await?)
+    };
+    let number = async |panel: &str, query: usize| {
+        let series = shown(panel, query).await?;
+        anyhow::Ok(series[0]["value"][1].as_str().context("no number")?.parse::<f64>()?)
+    };
+    let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let modes = shown("Services by mode", 0).await?;
+    let observed = modes.iter().find(|series| series["metric"]["mode"] == "Observe").context("nobody observes")?;
+    let questions = [
+        (
+            "How many workloads are on the road?",
+            number("The road against everything else", 0).await?,
+            float(adopted.len()),
+        ),
+        (
+            "Of how many?",
+            number("The road against everything else", 0).await? + number("Workloads to go", 0).await?,
+            float(all.len()),
+        ),
+        ("How many teams are all the way there?", number("Teams", 0).await?, float(there)),
+        ("Of how many?", number("Teams", 1).await?, float(teams.len())),
+        (
+            "How many services are only watched?",
+            observed["value"][1].as_str().unwrap_or_default().parse()?,
+            float(observing),
+        ),
+    ];
+    for (question, shown, counted) in questions {
+        println!("{question} The dashboard says {shown}, a recount by kubectl {counted}");
+        ensure!((shown - counted).abs() < 1e-6, "{question} {shown} is not {counted}");
+    }
+    Ok(())
+}
+
+/// The story brings about all that is exported, but for what goes wrong with watches.
+fn every_metric_is_there(text: &str) -> Result<()> {
+    let exported: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let all = catalogue::ALL.iter().map(|metric| metric.name);
+    let missing: Vec<&str> = all.filter(|name| !exported.contains(name)).collect();
+    let of_failures =
+        [catalogue::FLEET_WATCH_ERRORS.name, catalogue::FLEET_SKIPPED.name, catalogue::MANAGED_WORKLOADS.name];
+    ensure!(missing.iter().all(|name| of_failures.contains(name)), "not exported: {missing:?}");
+    Ok(())
+}
+
+/// `promtool check metrics` says nothing about what the operator exports.
+fn check_metrics(text: &str) -> Result<()> {
+    let mut tool = Command::new(programs::Prometheus::find()?.tool);
+    tool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tool = tool.spawn()?;
+    tool.stdin.take().context("no pipe")?.write_all(text.as_bytes())?;
+    let output = tool.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    println!("promtool check metrics: {} {said}", output.status);
+    ensure!(output.status.success() && said.trim().is_empty(), "{said}");
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Which rules there are.
+
+use std::time::Duration;
+
+use super::{Alert, Clock, Recording, Severity};
+use crate::observability::catalogue::{
+    BUILD_INFO, EXEMPTIONS, FLEET_BLIND, OBJECTIVES, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION,
+    VERDICTS, WORKLOAD_ADOPTION,
+};
+use crate::observability::promql::{gauge, rate};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Adoption that does not depend on how many replicas export it: `max_over_time` cannot look at an expression.
+const ADOPTION_BY_PATH: &str = "cluster_path:goldenpath_workload_adoption_ratio:max";
+
+/// Every recording rule.
+#[must_use]
+pub fn recordings() -> Vec<Recording> {
+    vec![
+        Recording {
+            name: ADOPTION_BY_PATH,
+            holds: "Adopted workloads over eligible ones, of each path.",
+            expr: gauge(&WORKLOAD_ADOPTION, ""),
+        },
+        Recording {
+            name: "cluster_path:goldenpath_team_adoption_ratio:max",
+            holds: "Teams that are all the way there over teams with eligible workloads, of each path.",
+            expr: gauge(&TEAM_ADOPTION, ""),
+        },
+    ]
+}
+
+/// Every alert.
+#[must_use]
+pub fn alerts(clock: Clock) -> Vec<Alert> {
+    let mut all = of_rollouts(clock);
+    all.extend(of_adoption(clock));
+    all.extend(of_the_operator(clock));
+    all
+}
+
+fn of_rollouts(clock: Clock) -> Vec<Alert> {
+    vec![
+        Alert {
+            name: "GoldenpathWaveAborted",
+            severity: Severity::Warning,
+            when: "The rollout of a path's current revision was taken back, by its health gate or by a person.",
+            expr: format!("{} == 1", gauge(&ROLLOUT_PHASE, r#"phase="Aborted""#)),
+            wait: None,
+            summary: "The rollout of GoldenPath {{ $labels.path }} was taken back",
+            description: "Its services are on the revision before, and stay there until the path changes. \
+                          `kubectl describe goldenpath {{ $labels.path }}` says which services failed.",
+        },
+        Alert {
+            name: "GoldenpathRolloutStuck",
+            severity: Severity::Warning,
+            when: "A wave began more than a week ago and still waits for services to roll out.",
+            expr: format!(
+                "time() - {} > {} and on (cluster, path) {} == 1",
+                gauge(&ROLLOUT_WAVE_STARTED, ""),
+                clock.seconds(7 * DAY),
+                gauge(&ROLLOUT_PHASE, r#"phase="Exercising""#)
+            ),
+            wait: Some(clock.wait(15 * MINUTE)),
+            summary: "A wave of GoldenPath {{ $labels.path }} has been on its way for {{ $value | humanizeDuration }}",
+            description: "Too few of its services have rolled out since they were moved, so nothing is known about the new \
+                          revision. `kubectl describe goldenpath {{ $labels.path }}` says how many more are needed.",
+        },
+        Alert {
+            name: "GoldenpathRolloutWaitsForAPerson",
+            severity: Severity::Info,
+            when: "A rollout has been paused, or has waited for an approval, for a day.",
+            expr: format!("{} == 1", gauge(&ROLLOUT_PHASE, r#"phase=~"AwaitingApproval|Paused""#)),
+            wait: Some(clock.wait(DAY)),
+            summary: "The rollout of GoldenPath {{ $labels.path }} waits for a person ({{ $labels.phase }})",
+            description: "Nothing moves on until somebody approves the next wave or ends the pause in the GoldenPath.",
+        },
+    ]
+}
+
+fn of_adoption(clock: Clock) -> Vec<Alert> {
+    vec![
+        Alert {
+            name: "GoldenpathConflict",
+            severity: Severity::Warning,
+            when: "Workloads have had a value that their path does not permit for an hour.",
+            expr: format!("{} > 0", gauge(&VERDICTS, r#"state="Conflict""#)),
+            wait: Some(clock.wait(HOUR)),
+            summary: "Conflicts with default {{ $labels.default }} of GoldenPath {{ $labels.path }}: {{ $value }} workloads",
+            description: "Teams have set a value of their own where the path permits none. \
+                          `kubectl get psvc -A` shows the services, and the condition Conflicted of each says which value.",
+        },
+        Alert {
+            name: "GoldenpathExemptionExpiring",
+            severity: Severity::Info,
+            when: "An exemption ends within two weeks.",
+            expr: format!("{} > 0", gauge(&EXEMPTIONS, r#"state="Expiring""#)),
+            wait: None,
+            summary: "GoldenPath {{ $labels.path }}: exemptions that end within two weeks: {{ $value }}",
+            description: "When they end, the defaults apply again with the next rollout of the services that have them. \
+                          `kubectl get goldenpath {{ $labels.path }} -o yaml` names them.",
+        },
+        Alert {
+            name: "GoldenpathAdoptionFalling",
+            severity: Severity::Warning,
+            when: "Adoption of a path has been five points below the best of the last day for an hour.",
+            expr: format!("{ADOPTION_BY_PATH} < max_over_time({ADOPTION_BY_PATH}[{}]) - 0.05", clock.window(DAY)),
+            wait: Some(clock.wait(HOUR)),
+            summary: "Adoption of GoldenPath {{ $labels.path }} has fallen to {{ $value | humanizePercentage }}",
+            description: "Teams have left the path, workloads have drifted from it, or many new ones came that no service \
+                          names. The dashboard Program shows which teams.",
+        },
+        Alert {
+            name: "GoldenpathObjectiveMissed",
+            severity: Severity::Warning,
+            when: "Services of a path have missed their objective for an hour.",
+            expr: format!("{} > 0", gauge(&OBJECTIVES, r#"met="False""#)),
+            wait: Some(clock.wait(HOUR)),
+            summary: "GoldenPath {{ $labels.path }}: services that miss their objective: {{ $value }}",
+            description: "They were less available in the last 30 days than they promise. The condition ObjectiveMet of \
+                          each says by how much: `kubectl get psvc -A -o yaml`.",
+        },
+    ]
+}
+
+fn of_the_operator(clock: Clock) -> Vec<Alert> {
+    vec![
+        Alert {
+            name: "GoldenpathOperatorDown",
+            severity: Severity::Critical,
+            when: "No operator has been scraped for five minutes: of a cluster that had one within the last day, or at all.",
+            expr: format!(
+                "(max by (cluster) (max_over_time({BUILD_INFO}[{day}])) unless max by (cluster) ({BUILD_INFO})) \
+                 or absent_over_time({BUILD_INFO}[{day}])",
+                day = clock.window(DAY)
+            ),
+            wait: Some(clock.wait(5 * MINUTE)),
+            summary: "Goldenpath does not run{{ with $labels.cluster }} in cluster {{ . }}{{ end }}",
+            description: "Teams deploy as ever and the API server goes on filling defaults, but no wave moves, none is \
+                          taken back when it fails, and no status is true any more. \
+                          `kubectl get pods -n goldenpath-system` is where to begin.",
+        },
+        Alert {
+            name: "GoldenpathOperatorBlind",
+            severity: Severity::Warning,
+            when: "The operator has not heard the API server about a resource for a minute, and that for five minutes.",
+            expr: format!("{} > {}", gauge(&FLEET_BLIND, ""), clock.seconds(MINUTE)),
+            wait: Some(clock.wait(5 * MINUTE)),
+            summary: "Goldenpath has not heard of {{ $labels.resource }} for {{ $value | humanizeDuration }}",
+            description: "What it counts is as old as that, and it is not ready meanwhile. Its log says why the watch \
+                          fails: `kubectl logs -n goldenpath-system deployment/goldenpath`.",
+        },
+        Alert {
+            name: "GoldenpathReconcileErrors",
+            severity: Severity::Warning,
+            when: "Passes over a kind of object have failed again and again for a quarter of an hour.",
+            // an object that fails is tried every five minutes at least
+            expr: format!(
+                "{} > 0",
+                rate(&RECONCILES, r#"outcome!="ok""#, &["kind", "outcome"], &clock.window(10 * MINUTE))
+            ),
+            wait: Some(clock.wait(15 * MINUTE)),
+            summary: "Goldenpath fails to reconcile objects of kind {{ $labels.kind }} ({{ $labels.outcome }})",
+            description: "The objects have an Event with this reason, and their status is as old as the last pass that \
+                          succeeded: `kubectl get events -A --field-selector type=Warning`.",
+        },
+    ]
+}
