@@ -229,6 +229,11 @@ pub enum FixType {
      + (has(self.blockCreateAt) ? [self.blockCreateAt] : []) + (has(self.blockUpdateAt) ? [self.blockUpdateAt] : []) \
      + (has(self.removeAt) ? [self.removeAt] : [])).isSorted()").message(
     "the dates must come in the order announceAt, warnAt, blockCreateAt, blockUpdateAt, removeAt; move one of them"))]
+#[x_kube(validation = Rule::new(
+    "((has(self.announceAt) ? [self.announceAt] : []) + (has(self.warnAt) ? [self.warnAt] : []) \
+     + (has(self.blockCreateAt) ? [self.blockCreateAt] : []) + (has(self.blockUpdateAt) ? [self.blockUpdateAt] : []) \
+     + (has(self.removeAt) ? [self.removeAt] : [])).all(t, t < timestamp('9999-12-30T00:00:00Z'))").message(
+    "no date may come after the year 9999 ends; leave out what is never to come"))]
 #[x_kube(validation = Rule::new("!has(self.blockCreateAt) || has(self.warnAt)").message(
     "blockCreateAt: nobody is warned before it; set warnAt as well"))]
 #[x_kube(validation = Rule::new("!has(self.blockUpdateAt) || has(self.blockCreateAt)").message(
@@ -255,6 +260,8 @@ pub struct Timeline {
 /// Each entry is a time at which the old way is refused early.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.startAt < timestamp('9999-12-30T00:00:00Z')").message(
+    "startAt: no brownout may begin after the year 9999 ends; take it out"))]
 pub struct Brownout {
     /// name is what the brownout is called, and must be unique within the Deprecation.
     #[schemars(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -354,6 +361,9 @@ pub enum ReplacementStage {
     "'exemption ' + self.name + ' says for nobody; give it a namespace or a namespaceSelector'".into())))]
 #[x_kube(validation = Rule::new("!has(self.service) || has(self.namespace)").message(Message::Expression(
     "'exemption ' + self.name + ' names service ' + self.service + ' of no namespace; add the namespace'".into())))]
+// what comes later than our own clock can tell would be no date at all
+#[x_kube(validation = Rule::new("self.expiresAt < timestamp('9999-12-30T00:00:00Z')").message(Message::Expression(
+    "'expiresAt of exemption ' + self.name + ' comes after the year 9999 ends; choose an earlier one'".into())))]
 pub struct DeprecationExemption {
     /// name is what the exemption is called, and must be unique within the Deprecation.
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -363,7 +373,8 @@ pub struct DeprecationExemption {
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
     /// service narrows the exemption to the objects of one PlatformService of that namespace: those that have its name in
-    /// the label goldenpath.dev/service, which adopted workloads have, or that were made for it.
+    /// the label goldenpath.dev/service, which adopted workloads have, or that were made for it. A manifest that creates an
+    /// object anew needs that label itself: the operator puts it on only afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub service: Option<String>,
@@ -495,6 +506,9 @@ pub struct AnnouncedMatch {
     pub content: String,
     /// announcedAt is since when it has been so.
     pub announced_at: Time,
+    /// noticed says that its notice was over while nothing held the stage: it takes part in what the stage refuses.
+    #[serde(default)]
+    pub noticed: bool,
 }
 
 /// The stage that comes next.

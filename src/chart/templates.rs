@@ -50,11 +50,12 @@ pub fn rbac(paths: &[&str]) -> String {
 fn reader(text: &mut String) {
     let label = format!("    {}: \"true\"\n", labels::AGGREGATE_TO_READER);
     object(text, RBAC, "ClusterRole", READER);
-    // writing to a String cannot fail
+    // without rules: they are the controller's, and who applies an empty list takes them away or conflicts with it.
+    // Writing to a String cannot fail
     let _ = write!(
         text,
         "# read what Deprecations match: the rules of every ClusterRole with this label\n\
-         aggregationRule:\n  clusterRoleSelectors:\n  - matchLabels:\n    {label}rules: []\n"
+         aggregationRule:\n  clusterRoleSelectors:\n  - matchLabels:\n    {label}"
     );
     bind(text, "ClusterRole", READER, ACCOUNT);
     text.push_str("{{- with .Values.readRules }}\n");

@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::consumption::wake_service;
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
-use super::enforcement::{Enforcement, enforce, is_lower, withdraw};
+use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
 use super::errors::Error;
 use super::events::{publish, say};
 use super::revisions::NotReady;
@@ -80,10 +80,12 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     let facts = Facts { path, left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
-    let enforcement = match (&invalid, &targets) {
-        (None, Some(targets)) => enforce(&deprecation, &step, targets, now, context).await?,
-        (invalid, _) => not_compiled(&deprecation, &step, invalid.as_ref(), context).await?,
+    let enforcement = match &targets {
+        Some(targets) => enforce(&deprecation, &step, targets, invalid.is_some(), now, context).await?,
+        None if is_lower(&deprecation, &step) => withdraw(name, context).await.map(|()| Enforcement::default())?,
+        None => Enforcement::default(),
     };
+    let enforcement = invalid.iter().fold(enforcement, not_compiled);
     let version = sight.complete.then_some(sight.version);
     let found = Found {
         deprecation: &deprecation,
@@ -104,7 +106,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if let Some(version) = version {
         context.deprecations.told(name, version);
     }
-    Ok(Action::requeue(pause(&step, enforcement.waiting || refused, now)))
+    Ok(Action::requeue(pause(&step, enforcement.waiting, refused, now)))
 }
 
 /// After a start the status stands until what it tells has been counted again: it would be written twice, first to say that
@@ -118,18 +120,9 @@ fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context
 
 /// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
 /// for another reason does.
-async fn not_compiled(
-    deprecation: &Deprecation,
-    step: &Step,
-    invalid: Option<&InvalidMatch>,
-    context: &Context,
-) -> Result<Enforcement, Error> {
-    if is_lower(deprecation, step) {
-        withdraw(&deprecation.name_any(), context).await?;
-    }
-    let why = invalid.map(ToString::to_string).unwrap_or_default();
-    let message = format!("{why}; what was refused before is refused still, and nothing more");
-    Ok(Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), waiting: false })
+fn not_compiled(enforcement: Enforcement, invalid: &InvalidMatch) -> Enforcement {
+    let message = format!("{invalid}; what this entry refused before is refused still, and nothing more");
+    Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), ..enforcement }
 }
 
 /// What the last count says, for the status and for the gates.
@@ -188,8 +181,12 @@ async fn tell(deprecation: &Deprecation, step: &Step, context: &Context) {
     }
 }
 
-fn pause(step: &Step, waiting: bool, now: Timestamp) -> Duration {
-    let pause = if waiting { SOON } else { LOOK_AGAIN };
+fn pause(step: &Step, waiting: bool, refused: bool, now: Timestamp) -> Duration {
+    let pause = match (waiting, refused) {
+        (true, _) => OVERLAP.unsigned_abs(),
+        (false, true) => SOON,
+        (false, false) => LOOK_AGAIN,
+    };
     let next = step.next_change.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     next.map_or(pause, |next| pause.min(next).max(AT_ONCE))
 }

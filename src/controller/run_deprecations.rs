@@ -90,14 +90,20 @@ async fn follow_consumers(client: Client, contacts: &[Contact], context: &Contex
 
 /// Deprecations that were deleted while no operator ran.
 async fn forgotten_deprecations(context: &Context) {
-    match super::enforcement::left(context).await {
-        Ok(left) => {
-            let left = left.into_iter().filter(|name| context.deprecations.store.get(&ObjectRef::new(name)).is_none());
-            let withdrawals: Vec<_> = left.map(|name| async move { until_withdrawn(&name, context).await }).collect();
-            futures::future::join_all(withdrawals).await;
+    let left = loop {
+        match super::enforcement::left(context).await {
+            Ok(left) => break left,
+            Err(error) => {
+                tracing::warn!(%error, "policies of deleted Deprecations could not be looked for; they are looked for again");
+                // no object is called so
+                tokio::time::sleep(context.deprecations.backoff.failed(&String::new())).await;
+            }
         }
-        Err(error) => tracing::warn!(%error, "policies of deleted Deprecations could not be looked for"),
-    }
+    };
+    context.deprecations.backoff.succeeded(&String::new());
+    let left = left.into_iter().filter(|name| context.deprecations.store.get(&ObjectRef::new(name)).is_none());
+    let withdrawals: Vec<_> = left.map(|name| async move { until_withdrawn(&name, context).await }).collect();
+    futures::future::join_all(withdrawals).await;
 }
 
 /// Takes back what a deleted Deprecation asked of the API server.

@@ -46,7 +46,7 @@ pub fn is_granted(grant: Grant<'_>, service_labels: &[&str]) -> String {
 }
 
 /// The request comes before a time: its own time is the newest in `managedFields`, which a client can forge for others and
-/// not for itself.
+/// not for itself. One that only takes fields away has no time of its own: the newest is that of the write before it.
 fn is_before(end: Timestamp) -> String {
     format!(
         "dyn(object).metadata[?'managedFields'].orValue([]).all(m, \

@@ -1,5 +1,7 @@
 //! What the status of a Deprecation says.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::consumption::on_track;
@@ -131,7 +133,20 @@ fn enforced(found: &Found<'_>) -> Finding {
         Level::DenyCreate => "refuses new objects that are old",
         Level::DenyUpdate => "refuses new objects that are old, and changes of old ones",
     };
-    good(Reason::Enforced, format!("stage {:?}: the API server {does}{held}", step.stage))
+    good(Reason::Enforced, format!("stage {:?}: the API server {does}{}{held}", step.stage, less(found)))
+}
+
+/// Entries about which less is done than the stage says.
+fn less(found: &Found<'_>) -> String {
+    let Found { deprecation, step, sight, .. } = found;
+    let denies = level(&deprecation.spec.timeline, step.stage) > Level::Warn;
+    let owed = step.matches.iter().filter(|entry| denies && !entry.noticed);
+    let owed = owed.map(|entry| format!("; match {} only warns until its notice is over", entry.name));
+    let unseen = sight.problems.iter().filter_map(|problem| match problem {
+        Problem::Unresolved { entry, .. } => Some(format!("; match {entry} has resources that are not served")),
+        _ => None,
+    });
+    owed.chain(unseen).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn completed(step: &Step) -> Finding {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::images::{images, is_like};
 use crate::api::{DeprecationMatch, NamespaceSelector};
 use crate::cel::{Check, CheckError, Subject};
-use crate::plan::metadata::{labels, records};
+use crate::plan::metadata::{labels, newest, records};
 use crate::plan::selector::selects;
 
 /// Why an entry of `matches` cannot be used: field, value and the fix.
@@ -50,7 +51,7 @@ impl Matcher {
         Ok(Self {
             images: entry.images.clone(),
             written_as: entry.written_as.iter().cloned().collect(),
-            check: entry.expression.as_deref().map(Check::compile).transpose().map_err(invalid)?,
+            check: entry.expression.as_deref().map(compile).transpose().map_err(invalid)?,
             selector: entry.namespace_selector.clone(),
         })
     }
@@ -86,15 +87,32 @@ impl Matcher {
         }
     }
 
-    /// Who wrote the object itself through one of the versions. The last one is named: the others may be gone.
+    /// Who writes the object itself through one of the versions. Of what one manager wrote in several versions the newest
+    /// counts: unless it applies server-side, unchanged fields stay with the version that it wrote them in. The last writer
+    /// is named.
     fn writer(&self, object: &Value) -> Option<String> {
         let text = |record: &Value, field: &str| record.get(field).and_then(Value::as_str).map(str::to_owned);
-        let old =
-            |record: &&Value| text(record, "apiVersion").is_some_and(|version| self.written_as.contains(&version));
+        let is_old = |record: &Value| text(record, "apiVersion").is_some_and(|v| self.written_as.contains(&v));
         let of_the_object = |record: &&Value| text(record, "subresource").is_none_or(|of| of.is_empty());
-        let found = records(object).filter(old).filter(of_the_object);
+        let moved = |old: &Value| {
+            let same = |record: &Value, field: &str| record.get(field) == old.get(field);
+            let newer = |record: &Value| newest(std::iter::once(record)) > newest(std::iter::once(old));
+            let mut others = records(object).filter(of_the_object).filter(|record| !is_old(record));
+            others.any(|record| same(record, "manager") && same(record, "operation") && newer(record))
+        };
+        let found = records(object).filter(of_the_object).filter(|record| is_old(record) && !moved(record));
         found.max_by_key(|record| text(record, "time")).map(|record| text(record, "manager").unwrap_or_default())
     }
+}
+
+/// Checks of paths have `variables.template`, which is the pod template of a workload; other objects have none.
+fn compile(expression: &str) -> Result<Check, CheckError> {
+    let named = Regex::new(r"(^|[^.\w])variables\s*\.");
+    if named.is_ok_and(|named| named.is_match(expression)) {
+        let message = "`variables` are known in checks of paths alone; write object.spec.template".to_owned();
+        return Err(CheckError::DoesNotCompile { message });
+    }
+    Check::compile(expression)
 }
 
 /// The PlatformService that an object says it belongs to: the one that adopted it, or that it was made for.
@@ -161,6 +179,40 @@ mod tests {
     )]
     fn an_entry_matches_when_everything_that_it_says_holds(#[case] fields: Value, #[case] expected: Sight) {
         assert_eq!(look(&fields, &ingress()), expected);
+    }
+
+    #[rstest]
+    #[case::moved("helm", "Update", "", "2026-11-03T00:00:00Z", Sight::NotMatched)]
+    #[case::went_back("helm", "Update", "", "2026-11-01T00:00:00Z", matched(Some("helm")))]
+    #[case::somebody_else("argocd", "Update", "", "2026-11-03T00:00:00Z", matched(Some("helm")))]
+    #[case::another_operation("helm", "Apply", "", "2026-11-03T00:00:00Z", matched(Some("helm")))]
+    #[case::a_status("helm", "Update", "status", "2026-11-03T00:00:00Z", matched(Some("helm")))]
+    fn who_writes_through_the_new_version_now_has_moved(
+        #[case] manager: &str,
+        #[case] operation: &str,
+        #[case] subresource: &str,
+        #[case] time: &str,
+        #[case] expected: Sight,
+    ) {
+        let record = |manager: &str, version: &str, operation: &str, subresource: &str, time: &str| {
+            json!({"manager": manager, "apiVersion": version, "operation": operation, "subresource": subresource,
+                "time": time})
+        };
+        let object = json!({"metadata": {"managedFields": [
+            record("helm", "autoscaling/v1", "Update", "", "2026-11-02T00:00:00Z"),
+            record(manager, "autoscaling/v2", operation, subresource, time),
+        ]}});
+        assert_eq!(look(&json!({"writtenAs": ["autoscaling/v1"]}), &object), expected);
+    }
+
+    #[rstest]
+    #[case("variables.template.spec.containers.size() == 1", true)]
+    #[case("has(object.spec) && variables .template != null", true)]
+    #[case("object.spec.variables.size() == 1", false)]
+    #[case("object.myvariables.size() == 1", false)]
+    fn variables_are_those_of_paths(#[case] expression: &str, #[case] refused: bool) {
+        let compiled = Matcher::compile(&entry(&json!({"expression": expression})));
+        assert_eq!(compiled.is_err_and(|error| error.to_string().contains("object.spec.template")), refused);
     }
 
     #[test]

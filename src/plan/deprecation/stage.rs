@@ -141,8 +141,8 @@ pub fn advance(
         stages.push(StageEntry { stage, entered_at: whole_second(now) });
     }
     let (next, held) = clock.next(stage, &stages);
-    let matches = clock.matches(stage, last.map_or(&[], |last| &last.matches));
-    let noticed = matches.iter().filter(|entry| clock.is_noticed(entry)).map(|entry| entry.name.clone()).collect();
+    let matches = clock.matches(stage, &stages, last.map_or(&[], |last| &last.matches));
+    let noticed = matches.iter().filter(|entry| entry.noticed).map(|entry| entry.name.clone()).collect();
     let due = next.as_ref().and_then(|next| clock.due(next.stage, stage, &stages));
     let next_change = if change.is_some() { Some(now) } else { clock.next_change(due, &matches) };
     Step {
@@ -259,22 +259,24 @@ impl Clock<'_> {
         (Some(NextStage { stage: next, at, held_by }), held)
     }
 
-    /// Since when each entry of `matches` has been announced. A changed one hits others than before: they are owed notice.
-    fn matches(&self, stage: DeprecationStage, last: &[AnnouncedMatch]) -> Vec<AnnouncedMatch> {
+    /// Since when each entry of `matches` has been announced. A changed one hits others than before: they are owed notice,
+    /// and what holds the stage holds it.
+    fn matches(&self, stage: DeprecationStage, stages: &[StageEntry], last: &[AnnouncedMatch]) -> Vec<AnnouncedMatch> {
         if stage == DeprecationStage::Planned {
             return Vec::new();
         }
+        let of_stage = stage.min(DeprecationStage::Removed);
+        let is_held =
+            self.spec.paused || !closed(self.spec, of_stage, announced(stages), self.facts, self.now).is_empty();
         let announce = |entry: &DeprecationMatch| {
             let content = content(entry);
             let known = last.iter().find(|known| known.name == entry.name && known.content == content);
             let announced_at = known.map_or_else(|| whole_second(self.now), |known| known.announced_at.clone());
-            AnnouncedMatch { name: entry.name.clone(), content, announced_at }
+            let is_over = notice_end(self.spec, announced_at.0) <= self.now;
+            let noticed = is_over && (known.is_some_and(|known| known.noticed) || !is_held);
+            AnnouncedMatch { name: entry.name.clone(), content, announced_at, noticed }
         };
         self.spec.matches.iter().map(announce).collect()
-    }
-
-    fn is_noticed(&self, entry: &AnnouncedMatch) -> bool {
-        notice_end(self.spec, entry.announced_at.0) <= self.now
     }
 
     /// The brownouts whose policies are to be there: a block, so all that holds a block holds them.
@@ -286,7 +288,7 @@ impl Clock<'_> {
             };
             let (start, end) = window(brownout);
             let comes = start.checked_sub(BROWNOUT_LEAD).unwrap_or(start) <= self.now && self.now < end;
-            let adds = stage >= DeprecationStage::Warning && level(&self.spec.timeline, stage) < blocks;
+            let adds = self.was_warned(start, stages) && level(&self.spec.timeline, stage) < blocks;
             // what is not known lets none begin, and ends none
             let is_there = last.contains(&brownout.name);
             let holds = |gate: &Closed| gate.known || !is_there;
@@ -294,6 +296,16 @@ impl Clock<'_> {
             comes && adds && !held && (is_there || !self.spec.paused)
         };
         self.spec.brownouts.iter().filter(is_there).map(|brownout| brownout.name.clone()).collect()
+    }
+
+    /// Whether people were warned for as long before a brownout as they were meant to be, though no longer than the notice.
+    fn was_warned(&self, start: Timestamp, stages: &[StageEntry]) -> bool {
+        let warned = entered(stages, DeprecationStage::Warning);
+        let planned = self.date(DeprecationStage::Warning).map_or(SignedDuration::ZERO, |at| start.duration_since(at));
+        let lasts = planned.clamp(SignedDuration::ZERO, min_notice(self.spec));
+        // a warning that came some seconds late is no reason
+        let latest = start.checked_add(BROWNOUT_LEAD).unwrap_or(start);
+        warned.and_then(|at| at.checked_add(lasts).ok()).is_some_and(|served| served <= latest)
     }
 
     /// When something changes by itself.

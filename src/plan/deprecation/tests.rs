@@ -271,6 +271,36 @@ fn a_match_that_was_changed_is_owed_its_notice() {
 }
 
 #[test]
+fn what_holds_a_stage_holds_a_changed_match_and_not_one_that_refused_before() {
+    let mut story = Story::new(spec());
+    story.through(&[0, 10, 20]);
+    story.spec.matches.push(DeprecationMatch { name: "more".into(), ..DeprecationMatch::default() });
+    story.look(21);
+    story.spec.paused = true;
+    assert_eq!(story.look(27).noticed, ["class"]);
+    story.spec.paused = false;
+    story.facts.path.as_mut().unwrap().objective = None;
+    assert_eq!(story.look(28).noticed, ["class"], "nor is it begun while a gate is unknown");
+    story.facts = open();
+    assert_eq!(story.look(29).noticed, ["class", "more"]);
+    story.spec.paused = true;
+    assert_eq!(story.look(30).noticed, ["class", "more"]);
+}
+
+#[test]
+fn a_brownout_is_left_out_where_the_warning_came_late() {
+    let mut spec = spec();
+    let action = BrownoutAction::DenyCreate;
+    spec.brownouts = vec![Brownout { name: "new".into(), start_at: time(15), duration: "2h".into(), action }];
+    for (warned, there) in [(10, true), (11, false), (15, false), (16, false)] {
+        let mut story = Story::new(spec.clone());
+        story.through(&[0, warned]);
+        assert_eq!(story.status.stage, Warning);
+        assert_eq!(!story.look(16).brownouts.is_empty(), there, "warned at {warned}");
+    }
+}
+
+#[test]
 fn a_brownout_is_there_in_its_time_alone_and_only_while_the_gates_are_open() {
     let mut spec = spec();
     let brownout =

@@ -16,17 +16,30 @@ pub fn matches(entry: &DeprecationMatch, object: &str) -> String {
     }
     // the request itself came through one of the versions, or the policy would not be asked
     if !entry.written_as.is_empty() && object != "object" {
-        let versions: Vec<String> = entry.written_as.iter().map(|version| string(version)).collect();
-        terms.push(format!(
-            "dyn({object}).metadata[?'managedFields'].orValue([]).exists(m, m[?'subresource'].orValue('') == '' && \
-             m[?'apiVersion'].orValue('') in [{}])",
-            versions.join(", ")
-        ));
+        terms.push(written_as(&entry.written_as, object));
     }
     if let Some(expression) = &entry.expression {
         terms.push(format!("[dyn({object})].all(object, {expression}\n)"));
     }
     if terms.is_empty() { "true".to_owned() } else { terms.join(" && ") }
+}
+
+/// A field manager writes the object through one of the versions. Of what one manager wrote in several versions the newest
+/// counts: unless it applies server-side, unchanged fields stay with the version that it wrote them in.
+fn written_as(versions: &[String], object: &str) -> String {
+    let versions: Vec<String> = versions.iter().map(|version| string(version)).collect();
+    let is_old = |m: &str| format!("{m}[?'apiVersion'].orValue('') in [{}]", versions.join(", "));
+    let is_main = |m: &str| format!("{m}[?'subresource'].orValue('') == ''");
+    let is_newer = "n[?'manager'] == m[?'manager'] && n[?'operation'] == m[?'operation'] && has(n.time) && \
+                    has(m.time) && timestamp(string(n.time)) > timestamp(string(m.time))";
+    format!(
+        "[dyn({object}).metadata[?'managedFields'].orValue([])].exists(all, all.exists(m, {} && {} && \
+         !all.exists(n, {} && !({}) && {is_newer})))",
+        is_main("m"),
+        is_old("m"),
+        is_main("n"),
+        is_old("n")
+    )
 }
 
 /// A container of any sort has one of the images: in a workload, a CronJob, a Pod or a PodTemplate.

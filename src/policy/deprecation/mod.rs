@@ -98,16 +98,20 @@ impl<'a> Compiler<'a> {
         let asked_for = level(timeline, step.stage);
         if !step.noticed.contains(&self.entry.name) {
             let owed = notice_over(self.spec, &step.matches, &self.entry.name);
-            let when = owed.filter(|_| asked_for > Level::Warn).map_or_else(|| When::ahead(timeline), When::Owed);
+            let when =
+                owed.filter(|_| asked_for > Level::Warn).map_or_else(|| When::ahead(self.spec, self.now), When::Owed);
             return if asked_for == Level::Silent { Vec::new() } else { vec![warns(Question::Written, when)] };
         }
         let gone = step.stage >= DeprecationStage::Removed;
         let since = if gone { When::gone(timeline) } else { When::since(timeline, asked_for) };
         let mut doings = match asked_for {
             Level::Silent => Vec::new(),
-            Level::Warn => vec![warns(Question::Written, if gone { since } else { When::ahead(timeline) })],
+            Level::Warn => vec![warns(Question::Written, if gone { since } else { When::ahead(self.spec, self.now) })],
             Level::DenyCreate => {
-                vec![denies("deny", Question::Arrives, since), warns(Question::Stays, When::ahead_of_changes(timeline))]
+                vec![
+                    denies("deny", Question::Arrives, since),
+                    warns(Question::Stays, When::ahead_of_changes(self.spec, self.now)),
+                ]
             }
             Level::DenyUpdate => vec![denies("deny", Question::Written, since)],
         };
@@ -140,7 +144,7 @@ impl<'a> Compiler<'a> {
         binding["policyName"] = json!(name);
         let metadata = json!({
             "name": name,
-            "labels": {labels::DEPRECATION: self.name},
+            "labels": {labels::DEPRECATION: self.name, labels::MATCH: self.entry.name},
             "annotations": {labels::COMPILER: COMPILER_VERSION.to_string()},
         });
         Ok(Feedback {

@@ -178,6 +178,21 @@ fn who_only_removes_refuses_nothing() {
 }
 
 #[test]
+fn warnings_name_the_brownouts_that_come_and_every_block() {
+    let text = |spec: &DeprecationSpec, now: &str| {
+        let policies = compiled(spec, &step(DeprecationStage::Warning), now);
+        serde_json::to_string(&policies[0].policy).unwrap()
+    };
+    let coming = "it is refused from 2027-05-01T10:00:00Z to 2027-05-01T11:00:00Z (brownout first)";
+    assert!(text(&spec(), "2027-05-01T10:59:59Z").contains(coming));
+    assert!(!text(&spec(), "2027-05-01T11:00:00Z").contains(coming));
+    let mut spec = spec();
+    spec.timeline.block_update_at = None;
+    let told = "it goes at 2027-06-30T00:00:00Z, and changes that leave it old are refused then";
+    assert!(text(&spec, "2027-03-01T00:00:00Z").contains(told));
+}
+
+#[test]
 fn words_cannot_become_code() {
     let mut spec = spec();
     let hostile = "x' + string(object) + '\\";

@@ -3,14 +3,20 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::{DeprecationMatch, DeprecationOwner, DeprecationSpec, Replacement, Timeline};
+use crate::api::{
+    Brownout, BrownoutAction, DeprecationMatch, DeprecationOwner, DeprecationSpec, Replacement, Timeline,
+};
 use crate::plan::deprecation::Level;
+use crate::plan::deprecation::stage::window;
 use crate::policy::cel_text::string;
 use crate::policy::metadata::CREATES;
 
 /// Longest fix that is printed. The API server drops a message of more than 5 KiB, and cuts warnings that have more than 4
 /// KiB together.
 const MAX_FIX: usize = 1024;
+
+/// Brownouts that a warning names.
+const MAX_BROWNOUTS: usize = 3;
 
 /// Which dates a message names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +36,16 @@ pub enum When {
 
 impl When {
     /// What is to come after a warning.
-    pub fn ahead(timeline: &Timeline) -> Self {
-        let create = timeline.block_create_at.as_ref().map(|at| format!("new ones are refused from {} on", at.0));
-        Self::Dates(join(create.into_iter().chain(changes(timeline)).chain(goes(timeline))))
+    pub fn ahead(spec: &DeprecationSpec, now: Timestamp) -> Self {
+        let create = spec.timeline.block_create_at.as_ref().map(|at| format!("new ones are refused from {} on", at.0));
+        let coming = brownouts(spec, BrownoutAction::DenyCreate, now);
+        Self::Dates(join(coming.chain(create).chain(changes(&spec.timeline)).chain(goes(&spec.timeline))))
     }
 
     /// What is to come for an object that is old.
-    pub fn ahead_of_changes(timeline: &Timeline) -> Self {
-        Self::Dates(join(changes(timeline).into_iter().chain(goes(timeline))))
+    pub fn ahead_of_changes(spec: &DeprecationSpec, now: Timestamp) -> Self {
+        let coming = brownouts(spec, BrownoutAction::DenyUpdate, now);
+        Self::Dates(join(coming.chain(changes(&spec.timeline)).chain(goes(&spec.timeline))))
     }
 
     /// Since when it is refused.
@@ -57,13 +65,29 @@ impl When {
     }
 }
 
+/// The next brownouts that refuse as much as `least`, those in their time among them.
+fn brownouts(spec: &DeprecationSpec, least: BrownoutAction, now: Timestamp) -> impl Iterator<Item = String> {
+    let ahead = |brownout: &Brownout| {
+        let (start, end) = window(brownout);
+        (brownout.action >= least && end > now).then(|| (start, end, brownout.name.clone()))
+    };
+    let mut coming: Vec<_> = spec.brownouts.iter().filter_map(ahead).collect();
+    coming.sort();
+    let text = |(start, end, name)| format!("it is refused from {start} to {end} (brownout {name})");
+    coming.into_iter().take(MAX_BROWNOUTS).map(text)
+}
+
 fn changes(timeline: &Timeline) -> Option<String> {
     let refused = |at: Timestamp| format!("changes that leave it old are refused from {at} on");
     timeline.block_update_at.as_ref().map(|at| refused(at.0))
 }
 
 fn goes(timeline: &Timeline) -> Option<String> {
-    timeline.remove_at.as_ref().map(|at| format!("it goes at {}", at.0))
+    let at = &timeline.remove_at.as_ref()?.0;
+    // nobody announced a block of changes, and yet there is one from then on
+    let refuses = timeline.block_create_at.is_some() && timeline.block_update_at.is_none();
+    let and = if refuses { ", and changes that leave it old are refused then" } else { "" };
+    Some(format!("it goes at {at}{and}"))
 }
 
 fn join(parts: impl IntoIterator<Item = String>) -> String {

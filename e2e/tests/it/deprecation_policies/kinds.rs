@@ -47,6 +47,9 @@ async fn who_writes_through_an_old_api_version_is_told_and_the_same_object_throu
     let mut old = Old::new("written", &["horizontalpodautoscalers.v2.autoscaling"], spec).await;
     assert!(old.creates(&autoscaler("v1", "before", 2)).await.is_silent());
     assert!(old.creates(&autoscaler("v2", "good", 2)).await.is_silent());
+    assert!(old.kubectl("apply -f -", &autoscaler("v1", "moved", 2).to_string()).await.is_silent());
+    // the API server keeps whole seconds, and which of two came last must be told
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     old.is_in(CreateBlocked, &[], &autoscaler("v1", "probe", 2)).await;
     old.warns_of(&autoscaler("v1", "before", 3)).await;
     assert!(old.creates(&autoscaler("v2", "new", 2)).await.is_silent());
@@ -56,6 +59,10 @@ async fn who_writes_through_an_old_api_version_is_told_and_the_same_object_throu
     let said = replace(autoscaler("v1", "good", 3)).await;
     assert!(said.refusal().is_some(), "nobody wrote it so before: {said:?}");
     assert!(replace(autoscaler("v2", "good", 3)).await.is_silent());
+    // who has moved, and goes back, makes it old: of what one tool wrote the newest counts
+    let apply = async |object: Value| old.kubectl("apply -f -", &object.to_string()).await;
+    assert!(apply(autoscaler("v2", "moved", 3)).await.is_silent());
+    assert!(apply(autoscaler("v1", "moved", 4)).await.refusal().is_some());
 
     old.is_in(UpdateBlocked, &[], &autoscaler("v1", "probe", 2)).await;
     assert!(old.kubectl("replace -f -", &autoscaler("v1", "before", 4).to_string()).await.refusal().is_some());
