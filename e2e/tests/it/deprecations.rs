@@ -1,5 +1,6 @@
 //! Deprecations as people live through them: counted, told of, warned of, refused, gone.
 
+mod brake;
 mod consumers;
 mod corpus;
 mod life;
