@@ -3,6 +3,9 @@
 /// Name of the ServiceAccount, the roles and their bindings.
 pub const ACCOUNT: &str = "goldenpath";
 
+/// Name of the role with what else the operator may read, and of its binding.
+pub const READER: &str = "goldenpath-reader";
+
 /// One rule with its reason.
 pub struct Rule {
     /// API group.
@@ -31,7 +34,13 @@ pub const CLUSTER_RULES: &[Rule] = &[
     },
     Rule {
         group: "goldenpath.dev",
-        resources: &["goldenpaths/status", "platformservices/status"],
+        resources: &["deprecations"],
+        verbs: &["list", "watch"],
+        reason: "read what is old, and when each door closes",
+    },
+    Rule {
+        group: "goldenpath.dev",
+        resources: &["deprecations/status", "goldenpaths/status", "platformservices/status"],
         verbs: &["patch"],
         reason: "answer in status, and in status alone",
     },

@@ -50,11 +50,21 @@ pub enum ConditionType {
     Progressing,
     /// The service, or all services of the path together, are as available as they are meant to be.
     ObjectiveMet,
+    /// Something of the service is deprecated.
+    UsesDeprecated,
+    /// What replaces the old way is ready to be moved to.
+    ReplacementReady,
+    /// The API server does what the stage of the Deprecation says.
+    Enforced,
+    /// The old way will be gone at its date.
+    OnTrack,
+    /// The old way is gone, and nobody uses it.
+    Completed,
 }
 
 impl ConditionType {
     /// Every type.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Ready,
         Self::Adopted,
         Self::UpToDate,
@@ -63,6 +73,11 @@ impl ConditionType {
         Self::RolledOut,
         Self::Progressing,
         Self::ObjectiveMet,
+        Self::UsesDeprecated,
+        Self::ReplacementReady,
+        Self::Enforced,
+        Self::OnTrack,
+        Self::Completed,
     ];
 
     /// Whether nobody needs to be told of it from the start.
@@ -74,7 +89,7 @@ impl ConditionType {
     /// Whether `True` is bad.
     #[must_use]
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Conflicted | Self::Degraded)
+        matches!(self, Self::Conflicted | Self::Degraded | Self::UsesDeprecated)
     }
 }
 
@@ -199,6 +214,48 @@ pub enum Reason {
     ExemptionExpired,
     /// Nothing needs the path's owner.
     Healthy,
+
+    /// An entry of `matches` cannot be compiled.
+    InvalidMatch,
+    /// The API server does not serve a resource that is matched.
+    ResourceNotServed,
+    /// The operator may not read a resource that is matched.
+    ResourceForbidden,
+    /// The objects that are matched have not been listed yet.
+    NotCounted,
+    /// An expression fails on some objects.
+    Unevaluable,
+
+    /// The old way is gone, and nobody uses it.
+    Completed,
+    /// There is no date to miss.
+    NoDate,
+    /// Nobody uses the old way any more.
+    NobodyLeft,
+    /// The date has passed and some use the old way still.
+    StragglersLeft,
+    /// Nobody uses the old way and it is still there.
+    NotRemoved,
+    /// Too little is remembered for a forecast.
+    ForecastUnknown,
+    /// As it goes on, the date will be missed.
+    ForecastLate,
+    /// As it goes on, the date will be met.
+    OnTrack,
+    /// Objects of the service are deprecated.
+    UsesDeprecated,
+    /// Nothing of the service is deprecated.
+    NothingDeprecated,
+    /// What replaces the old way can be moved to.
+    ReplacementReady,
+    /// What replaces the old way is not there, or not ready yet.
+    ReplacementNotReady,
+    /// The stage asks the API server for nothing.
+    NothingToEnforce,
+    /// The API server does what the stage says.
+    Enforced,
+    /// The old way is not gone yet, or some use it.
+    InProgress,
 }
 
 impl fmt::Display for Reason {

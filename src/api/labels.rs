@@ -28,6 +28,12 @@ pub const COMPANION: &str = "goldenpath.dev/companion";
 pub const COMPANION_OF: &str = "goldenpath.dev/companion-of";
 /// Label on such an object: the default of the path that asked for it.
 pub const DEFAULT: &str = "goldenpath.dev/default";
+/// Label on a policy: the Deprecation that it is enforced for.
+pub const DEPRECATION: &str = "goldenpath.dev/deprecation";
+/// Label on such a policy: the entry of `matches` that it is about.
+pub const MATCH: &str = "goldenpath.dev/match";
+/// Label on a ClusterRole: the operator has its rules, to read what Deprecations match.
+pub const AGGREGATE_TO_READER: &str = "goldenpath.dev/aggregate-to-reader";
 /// Label on a namespace or a workload: its team.
 pub const TEAM: &str = "goldenpath.dev/team";
 

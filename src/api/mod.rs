@@ -5,6 +5,9 @@ pub mod adoption;
 pub mod companion;
 pub mod conditions;
 pub mod crds;
+pub mod deprecated_object;
+pub mod deprecation;
+pub mod deprecation_progress;
 pub mod exemptions;
 pub mod golden_path;
 pub mod labels;
@@ -18,6 +21,13 @@ pub use admission::{Admission, AdmissionLevel, FailurePolicy};
 pub use adoption::{AdoptionWeek, PathAdoption, ServiceCounts, TeamCounts, WorkloadCounts};
 pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
+pub use deprecated_object::DeprecatedObject;
+pub use deprecation::{
+    AnnouncedMatch, Brownout, BrownoutAction, Deprecation, DeprecationExemption, DeprecationMatch, DeprecationOwner,
+    DeprecationSpec, DeprecationStage, DeprecationStatus, Fix, FixType, Gate, Gates, NextStage, Replacement,
+    ReplacementStage, ResourceRule, StageEntry, Timeline,
+};
+pub use deprecation_progress::{Consumers, DeprecationProgress, DeprecationTeam, DeprecationWeek, Forecast, Straggler};
 pub use exemptions::{
     DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,
     GrantedExemption, OverrideAction,

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DefaultOverride, DefaultOwner, ExemptionRequest, ExemptionStatus, Objectives, Reliability, Tier, WorkloadTemplate,
-    conditions,
+    DefaultOverride, DefaultOwner, DeprecatedObject, ExemptionRequest, ExemptionStatus, Objectives, Reliability, Tier,
+    WorkloadTemplate, conditions,
 };
 
 /// spec says which workloads the service consists of and which path they take.
@@ -294,13 +294,22 @@ pub struct PlatformServiceStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<ExemptionStatus>,
+    /// deprecations lists objects of the service that are deprecated: those that name it in the label
+    /// goldenpath.dev/service, workloads that it names, and objects that have its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub deprecations: Vec<DeprecatedObject>,
+    /// deprecationsTotal counts these objects, those beyond the 20 of deprecations included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecations_total: Option<i64>,
     /// reliability is how reliable the service was since it was available first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
     /// conditions has entries of type Ready, which says whether the operator can do what the spec asks for, Adopted, which
     /// says whether every default of the path is in place, UpToDate, which says whether the service follows the version
-    /// that the path has for it, Conflicted, which is True where the team decided otherwise than the path permits, and
-    /// ObjectiveMet, which says whether the service is as available as it is meant to be.
+    /// that the path has for it, Conflicted, which is True where the team decided otherwise than the path permits,
+    /// UsesDeprecated, which is True while the service has something that is deprecated, and ObjectiveMet, which says whether
+    /// the service is as available as it is meant to be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

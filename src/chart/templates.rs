@@ -8,7 +8,11 @@ use kube::ResourceExt;
 use super::{WriteError, key};
 use crate::api::{GoldenPath, crds, labels};
 use crate::plan::shipped::mark;
-use crate::rbac::{ACCOUNT, CLUSTER_RULES, NAMESPACE_RULES, PATHS_ACCOUNT, PATHS_RULES, Rule, SHIPPED_PATHS_RULES};
+use crate::rbac::{
+    ACCOUNT, CLUSTER_RULES, NAMESPACE_RULES, PATHS_ACCOUNT, PATHS_RULES, READER, Rule, SHIPPED_PATHS_RULES,
+};
+
+const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// Names of the shipped paths, when a role is bound to them.
 type Names<'a> = Option<&'a [&'a str]>;
@@ -30,6 +34,7 @@ pub fn rbac(paths: &[&str]) -> String {
     account(&mut text, ACCOUNT);
     role(&mut text, "ClusterRole", ACCOUNT, &[(CLUSTER_RULES, None)], COMPANION_KINDS);
     role(&mut text, "Role", ACCOUNT, &[(NAMESPACE_RULES, None)], "");
+    reader(&mut text);
     if !paths.is_empty() {
         text.push_str("{{- if include \"goldenpath.paths\" . }}\n");
         account(&mut text, PATHS_ACCOUNT);
@@ -38,6 +43,29 @@ pub fn rbac(paths: &[&str]) -> String {
         text.push_str("{{- end }}\n");
     }
     text
+}
+
+/// A role that the API server fills with the rules of every ClusterRole that carries our label, and one of these with the
+/// rules of whoever installs the chart.
+fn reader(text: &mut String) {
+    let label = format!("    {}: \"true\"\n", labels::AGGREGATE_TO_READER);
+    object(text, RBAC, "ClusterRole", READER);
+    // without rules: they are the controller's, and who applies an empty list takes them away or conflicts with it.
+    // Writing to a String cannot fail
+    let _ = write!(
+        text,
+        "# read what Deprecations match: the rules of every ClusterRole with this label\n\
+         aggregationRule:\n  clusterRoleSelectors:\n  - matchLabels:\n    {label}"
+    );
+    bind(text, "ClusterRole", READER, ACCOUNT);
+    text.push_str("{{- with .Values.readRules }}\n");
+    object(text, RBAC, "ClusterRole", "goldenpath-read-rules");
+    text.push_str(&label);
+    text.push_str(
+        "rules:\n{{- range . }}\n# read what Deprecations match: allowed at install\n\
+         - apiGroups: [{{ .apiGroup | quote }}]\n  resources: [{{ .resource | quote }}]\n  verbs: [list, watch]\n\
+         {{- end }}\n{{- end }}\n",
+    );
 }
 
 fn account(text: &mut String, name: &str) {
@@ -58,18 +86,23 @@ const COMPANION_KINDS: &str = "\
 
 /// `more` is a template of further rules.
 fn role(text: &mut String, kind: &str, name: &str, rules: &[(&[Rule], Names)], more: &str) {
-    object(text, "rbac.authorization.k8s.io/v1", kind, name);
+    object(text, RBAC, kind, name);
     text.push_str("rules:\n");
     for (rules, names) in rules {
         rules.iter().for_each(|rule| push_rule(text, rule, *names));
     }
     text.push_str(more);
-    object(text, "rbac.authorization.k8s.io/v1", &format!("{kind}Binding"), name);
+    bind(text, kind, name, name);
+}
+
+/// Binds an account to a role; the binding has the role's name.
+fn bind(text: &mut String, kind: &str, role: &str, account: &str) {
+    object(text, RBAC, &format!("{kind}Binding"), role);
     // writing to a String cannot fail
     let _ = write!(
         text,
-        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {name}\n\
-         subjects:\n- kind: ServiceAccount\n  name: {name}\n  namespace: {{{{ .Release.Namespace }}}}\n"
+        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {role}\n\
+         subjects:\n- kind: ServiceAccount\n  name: {account}\n  namespace: {{{{ .Release.Namespace }}}}\n"
     );
 }
 

@@ -14,7 +14,7 @@ pub struct Values {
     pub image: Image,
     /// Names of the Secrets to pull the image with, such as `[{name: registry}]`. They must be in the release's namespace.
     pub image_pull_secrets: Vec<PullSecret>,
-    /// The CustomResourceDefinitions of GoldenPath and PlatformService.
+    /// The CustomResourceDefinitions of GoldenPath, PlatformService and Deprecation.
     pub crds: Crds,
     /// The GoldenPaths that come with the chart, by name.
     pub paths: BTreeMap<String, Path>,
@@ -22,6 +22,10 @@ pub struct Values {
     /// `[{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, resource: scaledobjects}]`. The operator gets the right to make
     /// and delete them in every namespace.
     pub companion_kinds: Vec<CompanionKind>,
+    /// Resources that Deprecations match and that the operator may not read yet, such as
+    /// `[{apiGroup: networking.k8s.io, resource: ingresses}]`. The operator gets the right to list and watch them in every
+    /// namespace. Further ClusterRoles with the label `goldenpath.dev/aggregate-to-reader: "true"` do the same.
+    pub read_rules: Vec<ReadRule>,
     /// The ServiceMonitor by which the Prometheus operator finds /metrics.
     pub service_monitor: ServiceMonitor,
     /// Alerts and recording rules as a PrometheusRule of the Prometheus operator; docs/alerts.md lists them.
@@ -57,6 +61,7 @@ impl Default for Values {
             crds: Crds::default(),
             paths: BTreeMap::new(),
             companion_kinds: Vec::new(),
+            read_rules: Vec::new(),
             service_monitor: ServiceMonitor::default(),
             prometheus_rule: PrometheusRule::default(),
             dashboards: Dashboards::default(),
@@ -178,6 +183,18 @@ pub struct CompanionKind {
     /// Kind, as in a manifest.
     #[schemars(regex(pattern = "^[A-Z][A-Za-z0-9]*$"))]
     pub kind: String,
+    /// Name of the resource, as in `kubectl api-resources`.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9]*$"))]
+    pub resource: String,
+}
+
+/// A resource to read.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadRule {
+    /// API group, empty for the core one.
+    #[schemars(regex(pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"))]
+    pub api_group: String,
     /// Name of the resource, as in `kubectl api-resources`.
     #[schemars(regex(pattern = "^[a-z][a-z0-9]*$"))]
     pub resource: String,

@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::SetOnce;
 
 use super::backoff::Backoff;
+use super::deprecations::Deprecations;
 use super::requests::Requests;
 use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
 use crate::fleet::{Contact, Fleet, WorkloadKey};
@@ -43,7 +44,7 @@ pub struct Context {
     pub services: Store<GuardedService>,
     /// All paths.
     pub paths: Store<GuardedPath>,
-    /// What of the two has been listed.
+    /// What of the three has been listed.
     pub listed: Listed,
     /// Events.
     pub recorder: Recorder,
@@ -68,7 +69,9 @@ pub struct Context {
     /// Done when the fleet knows the claims of every service that was there at the start.
     pub claims_seeded: Once,
     /// Statuses that were written and may not have come back through the watch yet.
-    pub written: Written,
+    pub written: Written<PlatformServiceStatus>,
+    /// What is deprecated, and who uses it.
+    pub deprecations: Deprecations,
     /// Tries of services.
     pub service_backoff: Backoff<String>,
     /// Tries of paths.
@@ -91,6 +94,8 @@ pub struct Listed {
     pub services: SetOnce<()>,
     /// GoldenPaths.
     pub paths: SetOnce<()>,
+    /// Deprecations.
+    pub deprecations: SetOnce<()>,
 }
 
 /// Paths by name, as their own passes left them.
@@ -154,23 +159,28 @@ impl Context {
     }
 }
 
-/// The last status written to each service, with its resourceVersion.
+/// The last status written to each object of a kind, with its resourceVersion.
 ///
 /// A pass that runs before the watch has brought the pass's own write back would compare with an older status and write
 /// again. Resource versions of one resource are comparable numbers (KEP-5504).
-#[derive(Default)]
-pub struct Written(Mutex<HashMap<String, (u64, PlatformServiceStatus)>>);
+pub struct Written<S>(Mutex<HashMap<String, (u64, S)>>);
 
-impl Written {
+impl<S> Default for Written<S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<S: Clone> Written<S> {
     /// Keeps what was written.
-    pub fn keep(&self, uid: &str, version: &str, status: PlatformServiceStatus) {
+    pub fn keep(&self, uid: &str, version: &str, status: S) {
         if let Ok(version) = version.parse() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), (version, status));
         }
     }
 
     /// The status that was written after `version`; forgets what the watch has brought back.
-    pub fn newer_than(&self, uid: &str, version: &str) -> Option<PlatformServiceStatus> {
+    pub fn newer_than(&self, uid: &str, version: &str) -> Option<S> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ours, status) = written.get(uid)?.clone();
         if version.parse::<u64>().is_ok_and(|seen| seen >= ours) {

@@ -41,3 +41,16 @@ where
         }
     }
 }
+
+/// Publishes one thing that happened to an object.
+pub async fn say<K>(object: &K, type_: EventType, reason: &str, action: &str, note: String, context: &Context)
+where
+    K: Resource<DynamicType = ()>,
+{
+    // the API server takes 1024 bytes
+    let note = Some(note.chars().take(500).collect());
+    let event = Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary: None };
+    if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
+        tracing::warn!(error = %error, reason, "an Event could not be written");
+    }
+}

@@ -1,11 +1,15 @@
-//! Effects: the drivers of both kinds and everything that talks to the API server.
+//! Effects: the drivers of the kinds and everything that talks to the API server.
 
 mod adoption;
 mod apply;
 mod backoff;
 mod beside;
 mod children;
+mod consumption;
 mod context;
+mod deprecation;
+mod deprecations;
+mod enforcement;
 mod errors;
 mod events;
 mod fallback;
@@ -22,6 +26,7 @@ mod requests;
 mod restarts;
 mod revisions;
 pub mod run;
+mod run_deprecations;
 mod service;
 mod slim;
 mod write_status;

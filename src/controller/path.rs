@@ -59,6 +59,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
             return say_undecodable::<GoldenPath>(invalid, context).await.map(|()| Action::await_change());
         }
     };
+    context.deprecations.path_seen(name, Some(path));
     if !sees_services(context) {
         return Ok(Action::requeue(SERVICES_COME));
     }
@@ -351,6 +352,7 @@ fn wake_waiting(context: &Context) {
 /// A path that is gone: what it left is removed once no workload carries its label.
 pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
+    context.deprecations.path_seen(name, None);
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());
     feedback::withdraw(name, context).await?;

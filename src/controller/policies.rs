@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::errors::Error;
 use super::revisions::NotReady;
-use crate::api::{GoldenPath, Reason, WorkloadKind, brief, labels};
+use crate::api::{Deprecation, GoldenPath, Reason, WorkloadKind, brief, labels};
 use crate::plan::gaps::{filled, gaps, normalise};
 use crate::plan::leaf::Road;
 use crate::plan::probe::{labelled, proofs};
@@ -33,6 +33,13 @@ const OVERLAP_SECONDS: i64 = 10;
 pub trait Stored: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug {}
 
 impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug> Stored for K {}
+
+/// An object of ours that policies are made for, and that a person resumes.
+pub trait Owner: Resource<DynamicType = ()> {}
+
+impl Owner for GoldenPath {}
+
+impl Owner for Deprecation {}
 
 /// One of the two kinds of policies, with that of its bindings.
 pub trait Kind {
@@ -100,7 +107,12 @@ fn bindings(context: &Context) -> Api<MutatingAdmissionPolicyBinding> {
 
 /// Reads the policies and bindings of a path.
 pub async fn installed<K: Kind>(path: &str, context: &Context) -> Result<Installed<K>, Error> {
-    let selector = format!("{}={path}", labels::PATH);
+    labelled_with(labels::PATH, path, context).await
+}
+
+/// Reads the policies and bindings with a label.
+pub async fn labelled_with<K: Kind>(label: &str, value: &str, context: &Context) -> Result<Installed<K>, Error> {
+    let selector = format!("{label}={value}");
     Ok(Installed {
         policies: served(context.requests.list(&api(context), &selector).await)?.unwrap_or_default(),
         bindings: served(context.requests.list(&api(context), &selector).await)?.unwrap_or_default(),
@@ -121,24 +133,25 @@ pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
     Ok(all.iter().filter_map(|p| p.labels().get(labels::PATH).cloned()).collect())
 }
 
-/// A binding that a person deleted stays deleted until the path is resumed, and so does that of a revision that would
-/// follow: an edit of the path is no answer to somebody who pulled the brake.
+/// A binding that a person deleted stays deleted until the object that it is for is resumed, and so does that of a policy
+/// that would follow: an edit of the object is no answer to somebody who pulled the brake.
 ///
 /// The binding is made before the policy and removed after it, so a policy without one was left by a person. A copy of
 /// a proof that was broken off says nothing.
-pub fn unbound<K: Kind>(path: &GoldenPath, installed: &Installed<K>) -> Option<NotReady> {
-    let resume = path.annotations().get(labels::RESUME);
+pub fn unbound<K: Kind, O: Owner>(owner: &O, installed: &Installed<K>) -> Option<NotReady> {
+    let resume = owner.annotations().get(labels::RESUME);
     let left = |p: &&K::Policy| {
         let resumed = resume.is_some() && p.annotations().get(labels::RESUME) != resume;
         !installed.is_bound(&p.name_any()) && !resumed && !p.name_any().ends_with(PROOF_SUFFIX)
     };
     let message = format!(
         "somebody deleted {} {}, so {}; \
-         to resume: kubectl annotate goldenpath {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
+         to resume: kubectl annotate {} {} {}=\"$(date -u +%FT%TZ)\" --overwrite",
         K::Binding::kind(&()),
         installed.policies.iter().find(left)?.name_any(),
         K::STOPPED,
-        path.name_any(),
+        O::kind(&()).to_lowercase(),
+        owner.name_any(),
         labels::RESUME
     );
     Some(NotReady { reason: Reason::BindingDeleted, message })
@@ -175,17 +188,17 @@ pub async fn ensure(
 
 /// Makes what is missing of a policy that was proved, and of its binding.
 ///
-/// The path was resumed, or a policy without a binding would not have come here. Each policy remembers the last resumption:
+/// The owner was resumed, or a policy without a binding would not have come here. Each policy remembers the last resumption:
 /// a later deletion is not covered by it.
-pub async fn put_in_force<K: Kind>(
+pub async fn put_in_force<K: Kind, O: Owner>(
     policy: &K::Policy,
     binding: &K::Binding,
-    path: &GoldenPath,
+    owner: &O,
     installed: &Installed<K>,
     context: &Context,
 ) -> Result<(), Error> {
     let name = policy.name_any();
-    let resume = path.annotations().get(labels::RESUME);
+    let resume = owner.annotations().get(labels::RESUME);
     let there = installed.policies.iter().find(|p| p.name_any() == name);
     if there.is_none() || !installed.is_bound(&name) {
         context.requests.create(&api(context), binding).await?;

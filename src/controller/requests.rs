@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::Request;
+use kube::core::{ApiResource, Request};
+use kube::discovery::{Discovery, verbs};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::errors::Error;
 use crate::api::{WorkloadKind, labels};
 use crate::observability::Metrics;
+use crate::plan::consumers::Served;
 use crate::plan::template::ObjectKey;
 
 /// Deadline of one request. kube has none of its own: a silent server would hang a pass for ever.
@@ -140,6 +142,26 @@ impl Requests {
         let params = PatchParams::apply(labels::FIELD_MANAGER).force();
         let what = named::<K>(name);
         self.call("patch", what, api.patch_status(name, &params, &Patch::Apply(object))).await
+    }
+
+    /// Every resource that the server serves, in every version.
+    pub async fn served(&self) -> Result<Vec<Served>, Error> {
+        let discovery = self.call("get", "the list of resources".to_owned(), async {
+            Discovery::new(self.client.clone()).run_aggregated().await
+        });
+        let discovery = discovery.await?;
+        let mut served = Vec::new();
+        for group in discovery.groups() {
+            for version in group.versions() {
+                let preferred = version == group.preferred_version_or_latest();
+                for (resource, can) in group.versioned_resources(version) {
+                    let watchable = can.supports_operation(verbs::LIST) && can.supports_operation(verbs::WATCH);
+                    let ApiResource { group, version, kind, plural, .. } = resource;
+                    served.push(Served { group, version, plural, kind, watchable, preferred });
+                }
+            }
+        }
+        Ok(served)
     }
 
     /// A workload as the server has it: every field. With the version that a watch has shown the server may answer out of

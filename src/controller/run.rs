@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
 use super::orphans::{Suspect, watch_over};
 use super::requests::Requests;
-use super::{adoption, path, service, slim};
+use super::{adoption, path, run_deprecations, service, slim};
 use crate::api::labels;
+use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::memory::Memory;
@@ -82,14 +83,17 @@ pub async fn run(
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
     metrics.register(Memory::new()?)?;
-    let gates = ["platformservices", "goldenpaths", "services"].map(|watch| health.gate(format!("watch/{watch}")));
+    let gates = ["platformservices", "goldenpaths", "services", "deprecations"]
+        .map(|watch| health.gate(format!("watch/{watch}")));
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
     let (touched_out, touched) = mpsc::unbounded();
     let contacts = Fleet::contacts(&health);
-    let fleet = Fleet::new(&operator.namespace, touched_out, WatchMetrics::new(&metrics)?);
-    let watching = Watching { client: watching, fleet, contacts, touched, allowed };
+    let watch_metrics = WatchMetrics::new(&metrics)?;
+    let fleet = Fleet::new(&operator.namespace, touched_out, watch_metrics.clone());
+    let consumers = Consumers::new(fleet.clone(), &operator.namespace, watch_metrics);
+    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed };
     let address = || listen.to_owned();
     let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
@@ -115,6 +119,7 @@ async fn who_am_i(client: &Client) -> Result<String, RunError> {
 struct Watching {
     client: Client,
     fleet: Fleet,
+    consumers: Consumers,
     contacts: Vec<Contact>,
     touched: UnboundedReceiver<Touched>,
     allowed: Allowed,
@@ -125,17 +130,18 @@ async fn controllers(
     operator: Operator,
     metrics: Metrics,
     watching: Watching,
-    gates: [Gate; 3],
+    gates: [Gate; 4],
     stopping: CancellationToken,
 ) {
-    let Watching { client: watching, fleet, contacts, touched, allowed } = watching;
+    let Watching { client: watching, fleet, consumers, contacts, touched, allowed } = watching;
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
-    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config, slim::path);
+    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone(), slim::path);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
     let (wake_path, woken_paths) = mpsc::unbounded();
+    let (deprecations, watched) = run_deprecations::watch(client.clone(), config, consumers);
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
         requests: Requests::new(client.clone(), metrics.clone()),
@@ -156,6 +162,7 @@ async fn controllers(
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
+        deprecations,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
@@ -164,10 +171,11 @@ async fn controllers(
         orphans,
     });
     show_fleet(&contacts, &context);
-    let [services_gate, paths_gate, made_gate] = gates;
+    let [services_gate, paths_gate, made_gate, deprecations_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
+        watched.run(watching.clone(), deprecations_gate, &contacts, context.clone()),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
@@ -218,7 +226,7 @@ async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {
 
 /// As `Controller::new`, which does not hear of deletions: a deleted service would be noticed only with the next change of
 /// its workload, and a deleted path never.
-fn controller_of<K>(api: Api<K>, config: watcher::Config, slim: fn(&mut K)) -> Controller<K>
+pub(super) fn controller_of<K>(api: Api<K>, config: watcher::Config, slim: fn(&mut K)) -> Controller<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
@@ -239,7 +247,10 @@ fn services_of(
                 // before the first list every service would look deleted
                 context.listed.services.wait().await;
                 let services = match event {
-                    Touched::Namespace(namespace) => context.fleet.table().services_in(&namespace),
+                    Touched::Namespace(namespace) => {
+                        context.deprecations.consumers.namespace_changed();
+                        context.fleet.table().services_in(&namespace)
+                    }
                     Touched::Workload { workload, service, made } => {
                         services_of_workload(workload, service, made, &context)
                     }
@@ -284,6 +295,7 @@ async fn run_services(
             if let Err(controller::Error::ObjectNotFound(gone)) = result {
                 let (namespace, name) = (gone.namespace.unwrap_or_default(), gone.name);
                 context.claim(&namespace, &name, &[]);
+                context.deprecations.consumers.count_again();
                 let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
             }
             futures::future::ready(())

@@ -17,12 +17,14 @@ use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::{PlatformService, Reason, Reliability};
+use crate::api::{DeprecatedObject, PlatformService, PlatformServiceStatus, Reason, Reliability};
+use crate::consumers::count::{MAX_FINDINGS, OldObject};
 use crate::fleet::{Evaluation, FIRST_LIST};
 use crate::observability;
 use crate::plan::score::weights;
 use crate::plan::service::{PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
+use crate::status::deprecated::{self, Deprecated};
 use crate::status::objective::next_change;
 use crate::status::service::{Assessment, Evaluated, Outcome, assess};
 
@@ -61,7 +63,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     let assessment = assess(&facts, &outcomes, now);
     count(&facts, &assessment, context);
     let fails_at = assessment.workloads.iter().flatten().filter_map(|evaluated| evaluated.fails_at).min();
-    let status = assessment.status;
+    let status = with_deprecated(&service, assessment.status, now, context);
     let (conditions, reliability) = (status.conditions.clone(), status.reliability.clone());
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
@@ -160,12 +162,43 @@ fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService>
     Arc::new(service)
 }
 
+/// The status with what the service has that is deprecated; as it was where nobody has counted yet.
+fn with_deprecated(
+    service: &PlatformService,
+    status: PlatformServiceStatus,
+    now: Timestamp,
+    context: &Context,
+) -> PlatformServiceStatus {
+    let namespace = service.namespace().unwrap_or_default();
+    let Some((found, half_seen)) = context.deprecations.of_service(&(namespace.clone(), service.name_any())) else {
+        return status;
+    };
+    let told = |object: &OldObject| {
+        deprecated::told(&context.deprecations.get(&object.deprecation)?, &object.resource, &namespace, &object.name)
+    };
+    let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
+    let told_of = |deprecation: &String| objects.iter().any(|object| object.name == *deprecation);
+    // what is planned is not told of, and so is not counted
+    let total: u64 = found.totals.iter().filter(|(deprecation, _)| told_of(deprecation)).map(|(_, n)| n).sum();
+    // of what cannot be seen whole stays what was told
+    let before = status.deprecations.iter().filter(|object| half_seen.contains(&object.name)).cloned();
+    objects.extend(before);
+    let kept = objects.len() - found.some.iter().filter_map(told).count();
+    objects.truncate(MAX_FINDINGS);
+    let total = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(i64::try_from(kept).unwrap_or(0));
+    let found = Deprecated { objects, total };
+    deprecated::with(status, found, service.metadata.generation, now)
+}
+
 /// Registers the workloads that the service names, and hands over those that it does not name any more.
 fn claim(service: &PlatformService, context: &Context) {
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.claim(&namespace, &name, &workload_keys(service));
     // one that is new has named nothing before: what is labelled with its name is a suspect by that label
     let observed = service.status.as_ref().and_then(|s| s.observed_generation);
+    if observed != service.metadata.generation {
+        context.deprecations.consumers.count_again();
+    }
     if observed.is_some() && observed != service.metadata.generation {
         let _ = context.orphans.unbounded_send(Suspect::all_of(&namespace, &name));
     }

@@ -5,11 +5,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kube::ResourceExt;
 
 use super::context::{GuardedPath, GuardedService};
+use super::deprecations::GuardedDeprecation;
 use crate::api::PlatformServiceStatus;
 
 /// `managedFields` are not kept: of a service with 48 verdicts in its status they take ten times the memory of the rest.
 pub fn path(path: &mut GuardedPath) {
     path.managed_fields_mut().clear();
+}
+
+/// As of paths.
+pub fn deprecation(deprecation: &mut GuardedDeprecation) {
+    deprecation.managed_fields_mut().clear();
 }
 
 /// Nor are the verdicts themselves, see [`folded`].

@@ -11,7 +11,10 @@ use serde_json::json;
 use super::context::Context;
 use super::errors::Error;
 use super::slim::folded;
-use crate::api::{ConditionType, GoldenPath, GoldenPathStatus, PlatformService, PlatformServiceStatus, Reason};
+use crate::api::{
+    ConditionType, Deprecation, DeprecationStatus, GoldenPath, GoldenPathStatus, PlatformService,
+    PlatformServiceStatus, Reason,
+};
 use crate::status::{Finding, merge};
 
 /// Writes a service's status, unless the same is there already.
@@ -41,6 +44,22 @@ pub async fn write_path(path: &GoldenPath, status: &GoldenPathStatus, context: &
     // adoption has a writer of its own, and what is left out of an apply stays
     let status = GoldenPathStatus { adoption: None, ..status.clone() };
     write(&api, &path.name_any(), &status, context).await?;
+    Ok(true)
+}
+
+/// Writes a Deprecation's status, unless the same is there already.
+pub async fn write_deprecation(
+    deprecation: &Deprecation,
+    status: DeprecationStatus,
+    context: &Context,
+) -> Result<bool, Error> {
+    if deprecation.status.as_ref() == Some(&status) {
+        return Ok(false);
+    }
+    let api: Api<Deprecation> = Api::all(context.requests.client());
+    let answer = write(&api, &deprecation.name_any(), &status, context).await?;
+    let uid = deprecation.uid().unwrap_or_default();
+    context.deprecations.written.keep(&uid, answer.resource_version().as_deref().unwrap_or_default(), status);
     Ok(true)
 }
 

@@ -12,13 +12,13 @@ use crate::api::{GROUP, WorkloadKind};
 
 /// One line of a watch.
 #[derive(Deserialize, Debug)]
-pub struct Frame<'a> {
+#[serde(bound(deserialize = "O: Deserialize<'de>"))]
+pub struct Frame<'a, O = Slim<'a>> {
     /// `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`.
     #[serde(rename = "type", borrow)]
     pub event: Cow<'a, str>,
     /// What it is about.
-    #[serde(borrow)]
-    pub object: Slim<'a>,
+    pub object: O,
 }
 
 /// The object of a frame, unread.
@@ -68,6 +68,32 @@ pub struct PageMeta {
     /// The token of the next page, empty on the last one.
     #[serde(rename = "continue")]
     pub next: Option<String>,
+}
+
+/// An object of any resource: nothing but its metadata is looked at before it is known that it matters.
+#[derive(Deserialize, Debug, Default)]
+pub struct Head<'a> {
+    /// Its metadata.
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    pub metadata: Metadata<'a>,
+}
+
+/// What is read of an object of a watch, with the metadata that every watch needs.
+pub trait Meta {
+    /// The object's metadata.
+    fn metadata(&self) -> &Metadata<'_>;
+}
+
+impl Meta for Head<'_> {
+    fn metadata(&self) -> &Metadata<'_> {
+        &self.metadata
+    }
+}
+
+impl Meta for Slim<'_> {
+    fn metadata(&self) -> &Metadata<'_> {
+        &self.metadata
+    }
 }
 
 /// A workload or a namespace.
@@ -163,6 +189,14 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::
     or_default(deserializer).map(|Text(text)| text)
 }
 
+impl Metadata<'_> {
+    /// The bookmark after the last object of a streaming list.
+    #[must_use]
+    pub fn ends_initial_events(&self) -> bool {
+        self.annotations.as_ref().is_some_and(|a| a.initial_events_end.as_deref() == Some("true"))
+    }
+}
+
 impl Slim<'_> {
     /// The version as a number. Nothing where the server sent something else.
     #[must_use]
@@ -197,13 +231,6 @@ impl Slim<'_> {
 
     fn controllers(&self) -> impl Iterator<Item = &Owner<'_>> {
         self.metadata.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true))
-    }
-
-    /// The bookmark after the last object of a streaming list.
-    #[must_use]
-    pub fn ends_initial_events(&self) -> bool {
-        let annotations = self.metadata.annotations.as_ref();
-        annotations.is_some_and(|a| a.initial_events_end.as_deref() == Some("true"))
     }
 
     /// Pods that a workload asks for. A CronJob asks for none by itself.
@@ -297,8 +324,8 @@ mod tests {
         let json = r#"{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9",
             "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
         let frame: Frame<'_> = serde_json::from_str(json).unwrap();
-        assert!(frame.object.ends_initial_events());
-        assert!(!slim("{}").ends_initial_events());
+        assert!(frame.object.metadata.ends_initial_events());
+        assert!(!slim("{}").metadata.ends_initial_events());
     }
 
     #[test]

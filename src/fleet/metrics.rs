@@ -6,9 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
+use prometheus::IntCounterVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntCounterVec, Opts};
 
 use super::Fleet;
 use super::errors::Skipped;
@@ -16,7 +16,7 @@ use super::health::Contact;
 use crate::api::{GoldenPath, GrantedExemption, PlatformService, RolloutPhase, RolloutStatus, WorkloadKind};
 use crate::observability::Metrics;
 use crate::observability::catalogue::{self, Metric};
-use crate::observability::metrics::{MetricsError, counter};
+use crate::observability::metrics::{MetricsError, counter, gauge};
 use crate::plan::score::Weights;
 use crate::status::adoption::{TeamShare, is_on_the_road, team_shares};
 use crate::status::counts::{Class, Counts};
@@ -52,17 +52,17 @@ impl WatchMetrics {
     }
 
     /// A list begins.
-    pub fn listed(&self, resource: &'static str) {
+    pub fn listed(&self, resource: &str) {
         self.relists.with_label_values(&[resource]).inc();
     }
 
     /// A watch failed.
-    pub fn watch_failed(&self, resource: &'static str, reason: &'static str) {
+    pub fn watch_failed(&self, resource: &str, reason: &'static str) {
         self.failures.with_label_values(&[resource, reason]).inc();
     }
 
     /// An object is skipped.
-    pub fn skipped(&self, resource: &'static str, why: Skipped) {
+    pub fn skipped(&self, resource: &str, why: Skipped) {
         self.skipped.with_label_values(&[resource, why.reason()]).inc();
     }
 }
@@ -161,11 +161,7 @@ impl Gauges {
     }
 
     fn add<const N: usize>(&mut self, metric: &Metric, values: impl IntoIterator<Item = ([String; N], f64)>) -> Added {
-        let gauge = GaugeVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
-        for (labels, value) in values {
-            gauge.with_label_values(&labels.each_ref().map(String::as_str)).add(value);
-        }
-        self.families.extend(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()));
+        self.families.extend(gauge(metric, values)?);
         Ok(())
     }
 
@@ -298,7 +294,7 @@ impl Gauges {
 
 /// Counts are far below 2^52.
 #[allow(clippy::cast_precision_loss)]
-fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 

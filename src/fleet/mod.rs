@@ -19,6 +19,7 @@ pub mod metrics;
 mod resource;
 mod rows;
 mod services;
+mod sink;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -40,8 +41,10 @@ pub use health::Contact;
 pub use kept::Kept;
 use metrics::WatchMetrics;
 pub use resource::Resource;
-pub use rows::Evaluation;
+pub use rows::{Evaluation, Names};
+use sink::FleetSink;
 pub use table::Table;
+pub use watch::{Sink, Watch};
 
 use crate::api::WorkloadKind;
 use crate::observability::Health;
@@ -89,7 +92,8 @@ impl Fleet {
     /// Watches everything, for ever.
     pub async fn watch(&self, client: Client, contacts: &[Contact]) {
         let watch = |contact: &Contact| {
-            let watch = watch::Watch::new(contact.resource, client.clone(), self.clone(), contact.clone());
+            let sink = FleetSink { fleet: self.clone(), contact: contact.clone() };
+            let watch = Watch::new(sink, client.clone());
             // a task each: the decoding of one must not wait for another
             tokio::spawn(watch.run())
         };

@@ -104,7 +104,7 @@ impl Home {
 /// One copy of each name: thousands of workloads share a team. Names that nobody uses any more are dropped, so that
 /// labels which change for ever take no memory for ever.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub struct Names {
     known: HashSet<Arc<str>>,
     prune_at: usize,
 }
@@ -113,6 +113,7 @@ pub(super) struct Names {
 const FEW: usize = 1024;
 
 impl Names {
+    /// The one copy of a name.
     pub fn get(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.known.get(name) {
             return known.clone();

@@ -5,6 +5,7 @@
 //! version to list at is left out, so that the answer is as new as the last write; kube's watcher asks for "0", which an
 //! API server that lags behind may answer with the past.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -12,13 +13,12 @@ use futures::io::{AsyncBufRead, AsyncReadExt};
 use kube::Client;
 use tokio::time::{Instant, timeout_at};
 
-use super::Fleet;
-use super::decode::{ErrorFrame, Frame, Page, RawFrame};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::decode::{ErrorFrame, Frame, Meta, Page, RawFrame};
 use super::errors::{Skipped, WatchError};
-use super::health::Contact;
 use super::lines::{Line, Lines};
-use super::resource::Resource;
-use crate::fleet::kept::Kept;
 
 /// How long the server keeps one watch open. Short, since it is by its end that a dead connection is noticed.
 const WATCH_SECONDS: u32 = 25;
@@ -37,12 +37,37 @@ const BRIEF: Duration = Duration::from_secs(1);
 /// For so long a list that is older than what was seen is taken for the answer of a server that lags behind.
 const LAGS: Duration = Duration::from_mins(1);
 
+/// Where a watch puts what it sees of its one resource.
+pub trait Sink: Send + Sync {
+    /// What is read of every object.
+    type Object<'a>: Deserialize<'a> + Meta;
+
+    /// The name of the resource.
+    fn name(&self) -> &str;
+    /// Where all of its objects are listed.
+    fn url(&self) -> String;
+    /// The server said something.
+    fn heard(&self);
+    /// The watch failed. It begins again after a pause.
+    fn failed(&self, error: &WatchError);
+    /// A list begins.
+    fn begin(&self);
+    /// An object was added, changed or listed. `raw` is the whole of it.
+    fn see<'a>(&self, object: &Self::Object<'_>, raw: impl FnOnce() -> Option<&'a RawValue>);
+    /// An object was deleted.
+    fn remove(&self, object: &Self::Object<'_>);
+    /// A line that says nothing about an object that can be taken in.
+    fn skip(&self, why: Skipped);
+    /// A list is complete, at that version.
+    fn complete(&self, version: u64);
+    /// The whole cluster was set back to an older version.
+    fn set_back(&self);
+}
+
 /// The watch of one resource.
-pub struct Watch {
-    resource: Resource,
+pub struct Watch<S> {
+    sink: S,
     client: Client,
-    fleet: Fleet,
-    contact: Contact,
     lines: Lines,
     /// The version to follow from.
     position: Option<String>,
@@ -54,11 +79,10 @@ pub struct Watch {
     streams: bool,
 }
 
-impl Watch {
+impl<S: Sink> Watch<S> {
     /// Not started yet.
-    pub fn new(resource: Resource, client: Client, fleet: Fleet, contact: Contact) -> Self {
-        let lines = Lines::default();
-        Self { resource, client, fleet, contact, lines, position: None, newest: 0, behind: None, streams: true }
+    pub fn new(sink: S, client: Client) -> Self {
+        Self { sink, client, lines: Lines::default(), position: None, newest: 0, behind: None, streams: true }
     }
 
     /// Lists and follows.
@@ -75,9 +99,8 @@ impl Watch {
             if started.elapsed() > HELD && !listing {
                 pauses = self::pauses();
             }
-            self.contact.lost(&error);
-            self.fleet.metrics().watch_failed(self.resource.plural(), error.reason());
-            tracing::warn!(resource = self.resource.plural(), reason = error.reason(), %error, "a watch failed");
+            self.sink.failed(&error);
+            tracing::warn!(resource = self.sink.name(), reason = error.reason(), %error, "a watch failed");
             match error {
                 WatchError::Expired => self.position = None,
                 WatchError::NotStreamed if self.streams => {
@@ -91,13 +114,11 @@ impl Watch {
     }
 
     async fn list(&mut self) -> Result<(), WatchError> {
-        self.fleet.metrics().listed(self.resource.plural());
-        self.fleet.begin(self.resource);
+        self.sink.begin();
         let version = if self.streams { self.streamed_list().await? } else { self.paged_list().await? };
         let number = self.number(&version)?;
-        self.fleet.complete(self.resource, number);
+        self.sink.complete(number);
         self.position = Some(version);
-        self.contact.synced();
         Ok(())
     }
 
@@ -124,12 +145,12 @@ impl Watch {
             within(body.read_to_end(&mut text)).await?.map_err(WatchError::Connection)?;
             let page: Page<'_> = serde_json::from_slice(&text).map_err(|_| WatchError::Truncated)?;
             for item in page.items.iter().flatten() {
-                match serde_json::from_str(item.get()) {
-                    Ok(slim) => self.fleet.see(self.resource, &slim, || Some(Kept::new(item))),
-                    Err(_) => self.fleet.skip(self.resource, Skipped::Malformed),
+                match serde_json::from_str::<S::Object<'_>>(item.get()) {
+                    Ok(object) => self.sink.see(&object, || Some(item)),
+                    Err(_) => self.sink.skip(Skipped::Malformed),
                 }
             }
-            self.contact.heard();
+            self.sink.heard();
             match page.metadata.next.filter(|next| !next.is_empty()) {
                 Some(more) => next = more,
                 None => return Ok(page.metadata.resource_version),
@@ -165,11 +186,11 @@ impl Watch {
         Ok(())
     }
 
-    async fn open(&mut self, query: &str) -> Result<impl AsyncBufRead + Unpin + use<>, WatchError> {
-        let request = http::Request::get(format!("{}?{query}", self.resource.url())).body(Vec::new());
+    async fn open(&mut self, query: &str) -> Result<Pin<Box<dyn AsyncBufRead + Send>>, WatchError> {
+        let request = http::Request::get(format!("{}?{query}", self.sink.url())).body(Vec::new());
         let request = request.map_err(|error| WatchError::Connection(std::io::Error::other(error)))?;
         let body = within(self.client.request_stream(request)).await?.map_err(WatchError::from)?;
-        self.contact.heard();
+        self.sink.heard();
         self.lines.clear();
         Ok(Box::pin(body))
     }
@@ -177,34 +198,34 @@ impl Watch {
     /// Takes in one line. Nothing at the end of the stream.
     async fn line(&mut self, body: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Told>, WatchError> {
         let line = within(self.lines.next(body)).await?.map_err(WatchError::Connection)?;
-        self.contact.heard();
+        self.sink.heard();
         let line = match line {
             Line::Whole(line) => line,
             Line::TooLarge => {
-                self.fleet.skip(self.resource, Skipped::TooLarge);
+                self.sink.skip(Skipped::TooLarge);
                 return Ok(Some(Told::Nothing));
             }
             Line::Truncated => return Err(WatchError::Truncated),
             Line::End => return Ok(None),
         };
-        let Ok(frame) = serde_json::from_slice::<Frame<'_>>(line) else {
+        let Ok(frame) = serde_json::from_slice::<Frame<'_, S::Object<'_>>>(line) else {
             if let Ok(ErrorFrame { event, object }) = serde_json::from_slice(line)
                 && event == "ERROR"
             {
                 return Err(WatchError::of_status(object.code, object.message));
             }
-            self.fleet.skip(self.resource, Skipped::Malformed);
+            self.sink.skip(Skipped::Malformed);
             return Ok(Some(Told::Nothing));
         };
-        let version = frame.object.metadata.resource_version.as_ref().to_owned();
+        let metadata = frame.object.metadata();
+        let version = metadata.resource_version.as_ref().to_owned();
         match &*frame.event {
-            "BOOKMARK" if frame.object.ends_initial_events() => return Ok(Some(Told::End(version))),
+            "BOOKMARK" if metadata.ends_initial_events() => return Ok(Some(Told::End(version))),
             "BOOKMARK" => {}
             "ADDED" | "MODIFIED" => {
-                let raw = || serde_json::from_slice(line).ok().map(|raw: RawFrame<'_>| Kept::new(raw.object));
-                self.fleet.see(self.resource, &frame.object, raw);
+                self.sink.see(&frame.object, || serde_json::from_slice(line).ok().map(|raw: RawFrame<'_>| raw.object));
             }
-            "DELETED" => self.fleet.remove(self.resource, &frame.object),
+            "DELETED" => self.sink.remove(&frame.object),
             _ => return Ok(Some(Told::Nothing)),
         }
         Ok(Some(Told::At(version)))
@@ -218,7 +239,7 @@ impl Watch {
             if self.behind.get_or_insert_with(Instant::now).elapsed() < LAGS {
                 return Err(WatchError::Behind { listed: number, seen: self.newest });
             }
-            self.fleet.set_back(self.resource);
+            self.sink.set_back();
         }
         (self.newest, self.behind) = (number, None);
         Ok(number)

@@ -130,6 +130,24 @@ catalogue! {
     OBJECTIVES Gauge "service_objectives" ["path", "met"]
         "Services of the path that have an objective, by whether they meet it: True, False, Unknown."
         "Do services miss their objective?" "max by (path) (goldenpath_service_objectives{met=\"False\"}) > 0"
+    DEPRECATED_OBJECTS Gauge "deprecated_objects" ["deprecation", "team", "state"]
+        "Objects that a Deprecation matches, by whether they have to be moved (Remaining) or are Exempt, and those on which its expression fails (Unevaluable)."
+        "Who has most to move?" "topk(10, max by (deprecation, team) (goldenpath_deprecated_objects{state=\"Remaining\"}))"
+    DEPRECATION_STAGE Gauge "deprecation_stage" ["deprecation", "stage"]
+        "1 for the stage that is in force."
+        "What is refused by now?" "max by (deprecation) (goldenpath_deprecation_stage{stage=~\"CreateBlocked|UpdateBlocked|Removed\"}) == 1"
+    DEPRECATION_STAGE_ENTERED Gauge "deprecation_stage_entered_timestamp_seconds" ["deprecation", "stage"]
+        "When each stage was entered."
+        "Since when has it been announced?" "time() - max by (deprecation) (goldenpath_deprecation_stage_entered_timestamp_seconds{stage=\"Announced\"})"
+    DEPRECATION_DUE Gauge "deprecation_due_timestamp_seconds" ["deprecation", "stage"]
+        "When each stage is due by the timeline, passed or not."
+        "How many days are left?" "(max by (deprecation) (goldenpath_deprecation_due_timestamp_seconds{stage=\"Removed\"}) - time()) / 86400"
+    DEPRECATION_FORECAST Gauge "deprecation_forecast_timestamp_seconds" ["deprecation"]
+        "When nobody will be left, if it goes on as in the last eight weeks."
+        "Which dates will be missed?" "max by (deprecation) (goldenpath_deprecation_forecast_timestamp_seconds) > on (deprecation) max by (deprecation) (goldenpath_deprecation_due_timestamp_seconds{stage=\"Removed\"})"
+    DEPRECATION_EXEMPTIONS Gauge "deprecation_exemptions" ["deprecation", "state"]
+        "Exemptions that a Deprecation grants: Granted, or Expired."
+        "Which exemptions can be taken out?" "max by (deprecation) (goldenpath_deprecation_exemptions{state=\"Expired\"}) > 0"
     FLEET_WORKLOADS Gauge "fleet_workloads" ["kind"]
         "Workloads that are watched, by kind."
         "How much is watched?" "sum(max by (kind) (goldenpath_fleet_workloads))"

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::catalogue::{self, Metric};
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// Upper bounds in seconds. One API call takes 5 to 20 ms and a pass makes between one and some hundred of them; beyond
 /// a minute only "too long" matters. Seven bounds instead of the usual eleven keep a kind at ten series.
@@ -78,6 +79,18 @@ impl Metrics {
 /// A counter of the catalogue.
 pub fn counter(metric: &Metric) -> Result<IntCounterVec, MetricsError> {
     Ok(IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels)?)
+}
+
+/// A gauge of the catalogue as it is now; nothing where it has no values. Equal labels add up.
+pub fn gauge<const N: usize>(
+    metric: &Metric,
+    values: impl IntoIterator<Item = ([String; N], f64)>,
+) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let gauge = GaugeVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
+    for (labels, value) in values {
+        gauge.with_label_values(&labels.each_ref().map(String::as_str)).add(value);
+    }
+    Ok(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()).collect())
 }
 
 /// The constant 1 whose labels tell which build runs; joined with other metrics to see what a rollout changed.

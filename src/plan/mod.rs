@@ -3,6 +3,8 @@
 pub mod applied;
 pub mod availability;
 pub mod companions;
+pub mod consumers;
+pub mod deprecation;
 pub mod exceptions;
 pub mod fallback;
 pub mod feedback;

@@ -109,7 +109,8 @@ fn with_week(before: &[AdoptionWeek], adopted: u64, eligible: u64, now: Timestam
     history.split_off(history.len().saturating_sub(MAX_WEEKS))
 }
 
-fn monday(now: Timestamp) -> Date {
+/// The first day of the week.
+pub(super) fn monday(now: Timestamp) -> Date {
     let today = now.to_zoned(TimeZone::UTC).date();
     let since = i64::from(today.weekday().to_monday_zero_offset());
     today.checked_sub(Span::new().days(since)).unwrap_or(today)

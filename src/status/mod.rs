@@ -1,7 +1,10 @@
 //! Conditions and comparison of statuses: one module for every kind.
 
 pub mod adoption;
+pub mod consumption;
 pub mod counts;
+pub mod deprecated;
+pub mod deprecation;
 mod exercise;
 pub mod objective;
 pub mod path;

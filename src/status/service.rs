@@ -121,10 +121,8 @@ fn service_status(
     let reliability = reliability(facts, outcomes, now);
     findings.extend(objective(facts).map(|objective| objective_met(objective, reliability.as_ref(), now)));
     let outage = outage(facts, reliability.as_ref(), evaluated, now);
-    let mut conditions = before.conditions.clone();
-    if objective(facts).is_none() {
-        conditions = without(&conditions, ConditionType::ObjectiveMet);
-    }
+    let (has_objective, conditions) = (objective(facts).is_some(), before.conditions.clone());
+    let conditions = if has_objective { conditions } else { without(&conditions, ConditionType::ObjectiveMet) };
     let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
     PlatformServiceStatus {
@@ -142,6 +140,8 @@ fn service_status(
         exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
         reliability,
         conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
+        deprecations: before.deprecations,
+        deprecations_total: before.deprecations_total,
         folded: None,
     }
 }

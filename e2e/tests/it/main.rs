@@ -13,6 +13,8 @@ mod corpus;
 mod dashboards;
 mod demo;
 mod deployers;
+mod deprecation_policies;
+mod deprecations;
 mod differential;
 mod docs;
 mod faults;

@@ -3,14 +3,22 @@
 use std::collections::BTreeSet;
 
 use goldenpath::api::crds::all;
-use goldenpath::api::{GoldenPath, PlatformService};
+use goldenpath::api::{Deprecation, DeprecationSpec, DeprecationStage, GoldenPath, PlatformService, ResourceRule};
+use goldenpath::plan::consumers::resolve::Served;
+use goldenpath::plan::deprecation::{Facts, Step, advance};
 use goldenpath::plan::revision::Revision;
+use goldenpath::policy::{Feedback, Targets, deprecation};
 use goldenpath_e2e::programs::repository;
 use goldenpath_e2e::{ControlPlane, road};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
-use kube::Client;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
 use kube::core::Status;
 use kube::core::response::StatusCause;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One file.
@@ -47,6 +55,7 @@ async fn prepared(prefix: &str) -> (Client, String) {
 /// API server's own has a say.
 async fn create(client: &Client, namespace: &str, sample: &Sample) -> Result<Value, Box<Status>> {
     let collection = match sample.object["kind"].as_str() {
+        Some("Deprecation") => "deprecations".to_owned(),
         Some("GoldenPath") => "goldenpaths".to_owned(),
         Some("PlatformService") => format!("namespaces/{namespace}/platformservices"),
         kind => panic!("{} is a sample of {kind:?}", sample.name),
@@ -76,16 +85,68 @@ async fn valid_samples_are_stored_as_our_types_write_them() {
         let stored = create(&client, &namespace, &sample).await;
         let stored = stored.unwrap_or_else(|status| panic!("{} is refused: {}", sample.name, status.message));
         let written = match sample.object["kind"].as_str() {
-            Some("GoldenPath") => {
-                serde_json::from_value(stored.clone()).map(|path: GoldenPath| serde_json::to_value(path))
-            }
-            _ => serde_json::from_value(stored.clone()).map(|service: PlatformService| serde_json::to_value(service)),
+            Some("Deprecation") => rewritten::<Deprecation>(&stored),
+            Some("GoldenPath") => rewritten::<GoldenPath>(&stored),
+            _ => rewritten::<PlatformService>(&stored),
         };
-        let written = written.unwrap_or_else(|error| panic!("{} cannot be read: {error}", sample.name)).unwrap();
+        let written = written.unwrap_or_else(|error| panic!("{} cannot be read: {error}", sample.name));
         for part in ["apiVersion", "kind", "spec"] {
             assert_eq!(written[part], stored[part], "{part} of {}", sample.name);
         }
     }
+}
+
+/// What our types make of an object.
+fn rewritten<K: DeserializeOwned + Serialize>(stored: &Value) -> serde_json::Result<Value> {
+    serde_json::to_value(K::deserialize(stored)?)
+}
+
+#[tokio::test]
+async fn the_policies_of_valid_deprecations_are_accepted_by_the_api_server() {
+    let (client, namespace) = prepared("deprecations").await;
+    let policies = Api::<ValidatingAdmissionPolicy>::all(client.clone());
+    let dry_run = PostParams { dry_run: true, field_manager: None };
+    let mut tried = 0;
+    for sample in samples("valid").iter().filter(|sample| sample.object["kind"] == "Deprecation") {
+        let stored = create(&client, &namespace, sample).await.unwrap();
+        let spec = Deprecation::deserialize(stored).unwrap().spec;
+        for compiled in compiled(&spec) {
+            let made = policies.create(&dry_run, &compiled.policy).await;
+            made.unwrap_or_else(|error| panic!("{}: {error}", sample.name));
+            tried += 1;
+        }
+    }
+    assert!(tried > 10, "{tried}");
+}
+
+/// Every policy of a Deprecation, in each stage and in each of its brownouts. Each resource is taken for one that is
+/// served in the first version of its rule.
+fn compiled(spec: &DeprecationSpec) -> Vec<Feedback> {
+    let mut targets = Targets::new();
+    for entry in &spec.matches {
+        let of_rule = |rule: &ResourceRule| -> Vec<Served> {
+            let version = rule.api_versions.first().cloned().unwrap_or_else(|| "v1".to_owned());
+            let resources = rule.api_groups.iter().flat_map(|group| rule.resources.iter().map(move |r| (group, r)));
+            let served = |(group, plural): (&String, &String)| Served {
+                group: group.clone(),
+                version: version.clone(),
+                plural: plural.clone(),
+                ..Served::default()
+            };
+            resources.map(served).collect()
+        };
+        targets.insert(entry.name.clone(), entry.resource_rules.iter().flat_map(of_rule).collect());
+    }
+    let stages = [DeprecationStage::Warning, DeprecationStage::CreateBlocked, DeprecationStage::UpdateBlocked];
+    let now = Timestamp::from_second(0).unwrap();
+    let of_stage = |stage| {
+        let first = advance(spec, now, None, &Facts::default(), now);
+        let noticed = spec.matches.iter().map(|entry| entry.name.clone()).collect();
+        let brownouts = spec.brownouts.iter().map(|brownout| brownout.name.clone()).collect();
+        let step = Step { stage, noticed, brownouts, ..first };
+        deprecation("sample", spec, &step, &targets, &road::operator(), now).unwrap()
+    };
+    stages.into_iter().flat_map(of_stage).collect()
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use kube::client::Body;
 use super::*;
 use crate::fleet::health::Contact;
 use crate::fleet::resource::Resource;
-use crate::fleet::watch::Watch;
 use crate::observability::Health;
 
 /// Lists are empty and complete, watches say this and end.
@@ -28,7 +27,7 @@ async fn asked_in_a_minute(watch_says: &'static str) -> u32 {
     let health = Health::default();
     let contact = Contact::new(Resource::Workloads(DEPLOYMENT), &health);
     let (fleet, _metrics) = fleet();
-    let watch = Watch::new(Resource::Workloads(DEPLOYMENT), Client::new(server, "default"), fleet, contact);
+    let watch = Watch::new(FleetSink { fleet, contact }, Client::new(server, "default"));
     let _ = tokio::time::timeout(Duration::from_mins(1), watch.run()).await;
     asked.load(Ordering::Relaxed)
 }

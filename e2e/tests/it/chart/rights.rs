@@ -129,6 +129,7 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
     control_plane.expect("default", &object, ready, "Ready").await?;
 
     templates(control_plane, &namespace).await?;
+    something_is_deprecated(control_plane).await?;
 
     // another revision: everything moves, and the policy of the first one goes
     let old = format!("controllerrevision/{revision}");
@@ -148,6 +149,17 @@ async fn whole_life(control_plane: &ControlPlane) -> Result<()> {
         Ok(Some(()))
     })
     .await
+}
+
+/// A Deprecation of what the operator may read anyway.
+async fn something_is_deprecated(control_plane: &ControlPlane) -> Result<()> {
+    let rules = json!([{"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"]}]);
+    let spec = json!({"matches": [{"name": "all", "resourceRules": rules}]});
+    let deprecation = json!({"apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": "old"},
+        "spec": spec});
+    control_plane.apply(&deprecation.to_string()).await?;
+    control_plane.expect("default", "depr/old", "{.status.consumers.objects}", "1").await?;
+    control_plane.kubectl(["delete", "depr", "old"]).await.map(drop)
 }
 
 /// A service that makes a workload of every kind that can be made, one of them with an autoscaler, and drops them again.

@@ -1,0 +1,163 @@
+//! Deprecations as people live through them: counted, told of, warned of, refused, gone.
+
+mod brake;
+mod consumers;
+mod corpus;
+mod life;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A cluster of its own with one operator, since a Deprecation counts everything that there is.
+struct Cluster {
+    control_plane: ControlPlane,
+    operator: Operator,
+}
+
+impl Cluster {
+    async fn start() -> Result<Self> {
+        let control_plane = ControlPlane::start(Options::default()).await?;
+        let kubeconfig = control_plane.install_goldenpath().await?;
+        let operator = control_plane.start_operator(kubeconfig).await?;
+        Ok(Self { control_plane, operator })
+    }
+
+    /// Kills the operator.
+    async fn dies(&mut self) -> Result<()> {
+        self.operator.kill().await
+    }
+
+    /// Starts it again.
+    async fn comes_back(&mut self) -> Result<()> {
+        let kubeconfig = self.control_plane.install_goldenpath().await?;
+        self.operator = self.control_plane.start_operator(kubeconfig).await?;
+        Ok(())
+    }
+
+    async fn apply(&self, object: &Value) -> Result<()> {
+        self.control_plane.apply(&object.to_string()).await.map(drop)
+    }
+
+    /// Applies all objects in one go.
+    async fn apply_all(&self, objects: &[Value]) -> Result<()> {
+        self.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects})).await
+    }
+
+    /// Runs kubectl with words that hold no blanks.
+    async fn kubectl(&self, words: &str) -> Result<String> {
+        self.control_plane.kubectl(words.split(' ')).await
+    }
+
+    /// What kubectl says on standard error while it does something, and whether it succeeds.
+    async fn said(&self, words: &[&str], input: &Value) -> Result<(bool, String)> {
+        let output = self.control_plane.kubectl_output(words.iter().copied(), &input.to_string()).await?;
+        Ok((output.status.success(), output.stderr))
+    }
+
+    async fn object(&self, words: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&self.kubectl(&format!("get {words} -o json")).await?)?)
+    }
+
+    /// Waits for something about a Deprecation.
+    async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value> {
+        wait::until(&format!("Deprecation {name}: {what}"), PATIENCE, async || {
+            let object = self.object(&format!("depr {name}")).await?;
+            ensure!(holds(&object), "{}", object["status"]);
+            Ok(Some(object))
+        })
+        .await
+        .with_context(|| format!("the operator says: {}", tail(&self.operator.log())))
+    }
+
+    /// Waits for a condition; the answer is its message.
+    async fn condition(&self, name: &str, type_: &str, reason: &str) -> Result<String> {
+        let object = self
+            .until(name, &format!("{type_} is {reason}"), |object| condition(object, type_)["reason"] == reason)
+            .await?;
+        Ok(condition(&object, type_)["message"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits for counts.
+    async fn counts(&self, name: &str, expected: &Value) -> Result<Value> {
+        self.until(name, &format!("consumers {expected}"), |object| {
+            let consumers = &object["status"]["consumers"];
+            expected.as_object().is_some_and(|all| all.iter().all(|(field, n)| consumers[field] == *n))
+        })
+        .await
+    }
+
+    /// Merges into the spec of a Deprecation.
+    async fn patch(&self, name: &str, spec: &Value) -> Result<()> {
+        let patch = json!({"spec": spec}).to_string();
+        self.control_plane.kubectl(["patch", "depr", name, "--type", "merge", "-p", &patch]).await.map(drop)
+    }
+
+    /// Lets the operator read ingresses, as a platform team does that reads its status.
+    async fn ingresses_can_be_read(&self) -> Result<()> {
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "read-ingresses", "labels": {"goldenpath.dev/aggregate-to-reader": "true"}},
+            "rules": [{"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["list", "watch"]}],
+        }))
+        .await
+    }
+}
+
+/// The end of a log.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().rev().take(15).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+fn condition<'a>(object: &'a Value, type_: &str) -> &'a Value {
+    let all = object["status"]["conditions"].as_array();
+    all.and_then(|all| all.iter().find(|condition| condition["type"] == type_)).unwrap_or(&Value::Null)
+}
+
+/// A time so many seconds from now.
+fn in_seconds(seconds: i64) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(now + seconds).map(|at| at.to_string()).unwrap_or_default()
+}
+
+fn ingress(namespace: &str, name: &str, class: Option<&str>) -> Value {
+    let backend = json!({"service": {"name": name, "port": {"number": 80}}});
+    let mut spec = json!({"defaultBackend": backend});
+    if let Some(class) = class {
+        spec["ingressClassName"] = json!(class);
+    }
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    })
+}
+
+/// A Deprecation of an ingress class, which no gate holds but the notice.
+fn legacy_ingress(name: &str, more: &Value) -> Value {
+    let mut spec = json!({
+        "title": "Shared nginx ingress",
+        "owner": {"team": "platform", "contact": "#paved-road"},
+        "matches": [{
+            "name": "class",
+            "resourceRules": [{"apiGroups": ["networking.k8s.io"], "resources": ["ingresses"]}],
+            "expression": "object.spec.?ingressClassName.orValue('') == 'legacy-nginx'",
+        }],
+        "replacement": {
+            "guideURL": "https://docs.example.com/migrate-ingress",
+            "fix": {"type": "MergePatch", "patch": {"spec": {"ingressClassName": "shared-gateway"}}},
+        },
+        "gates": {"replacementStage": "None", "requireObjectiveMet": false, "minReplacementAdopters": 0, "minNotice": "2s"},
+    });
+    if let (Some(spec), Some(more)) = (spec.as_object_mut(), more.as_object()) {
+        spec.extend(more.clone());
+    }
+    json!({"apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": name}, "spec": spec})
+}

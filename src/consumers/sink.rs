@@ -1,0 +1,134 @@
+//! What the watch of one resource sees, on its way through the entries that ask for it into the table.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::count::is_namespace;
+use super::table::{Blind, Seen};
+use super::{Consumers, Entry};
+use crate::api::{GROUP, labels};
+use crate::fleet::Sink;
+use crate::fleet::decode::Head;
+use crate::fleet::errors::{Skipped, WatchError};
+use crate::plan::consumers::Served;
+use crate::plan::consumers::matcher::service_of;
+use crate::plan::metadata::label;
+
+/// One run of the watch of one resource.
+pub(super) struct ConsumerSink {
+    pub consumers: Consumers,
+    pub resource: Served,
+    pub run: u64,
+    pub entries: Vec<Arc<Entry>>,
+}
+
+impl ConsumerSink {
+    fn tell(&self, news: bool) {
+        if news {
+            self.consumers.0.changed.notify_one();
+        }
+    }
+
+    /// What the entries say of an object. Nothing where nobody is ever asked to migrate anything.
+    fn seen<'a>(&self, namespace: &'a str, name: &'a str, object: &'a Value) -> Seen<'a> {
+        // a namespace is excluded by its own name, as in admission
+        let of = if is_namespace(&self.resource) { name } else { namespace };
+        if is_excluded(of, &self.consumers.0.operator_namespace) || is_managed(object) {
+            return Seen { namespace, name, ..Seen::default() };
+        }
+        let looks = self.entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
+        let of = if looks { self.consumers.namespace(namespace) } else { Value::Null };
+        Seen {
+            namespace,
+            name,
+            team: label(object, labels::TEAM).filter(|team| !team.is_empty()),
+            service: service_of(object),
+            sights: self.entries.iter().map(|entry| (entry.id, entry.matcher.look(object, &of))).collect(),
+        }
+    }
+}
+
+/// What another controller owns is as that controller makes it: nobody can move it, and no policy refuses it.
+fn is_managed(object: &Value) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let foreign = |owner: &Value| {
+        let group = owner.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let group = group.split_once('/').map_or("", |(group, _)| group);
+        owner.get("controller") == Some(&Value::Bool(true)) && group != GROUP
+    };
+    owners.into_iter().flatten().any(foreign)
+}
+
+/// Namespaces of the system and of the operator.
+fn is_excluded(namespace: &str, operator_namespace: &str) -> bool {
+    labels::EXCLUDED_NAMESPACES.contains(&namespace) || namespace == operator_namespace
+}
+
+impl Sink for ConsumerSink {
+    type Object<'a> = Head<'a>;
+
+    fn name(&self) -> &str {
+        &self.resource.plural
+    }
+
+    fn url(&self) -> String {
+        self.resource.url()
+    }
+
+    fn heard(&self) {
+        let news = self.consumers.table().heard(&self.resource, self.run, None);
+        self.tell(news);
+    }
+
+    fn failed(&self, error: &WatchError) {
+        self.consumers.0.metrics.watch_failed(&self.resource.plural, error.reason());
+        let forbidden = matches!(error, WatchError::Answer { code: 403, .. });
+        // what was seen counts on; what nobody can see any more does not become less
+        let lasts = forbidden || matches!(error, WatchError::Answer { .. });
+        if lasts {
+            let blind = Blind { forbidden, message: error.to_string() };
+            let news = self.consumers.table().heard(&self.resource, self.run, Some(blind));
+            self.tell(news);
+        }
+    }
+
+    fn begin(&self) {
+        self.consumers.0.metrics.listed(&self.resource.plural);
+        self.consumers.table().begin(&self.resource, self.run);
+    }
+
+    fn see<'a>(&self, head: &Head<'_>, raw: impl FnOnce() -> Option<&'a RawValue>) {
+        let (namespace, name) = (&*head.metadata.namespace, &*head.metadata.name);
+        if name.is_empty() {
+            return self.skip(Skipped::NoName);
+        }
+        let Some(object) = raw().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()) else {
+            return self.skip(Skipped::Malformed);
+        };
+        let seen = self.seen(namespace, name, &object);
+        let news = self.consumers.table().see(&self.resource, self.run, seen);
+        self.tell(news);
+    }
+
+    fn remove(&self, head: &Head<'_>) {
+        let (namespace, name) = (&*head.metadata.namespace, &*head.metadata.name);
+        let news = self.consumers.table().remove(&self.resource, self.run, namespace, name);
+        self.tell(news);
+    }
+
+    fn skip(&self, why: Skipped) {
+        tracing::warn!(resource = self.resource.plural, reason = why.reason(), "an object was skipped");
+        self.consumers.0.metrics.skipped(&self.resource.plural, why);
+    }
+
+    fn complete(&self, _version: u64) {
+        let entries = self.entries.iter().map(|entry| entry.id);
+        self.consumers.table().complete(&self.resource, self.run, entries);
+        self.tell(true);
+    }
+
+    /// Rows have no versions that could be newer than the list.
+    fn set_back(&self) {}
+}

@@ -1,0 +1,126 @@
+//! The one counter of what is old: thousands of objects, one status a Deprecation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::deprecations::Counted;
+use super::observe::workload_keys;
+use crate::api::{DeprecationExemption, labels};
+use crate::consumers::{Home, Homes};
+use crate::fleet::{Contact, Resource, ServiceKey};
+use crate::plan::metadata::label;
+use crate::status::consumption::Tally;
+
+/// Least time between two counts, and so between two writes to one Deprecation because of its consumers.
+const PACE: Duration = Duration::from_secs(5);
+/// What changes together is counted together.
+const SETTLES: Duration = Duration::from_millis(300);
+/// Services and namespaces change what is counted without a word to us.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// Counts whenever something has changed, for ever.
+pub async fn count_consumers(contacts: &[Contact], context: &Context) {
+    let mut last: Option<Instant> = None;
+    loop {
+        let _ = tokio::time::timeout(until_next_end(context), context.deprecations.consumers.changed()).await;
+        tokio::time::sleep(SETTLES).await;
+        if let Some(last) = last {
+            tokio::time::sleep_until(last + PACE).await;
+        }
+        if !sees_everybody(contacts, context) {
+            context.deprecations.consumers.count_again();
+            continue;
+        }
+        last = Some(Instant::now());
+        round(context);
+    }
+}
+
+/// Teams and services decide whose an object is.
+fn sees_everybody(contacts: &[Contact], context: &Context) -> bool {
+    let mut of_namespaces = contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
+    context.listed.services.initialized()
+        && context.listed.deprecations.initialized()
+        && of_namespaces.all(Contact::is_synced)
+}
+
+/// Until an exemption ends, or something may have changed that nobody tells.
+fn until_next_end(context: &Context) -> Duration {
+    let now = Timestamp::now();
+    let all = context.deprecations.readable();
+    let ends = all.iter().flat_map(|deprecation| &deprecation.spec.exemptions).map(|exemption| exemption.expires_at.0);
+    let next = ends.filter(|end| *end > now).min();
+    let next = next.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
+    next.map_or(LOOK_AGAIN, |next| LOOK_AGAIN.min(next))
+}
+
+fn round(context: &Context) {
+    let all = &context.deprecations;
+    let exemptions: BTreeMap<String, Vec<DeprecationExemption>> =
+        all.readable().into_iter().map(|d| (d.name_any(), d.spec.exemptions)).collect();
+    // what comes into sight while it is counted is counted next time
+    let sights: Vec<_> = exemptions.keys().map(|name| (name.clone(), all.consumers.in_sight(name))).collect();
+    let count = all.consumers.count(&homes(context), &exemptions, Timestamp::now());
+    let mut tallies = count.tallies;
+    let counted = |(name, sight)| {
+        let tally: Tally = tallies.remove(&name).unwrap_or_default();
+        (name, (sight, tally))
+    };
+    let count = Counted { tallies: sights.into_iter().map(counted).collect(), of_services: count.of_services };
+    let known = all.keep(count.clone());
+    let is_first = known.is_none();
+    let before = known.unwrap_or_default();
+    for (name, tally) in &count.tallies {
+        if before.tallies.get(name) != Some(tally) {
+            all.wake(name);
+        }
+    }
+    let of_either: BTreeSet<&ServiceKey> = before.of_services.keys().chain(count.of_services.keys()).collect();
+    for key in of_either {
+        if before.of_services.get(key) != count.of_services.get(key) {
+            wake_service(key, context);
+        }
+    }
+    // what their statuses tell may be of a Deprecation that is in sight again, or gone
+    if is_first || !before.half_seen().eq(count.half_seen()) || !before.tallies.keys().eq(count.tallies.keys()) {
+        for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
+            if service.status.as_ref().is_some_and(|status| !status.deprecations.is_empty()) {
+                wake_service(&(service.namespace().unwrap_or_default(), service.name_any()), context);
+            }
+        }
+        count.of_services.keys().for_each(|key| wake_service(key, context));
+    }
+}
+
+/// Has a service looked at, whose status tells of what is deprecated.
+pub fn wake_service((namespace, name): &ServiceKey, context: &Context) {
+    // the receiver lives as long as the process
+    let _ = context.wake.unbounded_send(ObjectRef::new(name).within(namespace));
+}
+
+/// What the namespaces mean that have anything old in them.
+fn homes(context: &Context) -> Homes {
+    let mut homes: Homes = Homes::new();
+    for namespace in context.deprecations.consumers.namespaces() {
+        let object = context.fleet.table().namespace(&namespace).unwrap_or_default();
+        let team = label(&object, labels::TEAM).filter(|team| !team.is_empty()).map(Into::into);
+        homes.insert(namespace, Home { object, team, ..Home::default() });
+    }
+    if homes.is_empty() {
+        return homes;
+    }
+    for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
+        let Some(home) = homes.get_mut(service.namespace().unwrap_or_default().as_str()) else { continue };
+        home.services.insert(service.name_any(), service.spec.team.as_deref().map(Into::into));
+        for workload in workload_keys(service) {
+            home.claims.entry((workload.kind, workload.name)).or_insert_with(|| service.name_any());
+        }
+    }
+    homes
+}

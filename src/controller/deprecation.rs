@@ -1,0 +1,208 @@
+//! The driver of Deprecations: count, advance, enforce, tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+
+use super::consumption::wake_service;
+use super::context::Context;
+use super::deprecations::GuardedDeprecation;
+use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
+use super::errors::Error;
+use super::events::{publish, say};
+use super::revisions::NotReady;
+use super::write_status::{say_undecodable, write_deprecation};
+use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, Reason};
+use crate::observability;
+use crate::plan::consumers::{InSight, InvalidMatch};
+use crate::plan::deprecation::stage::content;
+use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
+use crate::status::consumption::{left, progress};
+use crate::status::deprecation::{Found, assess};
+
+/// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+/// What waits for something of ours waits so long at the longest.
+const SOON: Duration = Duration::from_secs(10);
+/// How soon something is looked for again that comes by itself after a start.
+const COMES: Duration = Duration::from_millis(250);
+/// So long after a start a count is waited for.
+const COUNTED_BY: Duration = Duration::from_secs(30);
+/// A step that is due at once follows the one before after this: its status comes first.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
+/// One pass over a Deprecation.
+pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) -> Result<Action, Error> {
+    let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
+    let subject = observability::Subject { kind: "Deprecation", namespace: None, name: &name };
+    let pass = Box::pin(pass(&guarded, &name, &context));
+    let action = observability::observe(subject, &context.metrics, pass).await?;
+    context.deprecations.backoff.succeeded(&name);
+    Ok(action)
+}
+
+async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Result<Action, Error> {
+    let deprecation = match &guarded.0 {
+        Ok(deprecation) => context.deprecations.current(deprecation),
+        Err(invalid) => {
+            return say_undecodable::<Deprecation>(invalid, context).await.map(|()| Action::await_change());
+        }
+    };
+    // before the first list every replacement would look as if it were gone
+    if !context.listed.paths.initialized() {
+        return Ok(Action::requeue(COMES));
+    }
+    let invalid = context.deprecations.consumers.want(name, &deprecation.spec.matches).err();
+    let targets = context.deprecations.consumers.targets(name);
+    if invalid.is_none() && targets.is_none() {
+        return Ok(Action::requeue(COMES)); // the API server has not said yet what it serves
+    }
+    if is_edited(&deprecation) {
+        context.deprecations.edited(name);
+    }
+    let now = Timestamp::now();
+    let (sight, progress, left) = count(&deprecation, now, context);
+    if waits_for_count(&deprecation, &sight, context) {
+        return Ok(Action::requeue(COMES));
+    }
+    let path = match path_of(&deprecation, context) {
+        Ok(path) => path,
+        Err(why) => {
+            tracing::warn!(name, why, "a Deprecation stays as it is");
+            return Ok(Action::requeue(SOON));
+        }
+    };
+    let facts = Facts { path, left };
+    let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
+    let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
+    let enforcement = match &targets {
+        Some(targets) => enforce(&deprecation, &step, targets, invalid.is_some(), now, context).await?,
+        None if is_lower(&deprecation, &step) => withdraw(name, context).await.map(|()| Enforcement::default())?,
+        None => Enforcement::default(),
+    };
+    let enforcement = invalid.iter().fold(enforcement, not_compiled);
+    let version = sight.complete.then_some(sight.version);
+    let found = Found {
+        deprecation: &deprecation,
+        step: &step,
+        facts: &facts,
+        invalid: invalid.as_ref(),
+        sight: &sight,
+        progress,
+        unenforced: enforcement.not_ready.map(|not_ready| (not_ready.reason, not_ready.message)),
+    };
+    let refused = found.unenforced.as_ref().is_some_and(|(reason, _)| *reason == Reason::ApiServerRefused);
+    let status = assess(found, now);
+    let (before, conditions) = (deprecation.status.clone().unwrap_or_default(), status.conditions.clone());
+    if write_deprecation(&deprecation, status, context).await? {
+        tell(&deprecation, &step, context).await;
+        publish(&deprecation, &before.conditions, &conditions, context).await;
+    }
+    if let Some(version) = version {
+        context.deprecations.told(name, version);
+    }
+    Ok(Action::requeue(pause(&step, enforcement.waiting, refused, now)))
+}
+
+/// After a start the status stands until what it tells has been counted again: it would be written twice, first to say that
+/// nothing is known, and then what it says already. What cannot be seen is said at once, and a list that does not come is
+/// not waited for.
+fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context) -> bool {
+    let observed = deprecation.status.as_ref().and_then(|status| status.observed_generation);
+    let starts = context.deprecations.started.elapsed() < COUNTED_BY;
+    starts && observed == deprecation.metadata.generation && !sight.complete && sight.problems.is_empty()
+}
+
+/// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
+/// for another reason does.
+fn not_compiled(enforcement: Enforcement, invalid: &InvalidMatch) -> Enforcement {
+    let message = format!("{invalid}; what this entry refused before is refused still, and nothing more");
+    Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), ..enforcement }
+}
+
+/// What the last count says, for the status and for the gates.
+fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSight, DeprecationProgress, Option<Left>) {
+    let name = deprecation.name_any();
+    let before = deprecation.status.as_ref().map(|status| &status.progress);
+    let (sight, tally) = context.deprecations.counted(&name);
+    let Some(tally) = tally else { return (sight, before.cloned().unwrap_or_default(), None) };
+    let anew = context.deprecations.is_anew(&name, sight.version);
+    let progress = progress(before, &tally, anew, now);
+    let left = left(&progress, &sight, deprecation.spec.removed);
+    (sight, progress, left)
+}
+
+/// What the gates ask about the replacing path: nothing where there is none of that name. What was known last counts where
+/// the path cannot be read; an error where nothing ever was, since a path that nobody can read is not a path that is gone.
+fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, String> {
+    let named = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.golden_path_ref.as_ref());
+    let Some(named) = named else { return Ok(None) };
+    let Some(path) = context.paths.get(&ObjectRef::new(&named.name)) else { return Ok(None) };
+    match &path.0 {
+        Ok(path) => Ok(Some(PathFacts::of(path))),
+        Err(invalid) => match context.deprecations.path(&named.name) {
+            Some(facts) => Ok(Some(facts)),
+            None => Err(format!("GoldenPath {} cannot be read: {}", named.name, invalid.error)),
+        },
+    }
+}
+
+/// Whether an entry was edited since the status was written.
+fn is_edited(deprecation: &Deprecation) -> bool {
+    let announced = deprecation.status.as_ref().map(|status| status.matches.as_slice()).unwrap_or_default();
+    let same = |entry: &DeprecationMatch| {
+        announced.iter().any(|announced| announced.name == entry.name && announced.content == content(entry))
+    };
+    let matches = &deprecation.spec.matches;
+    !announced.is_empty() && (announced.len() != matches.len() || !matches.iter().all(same))
+}
+
+/// Says that the stage has changed: on the Deprecation itself, and to the services that have something old.
+async fn tell(deprecation: &Deprecation, step: &Step, context: &Context) {
+    let Some(Change { from, to, why }) = &step.change else { return };
+    let (type_, why) = match why {
+        Why::Due => (EventType::Normal, "its date has come, and its gates are open".to_owned()),
+        Why::DateMoved => (EventType::Normal, "its date was moved".to_owned()),
+        Why::InUseAgain => (EventType::Warning, "it is in use again".to_owned()),
+        Why::GateClosed(closed) => {
+            let texts: Vec<&str> = closed.iter().map(|closed| closed.message.as_str()).collect();
+            (EventType::Warning, texts.join("; "))
+        }
+    };
+    let note = format!("stage {from:?} -> {to:?}: {why}");
+    say(deprecation, type_, &format!("{to:?}"), "ChangeStage", note, context).await;
+    for service in context.deprecations.services_of(&deprecation.name_any()) {
+        wake_service(&service, context);
+    }
+}
+
+fn pause(step: &Step, waiting: bool, refused: bool, now: Timestamp) -> Duration {
+    let pause = match (waiting, refused) {
+        (true, _) => OVERLAP.unsigned_abs(),
+        (false, true) => SOON,
+        (false, false) => LOOK_AGAIN,
+    };
+    let next = step.next_change.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    next.map_or(pause, |next| pause.min(next).max(AT_ONCE))
+}
+
+/// A Deprecation that is gone: nothing is refused any more, and its services are told.
+pub async fn gone(name: &str, context: &Context) -> Result<(), Error> {
+    let services = context.deprecations.services_of(name);
+    context.deprecations.forget(name);
+    for service in services {
+        wake_service(&service, context);
+    }
+    withdraw(name, context).await
+}
+
+/// The pause after a failed pass.
+pub fn failed(guarded: &GuardedDeprecation, context: &Context) -> Action {
+    let name = kube::Resource::meta(guarded).name.clone().unwrap_or_default();
+    Action::requeue(context.deprecations.backoff.failed(&name))
+}

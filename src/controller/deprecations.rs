@@ -1,0 +1,272 @@
+//! What passes over Deprecations share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::channel::mpsc::UnboundedSender;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::context::{Context, Written};
+use crate::api::{Deprecation, DeprecationStatus, GoldenPath};
+use crate::consumers::Consumers;
+use crate::consumers::count::OldObjects;
+use crate::consumers::metrics::{DeprecationCollector, DeprecationInfo};
+use crate::fleet::ServiceKey;
+use crate::plan::consumers::InSight;
+use crate::plan::deprecation::PathFacts;
+use crate::status::consumption::Tally;
+
+/// A Deprecation as it is watched: one that cannot be read does not stop the watch.
+pub type GuardedDeprecation = DeserializeGuard<Deprecation>;
+
+/// What is deprecated, and who uses it.
+pub struct Deprecations {
+    /// All of them.
+    pub store: Store<GuardedDeprecation>,
+    /// Watches and table.
+    pub consumers: Consumers,
+    /// Statuses that were written and may not have come back through the watch yet.
+    pub written: Written<DeprecationStatus>,
+    /// When the process began to watch them.
+    pub started: Instant,
+    /// Tries.
+    pub backoff: Backoff<String>,
+    wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    /// Nothing where nobody has counted yet.
+    count: Option<Counted>,
+    /// The version of the entries of which each Deprecation's status says something.
+    told: HashMap<String, u64>,
+    paths: HashMap<String, PathFacts>,
+}
+
+/// The last count.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counted {
+    /// By Deprecation, with what was in sight then.
+    pub tallies: BTreeMap<String, (InSight, Tally)>,
+    /// What is old, of each service that has any of it.
+    pub of_services: BTreeMap<ServiceKey, OldObjects>,
+}
+
+impl Counted {
+    /// Deprecations of which not every object is in sight.
+    pub fn half_seen(&self) -> impl Iterator<Item = &str> {
+        self.tallies.iter().filter(|(_, (sight, _))| !sight.complete).map(|(name, _)| name.as_str())
+    }
+}
+
+impl Deprecations {
+    /// None counted yet.
+    #[must_use]
+    pub fn new(
+        store: Store<GuardedDeprecation>,
+        consumers: Consumers,
+        wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
+    ) -> Self {
+        let (written, backoff) = (Written::default(), Backoff::default());
+        Self { store, consumers, written, started: Instant::now(), backoff, wake, last: Mutex::default() }
+    }
+
+    /// Every Deprecation that can be read.
+    pub fn readable(&self) -> Vec<Deprecation> {
+        self.store.state().iter().filter_map(|guarded| guarded.0.as_ref().ok().cloned()).collect()
+    }
+
+    /// A Deprecation with the newest status that is known, which may not have come back through the watch yet.
+    pub fn get(&self, name: &str) -> Option<Deprecation> {
+        let guarded = self.store.get(&ObjectRef::new(name))?;
+        guarded.0.as_ref().ok().map(|deprecation| self.current(deprecation))
+    }
+
+    /// The same, of one that is at hand.
+    pub fn current(&self, deprecation: &Deprecation) -> Deprecation {
+        let mut deprecation = deprecation.clone();
+        let (uid, version) =
+            (deprecation.uid().unwrap_or_default(), deprecation.resource_version().unwrap_or_default());
+        if let Some(status) = self.written.newer_than(&uid, &version) {
+            deprecation.status = Some(status);
+        }
+        deprecation
+    }
+
+    /// Has a Deprecation looked at.
+    pub fn wake(&self, name: &str) {
+        // the receiver lives as long as the process
+        let _ = self.wake.unbounded_send(ObjectRef::new(name));
+    }
+
+    /// The last count of a Deprecation, if it is of what it matches now and complete.
+    pub fn counted(&self, name: &str) -> (InSight, Option<Tally>) {
+        let sight = self.consumers.in_sight(name);
+        let last = self.last();
+        match last.count.as_ref().and_then(|count| count.tallies.get(name)) {
+            Some((then, tally)) if then.complete && then.version == sight.version => {
+                (then.clone(), Some(tally.clone()))
+            }
+            _ => (InSight { complete: false, ..sight }, None),
+        }
+    }
+
+    /// What is old of a service, by the Deprecations of which every object is in sight, and the names of the others. Nothing
+    /// where nobody has counted yet.
+    pub fn of_service(&self, service: &ServiceKey) -> Option<(OldObjects, BTreeSet<String>)> {
+        let last = self.last();
+        let count = last.count.as_ref()?;
+        let half_seen: BTreeSet<String> = count.half_seen().map(ToOwned::to_owned).collect();
+        let mut found = count.of_services.get(service).cloned().unwrap_or_default();
+        found.some.retain(|object| !half_seen.contains(&object.deprecation));
+        found.totals.retain(|deprecation, _| !half_seen.contains(deprecation));
+        Some((found, half_seen))
+    }
+
+    /// The services that have something that a Deprecation matches.
+    pub fn services_of(&self, deprecation: &str) -> Vec<ServiceKey> {
+        let last = self.last();
+        let has = |objects: &OldObjects| objects.some.iter().any(|object| object.deprecation == deprecation);
+        let all = last.count.iter().flat_map(|count| &count.of_services);
+        all.filter(|(_, objects)| has(objects)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Keeps a count. The answer is the one before.
+    pub fn keep(&self, count: Counted) -> Option<Counted> {
+        self.last().count.replace(count)
+    }
+
+    /// Whether a Deprecation matches something else than when its status was written last. Nobody knows after a start.
+    pub fn is_anew(&self, name: &str, version: u64) -> bool {
+        self.last().told.get(name).is_some_and(|told| *told != version)
+    }
+
+    /// An entry was edited while nobody looked: what its status counts is of something else.
+    pub fn edited(&self, name: &str) {
+        self.last().told.entry(name.to_owned()).or_insert(u64::MAX);
+    }
+
+    /// The status of a Deprecation says something of that version.
+    pub fn told(&self, name: &str, version: u64) {
+        self.last().told.insert(name.to_owned(), version);
+    }
+
+    /// Forgets a Deprecation that is gone.
+    pub fn forget(&self, name: &str) {
+        self.consumers.forget(name);
+        self.last().told.remove(name);
+    }
+
+    /// What was last known of a path.
+    pub fn path(&self, name: &str) -> Option<PathFacts> {
+        self.last().paths.get(name).copied()
+    }
+
+    /// A path was seen, or is gone: the Deprecations that it replaces something for look at their gates.
+    pub fn path_seen(&self, name: &str, path: Option<&GoldenPath>) {
+        let facts = path.map(PathFacts::of);
+        let before = match facts {
+            Some(facts) => self.last().paths.insert(name.to_owned(), facts),
+            None => self.last().paths.remove(name),
+        };
+        if before == facts {
+            return;
+        }
+        for deprecation in self.readable() {
+            let replacement = deprecation.spec.replacement.as_ref();
+            if replacement.and_then(|r| r.golden_path_ref.as_ref()).is_some_and(|path| path.name == name) {
+                self.wake(&deprecation.name_any());
+            }
+        }
+    }
+
+    /// What the metrics say of each Deprecation.
+    fn shown(&self) -> Vec<DeprecationInfo> {
+        let tallies = self.last().count.as_ref().map(|count| count.tallies.clone()).unwrap_or_default();
+        let info = |deprecation: Deprecation| DeprecationInfo {
+            tally: tallies.get(&deprecation.name_any()).filter(|(sight, _)| sight.complete).map(|(_, t)| t.clone()),
+            deprecation: self.current(&deprecation),
+        };
+        self.readable().into_iter().map(info).collect()
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts the gauges of Deprecations on `/metrics`.
+pub fn show(context: &Arc<Context>) {
+    let shared = context.clone();
+    let collector = DeprecationCollector::new(move || shared.deprecations.shown());
+    if let Err(error) = context.metrics.register(collector) {
+        tracing::error!(%error, "the metrics of Deprecations are not shown");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use kube::runtime::reflector;
+
+    use super::*;
+    use crate::consumers::count::OldObject;
+    use crate::fleet::Fleet;
+    use crate::fleet::metrics::WatchMetrics;
+    use crate::observability::Metrics;
+    use crate::plan::consumers::Served;
+
+    fn deprecations() -> Deprecations {
+        let metrics = WatchMetrics::new(&Metrics::new().unwrap()).unwrap();
+        let (touched, _) = futures::channel::mpsc::unbounded();
+        let fleet = Fleet::new("goldenpath-system", touched, metrics.clone());
+        let (store, _writer) = reflector::store();
+        let (wake, _woken) = futures::channel::mpsc::unbounded();
+        Deprecations::new(store, Consumers::new(fleet, "goldenpath-system", metrics), wake)
+    }
+
+    fn counted(complete: &[(&str, bool)]) -> Counted {
+        let old = |deprecation: &str| {
+            let deprecation = deprecation.to_owned();
+            OldObject { deprecation, resource: Served::default(), name: "web".into() }
+        };
+        let sight = |complete| InSight { complete, ..InSight::default() };
+        let objects = OldObjects {
+            some: complete.iter().map(|(name, _)| old(name)).collect(),
+            totals: complete.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect(),
+        };
+        Counted {
+            tallies: complete.iter().map(|(n, all)| ((*n).to_owned(), (sight(*all), Tally::default()))).collect(),
+            of_services: BTreeMap::from([(("shop".into(), "web".into()), objects)]),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_of_one_hides_nothing_of_another() {
+        let (all, service) = (deprecations(), ("shop".to_owned(), "web".to_owned()));
+        assert_eq!(all.of_service(&service), None, "nobody has counted");
+        all.keep(counted(&[("seen", true), ("forbidden", false)]));
+        let (found, half_seen) = all.of_service(&service).unwrap();
+        assert_eq!(found.totals, BTreeMap::from([("seen".to_owned(), 1)]));
+        assert_eq!((found.some.len(), half_seen), (1, BTreeSet::from(["forbidden".to_owned()])));
+        all.keep(Counted::default());
+        assert_eq!(all.of_service(&service), Some(Default::default()), "the last one was deleted");
+    }
+
+    #[test]
+    fn an_edit_while_nobody_looked_makes_the_count_anew() {
+        let all = deprecations();
+        assert!(!all.is_anew("ing", 1), "nobody knows after a start");
+        all.edited("ing");
+        assert!(all.is_anew("ing", 1));
+        all.told("ing", 1);
+        all.edited("ing");
+        assert!(!all.is_anew("ing", 1) && all.is_anew("ing", 2));
+    }
+}

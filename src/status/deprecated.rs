@@ -1,0 +1,160 @@
+//! What the status of a PlatformService says of what it has that is deprecated.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::{Finding, merge, standing};
+use crate::api::{ConditionType, DeprecatedObject, Deprecation, DeprecationStage, PlatformServiceStatus, Reason};
+use crate::plan::consumers::Served;
+use crate::plan::deprecation::deadline;
+
+/// A longer command is not printed: the guide has to do.
+const MAX_FIX: usize = 1024;
+
+/// What a service has that is deprecated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deprecated {
+    /// Some of its objects.
+    pub objects: Vec<DeprecatedObject>,
+    /// How many there are.
+    pub total: i64,
+}
+
+/// What a service is told of one of its objects. Nothing while nobody is told.
+#[must_use]
+pub fn told(deprecation: &Deprecation, resource: &Served, namespace: &str, name: &str) -> Option<DeprecatedObject> {
+    let stage = deprecation.status.as_ref().map(|status| status.stage)?;
+    if stage == DeprecationStage::Planned {
+        return None;
+    }
+    Some(DeprecatedObject {
+        name: deprecation.name_any(),
+        stage,
+        deadline: deadline(&deprecation.spec.timeline).map(Time),
+        object: format!("{}/{name}", resource.kind.to_lowercase()),
+        fix: fix(deprecation, resource, namespace, name),
+    })
+}
+
+/// The command that makes an object a new one, else where the way is described.
+fn fix(deprecation: &Deprecation, resource: &Served, namespace: &str, name: &str) -> Option<String> {
+    let replacement = deprecation.spec.replacement.as_ref()?;
+    let guide = replacement.guide_url.as_ref().map(|url| format!("see {url}"));
+    let Some(fix) = &replacement.fix else { return guide };
+    let Served { group, plural, .. } = resource;
+    let resource = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
+    let patch = json!(fix.patch).to_string().replace('\'', r"'\''");
+    let command = format!("kubectl patch {resource} {name} -n {namespace} --type merge -p '{patch}'");
+    if command.chars().count() > MAX_FIX { guide } else { Some(command) }
+}
+
+/// The status of a service with what it has that is deprecated.
+#[must_use]
+pub fn with(
+    status: PlatformServiceStatus,
+    deprecated: Deprecated,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> PlatformServiceStatus {
+    let has_had = standing(&status.conditions, ConditionType::UsesDeprecated).is_some();
+    let finding = uses_deprecated(&deprecated, has_had, now);
+    PlatformServiceStatus {
+        conditions: merge(&status.conditions, finding.as_slice(), generation, now),
+        deprecations_total: (deprecated.total > 0).then_some(deprecated.total),
+        deprecations: deprecated.objects,
+        ..status
+    }
+}
+
+/// The condition, for a service that has anything deprecated, or has had.
+#[must_use]
+pub fn uses_deprecated(deprecated: &Deprecated, has_had: bool, now: Timestamp) -> Option<Finding> {
+    let finding = |good, reason, message| Finding { condition: ConditionType::UsesDeprecated, good, reason, message };
+    // the one that ends first, and of these the first by name
+    let first = deprecated
+        .objects
+        .iter()
+        .min_by_key(|object| (object.deadline.as_ref().map_or(Timestamp::MAX, |at| at.0), *object));
+    let Some(first) = first else {
+        let text = "nothing of the service is deprecated".to_owned();
+        return has_had.then(|| finding(Some(true), Reason::NothingDeprecated, text));
+    };
+    let until = match &first.deadline {
+        Some(at) if at.0 <= now => format!(", due since {}", at.0),
+        Some(at) => format!(", due at {}", at.0),
+        None => String::new(),
+    };
+    let fix = first.fix.as_ref().map_or_else(String::new, |fix| format!("; {fix}"));
+    let more = if deprecated.total > 1 { format!("; and {} more", deprecated.total - 1) } else { String::new() };
+    let text = format!("{} is deprecated by {}, stage {:?}{until}{fix}{more}", first.object, first.name, first.stage);
+    Some(finding(Some(false), Reason::UsesDeprecated, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::api::DeprecationStatus;
+
+    fn deprecation(stage: DeprecationStage, replacement: &serde_json::Value) -> Deprecation {
+        let spec =
+            json!({"matches": [], "replacement": replacement, "timeline": {"blockUpdateAt": "2027-05-15T00:00:00Z"}});
+        let mut deprecation = Deprecation::new("legacy", serde_json::from_value(spec).unwrap());
+        deprecation.status = Some(DeprecationStatus { stage, ..DeprecationStatus::default() });
+        deprecation
+    }
+
+    fn resource(group: &str, plural: &str) -> Served {
+        Served { group: group.into(), plural: plural.into(), kind: "Ingress".into(), ..Served::default() }
+    }
+
+    #[rstest]
+    #[case::a_patch(
+        json!({"fix": {"patch": {"spec": {"ingressClassName": "it's new"}}}}),
+        Some(r#"kubectl patch ingresses.networking.k8s.io web -n shop --type merge -p '{"spec":{"ingressClassName":"it'\''s new"}}'"#)
+    )]
+    #[case::a_guide(json!({"guideURL": "https://d"}), Some("see https://d"))]
+    #[case::too_long(json!({"guideURL": "https://d", "fix": {"patch": {"a": "x".repeat(2000)}}}), Some("see https://d"))]
+    #[case::nothing(json!({}), None)]
+    fn the_fix_can_be_pasted(#[case] replacement: serde_json::Value, #[case] expected: Option<&str>) {
+        let deprecation = deprecation(DeprecationStage::Warning, &replacement);
+        let told = told(&deprecation, &resource("networking.k8s.io", "ingresses"), "shop", "web").unwrap();
+        assert_eq!(told.fix.as_deref(), expected);
+        assert_eq!((told.object.as_str(), told.stage), ("ingress/web", DeprecationStage::Warning));
+    }
+
+    #[test]
+    fn nobody_is_told_before_the_announcement() {
+        let planned = deprecation(DeprecationStage::Planned, &json!({}));
+        assert_eq!(told(&planned, &resource("", "configmaps"), "shop", "web"), None);
+    }
+
+    #[test]
+    fn the_condition_names_what_ends_first() {
+        let object = |name: &str, deadline: &str| DeprecatedObject {
+            name: name.into(),
+            stage: DeprecationStage::Warning,
+            deadline: Some(Time(deadline.parse().unwrap())),
+            object: format!("ingress/{name}"),
+            fix: Some("see https://d".into()),
+        };
+        let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let objects = vec![object("later", "2027-05-15T00:00:00Z"), object("sooner", "2027-02-01T00:00:00Z")];
+        let finding = uses_deprecated(&Deprecated { objects, total: 30 }, false, now).unwrap();
+        let expected = "ingress/sooner is deprecated by sooner, stage Warning, due at 2027-02-01T00:00:00Z; see https://d; and 29 more";
+        assert_eq!((finding.good, finding.message.as_str()), (Some(false), expected));
+        assert_eq!(uses_deprecated(&Deprecated::default(), false, now), None, "who never had any is told nothing");
+        let one = Deprecated { objects: vec![object("one", "2027-05-15T00:00:00Z")], total: 1 };
+        let told = with(PlatformServiceStatus::default(), one.clone(), Some(1), now);
+        assert_eq!((told.deprecations.len(), told.deprecations_total), (1, Some(1)));
+        assert_eq!(with(told.clone(), one, Some(1), now), told, "the same is no change");
+        let rid = with(told, Deprecated::default(), Some(1), now);
+        assert_eq!(standing(&rid.conditions, ConditionType::UsesDeprecated), Some(("False", "NothingDeprecated")));
+        assert_eq!((rid.deprecations.len(), rid.deprecations_total), (0, None));
+        let had = uses_deprecated(&Deprecated::default(), true, now).unwrap();
+        assert_eq!((had.good, had.reason), (Some(true), Reason::NothingDeprecated));
+    }
+}
