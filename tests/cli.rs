@@ -36,5 +36,5 @@ fn paths_to_install_are_read_before_a_cluster_is_asked_for() {
     // the definitions are no GoldenPaths, and say so by their name
     let other = goldenpath(&["install-paths", "--from", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")]);
     let error = String::from_utf8(other.stderr).unwrap();
-    assert!(error.contains("goldenpath.dev_goldenpaths.yaml is no GoldenPath: "), "{error}");
+    assert!(error.contains("goldenpath.dev_deprecations.yaml is no GoldenPath: "), "{error}");
 }

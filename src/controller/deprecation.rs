@@ -70,22 +70,18 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if waits_for_count(&deprecation, &sight, context) {
         return Ok(Action::requeue(COMES));
     }
-    let path = match path_of(&deprecation, context) {
-        Ok(path) => path,
-        Err(why) => {
-            tracing::warn!(name, why, "a Deprecation stays as it is");
-            return Ok(Action::requeue(SOON));
-        }
-    };
+    let Ok(path) = path_of(&deprecation, context) else { return Ok(Action::requeue(SOON)) };
     let facts = Facts { path, left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
-    let enforcement = match &targets {
+    let mut enforcement = match &targets {
         Some(targets) => enforce(&deprecation, &step, targets, invalid.is_some(), now, context).await?,
         None if is_lower(&deprecation, &step) => withdraw(name, context).await.map(|()| Enforcement::default())?,
         None => Enforcement::default(),
     };
-    let enforcement = invalid.iter().fold(enforcement, not_compiled);
+    if let Some(invalid) = &invalid {
+        enforcement.not_ready = Some(not_compiled(invalid));
+    }
     let version = sight.complete.then_some(sight.version);
     let found = Found {
         deprecation: &deprecation,
@@ -120,9 +116,9 @@ fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context
 
 /// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
 /// for another reason does.
-fn not_compiled(enforcement: Enforcement, invalid: &InvalidMatch) -> Enforcement {
+fn not_compiled(invalid: &InvalidMatch) -> NotReady {
     let message = format!("{invalid}; what this entry refused before is refused still, and nothing more");
-    Enforcement { not_ready: Some(NotReady { reason: Reason::InvalidMatch, message }), ..enforcement }
+    NotReady { reason: Reason::InvalidMatch, message }
 }
 
 /// What the last count says, for the status and for the gates.
@@ -139,16 +135,20 @@ fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSig
 
 /// What the gates ask about the replacing path: nothing where there is none of that name. What was known last counts where
 /// the path cannot be read; an error where nothing ever was, since a path that nobody can read is not a path that is gone.
-fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, String> {
+fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, ()> {
     let named = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.golden_path_ref.as_ref());
     let Some(named) = named else { return Ok(None) };
     let Some(path) = context.paths.get(&ObjectRef::new(&named.name)) else { return Ok(None) };
     match &path.0 {
         Ok(path) => Ok(Some(PathFacts::of(path))),
-        Err(invalid) => match context.deprecations.path(&named.name) {
-            Some(facts) => Ok(Some(facts)),
-            None => Err(format!("GoldenPath {} cannot be read: {}", named.name, invalid.error)),
-        },
+        Err(invalid) => {
+            let known = context.deprecations.path(&named.name);
+            if known.is_none() {
+                let error = &invalid.error;
+                tracing::warn!(path = named.name, error, "a Deprecation waits for a path that cannot be read");
+            }
+            known.map(Some).ok_or(())
+        }
     }
 }
 
