@@ -58,11 +58,11 @@ fn reader(text: &mut String) {
          aggregationRule:\n  clusterRoleSelectors:\n  - matchLabels:\n    {label}"
     );
     bind(text, "ClusterRole", READER, ACCOUNT);
-    text.push_str("{{- with .Values.readRules }}\n");
+    text.push_str("{{- if .Values.readRules }}\n");
     object(text, RBAC, "ClusterRole", "goldenpath-read-rules");
     text.push_str(&label);
     text.push_str(
-        "rules:\n{{- range . }}\n# read what Deprecations match: allowed at install\n\
+        "rules:\n{{- range .Values.readRules }}\n# read what Deprecations match: allowed at install\n\
          - apiGroups: [{{ .apiGroup | quote }}]\n  resources: [{{ .resource | quote }}]\n  verbs: [list, watch]\n\
          {{- end }}\n{{- end }}\n",
     );

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use goldenpath::api::crds;
+use kube::ResourceExt;
 
 use super::terminal::{print, say};
 use crate::ControlPlane;
@@ -141,7 +143,8 @@ impl Cluster {
             .control_plane
             .helm(["uninstall", crate::chart::RELEASE, "-n", NAMESPACE, "--ignore-not-found"])
             .await?;
-        delete("customresourcedefinitions goldenpaths.goldenpath.dev platformservices.goldenpath.dev").await?;
+        let definitions: Vec<String> = crds::all().iter().map(ResourceExt::name_any).collect();
+        delete(&format!("customresourcedefinitions {}", definitions.join(" "))).await?;
         delete(&format!("namespaces -l {MARK}")).await?;
         Ok(())
     }

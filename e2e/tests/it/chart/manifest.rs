@@ -120,6 +120,8 @@ const EVERYTHING: &[&str] = &[
     "companionKinds[1].apiVersion=v1",
     "companionKinds[1].kind=ConfigMap",
     "companionKinds[1].resource=configmaps",
+    "readRules[0].apiGroup=networking.istio.io",
+    "readRules[0].resource=virtualservices",
     "serviceMonitor.enabled=true",
     "serviceMonitor.labels.release=prometheus",
     "prometheusRule.enabled=true",
@@ -190,7 +192,7 @@ async fn what_is_rendered_is_valid_to_the_letter_and_restricted(#[case] values: 
     assert_eq!(count("deployment.apps/goldenpath"), 1, "{answer}");
     assert_eq!(
         count("customresourcedefinition"),
-        if values.contains(&"crds.install=false") { 0 } else { 2 },
+        if values.contains(&"crds.install=false") { 0 } else { goldenpath::api::crds::all().len() },
         "{answer}"
     );
     for kind in ["job.batch/goldenpath-paths-", "configmap/goldenpath-paths", "serviceaccount/goldenpath-paths"] {
