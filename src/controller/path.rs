@@ -64,6 +64,8 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         return Ok(Action::requeue(SERVICES_COME));
     }
     let before = path.status.clone().unwrap_or_default();
+    // before the rollout is looked at: what ends while the API server is asked brings another look
+    let now = Timestamp::now();
     let (result, waits_for_workloads) = establish(path, context).await?;
     let (finding, in_force) = match result {
         Ok((in_force, rollout)) => {
@@ -96,7 +98,6 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     if reason != Reason::DefaultForTaken {
         wake_waiting(context);
     }
-    let now = Timestamp::now();
     let status = status(path, finding, current_revision, rollout, now, context);
     if write_path(path, &status, context).await? {
         publish(path, &before.conditions, &status.conditions, context).await;
