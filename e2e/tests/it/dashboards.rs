@@ -54,7 +54,7 @@ async fn every_query_of_every_panel_returns_data() -> Result<()> {
             continue;
         }
         // rates need a few scrapes
-        let series = wait::until(&format!("{panel} to show something"), Duration::from_secs(60), async || {
+        let series = wait::until(&format!("{panel} to show something"), Duration::from_mins(1), async || {
             let series = prometheus.query(expr).await?;
             if series.iter().any(|one| one["value"][1] != "NaN") {
                 return Ok(Some(series));
