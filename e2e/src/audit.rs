@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::control_plane::ControlPlane;
+use crate::wait;
 
 /// A moment in the audit log: what came before it is not counted.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,28 @@ pub fn account(namespace: &str, name: &str) -> String {
 }
 
 impl ControlPlane {
+    /// Waits until nothing that is meant has been written for a while: what happened has been taken in.
+    ///
+    /// # Errors
+    /// When it goes on, or the audit log cannot be read.
+    pub async fn is_still(
+        &self,
+        pause: Duration,
+        patience: Duration,
+        is_meant: impl Fn(&AuditEvent) -> bool,
+    ) -> Result<()> {
+        let (mark, began) = (self.audit_mark()?, jiff::Timestamp::now());
+        wait::until("the operator to be done", patience, async || {
+            let events = self.audit_since(mark)?;
+            let last = events.iter().filter(|event| is_meant(event)).max_by_key(|event| event.time);
+            let since = jiff::Timestamp::now().duration_since(last.map_or(began, |event| event.time)).unsigned_abs();
+            let what = last.map(|event| format!("{} {}", event.verb, event.uri)).unwrap_or_default();
+            ensure!(since >= pause, "{what}, {since:?} ago");
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// Now, for [`Self::audit_since`].
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::audit::{self, Counts, Mark};
+use crate::audit::{self, AuditEvent, Counts, Mark};
 use crate::installed::{ACCOUNT, NAMESPACE};
 use crate::{ControlPlane, wait};
 
@@ -106,14 +106,9 @@ impl<'a> Space<'a> {
     /// # Errors
     /// When it goes on writing.
     pub async fn still(&self) -> Result<()> {
-        wait::until("the operator to be done", PATIENCE, async || {
-            let mark = self.control_plane.audit_mark()?;
-            tokio::time::sleep(STILL).await;
-            let writes = self.operator_writes(mark)?;
-            ensure!(writes.total() == 0, "{writes}");
-            Ok(Some(()))
-        })
-        .await
+        let user = audit::account(NAMESPACE, ACCOUNT);
+        let is_its = |event: &AuditEvent| event.namespace == self.namespace && event.user == user;
+        self.control_plane.is_still(STILL, PATIENCE, |event| is_its(event) && event.is_write_of_objects()).await
     }
 
     /// What the operator wrote in the namespace since a mark, without Events.

@@ -156,15 +156,10 @@ async fn all_ready(stage: &Stage) -> Result<()> {
 /// When it goes on writing, or the audit log cannot be read.
 pub async fn quiet(stage: &Stage, mark: Mark) -> Result<Vec<AuditEvent>> {
     let user = Stage::operator_user();
-    wait::until("the operator to be done", PATIENCE, async || {
-        let mut own = stage.control_plane.audit_since(mark)?;
-        own.retain(|event| event.user == user);
-        let last = own.iter().filter(|event| event.is_write()).map(|event| event.time).max();
-        let since = last.map_or(QUIET, |last| jiff::Timestamp::now().duration_since(last).unsigned_abs());
-        ensure!(since >= QUIET, "it wrote {since:?} ago");
-        Ok(Some(own))
-    })
-    .await
+    stage.control_plane.is_still(QUIET, PATIENCE, |event| event.user == user && event.is_write()).await?;
+    let mut own = stage.control_plane.audit_since(mark)?;
+    own.retain(|event| event.user == user);
+    Ok(own)
 }
 
 /// Requests by verb and resource.

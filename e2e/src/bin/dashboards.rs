@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use goldenpath_e2e::migration::{LOOKBACK, Migration, WEEKS, busy};
-use goldenpath_e2e::prometheus::{Prometheus, PrometheusOptions};
+use goldenpath_e2e::migration::{Migration, busy};
 use goldenpath_e2e::{ControlPlane, Options, page};
 
 /// Draws every dashboard.
@@ -32,11 +31,7 @@ async fn main() -> Result<()> {
     let operator = control_plane.start_operator(kubeconfig).await?;
     println!("dashboards: playing a migration of three months");
     let history = Migration::new(&control_plane, &operator).play().await?;
-    let folder = control_plane.folder().join("prometheus");
-    history.write(&folder, WEEKS)?;
-    let rules = Some(goldenpath::chart::alerts()?);
-    let options = PrometheusOptions { targets: vec![operator.port()], rules, lookback: Some(LOOKBACK.to_owned()) };
-    let prometheus = Prometheus::start(&folder, &options).await?;
+    let prometheus = history.served(&control_plane, &operator).await?;
     println!("dashboards: Prometheus is at {}", prometheus.url());
     if arguments.serve {
         let page = page::Page::start(control_plane.folder(), &prometheus).await?;

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::terminal::{print, say};
-use crate::migration::{History, LOOKBACK, WEEKS};
+use crate::migration::History;
 use crate::page::{self, Page};
-use crate::prometheus::{Prometheus, PrometheusOptions};
+use crate::prometheus::Prometheus;
 use crate::{ControlPlane, Operator};
 
 /// What stays up with the demo.
@@ -28,11 +28,7 @@ pub(super) async fn show(cluster: &ControlPlane, operator: &Operator, history: &
 }
 
 async fn start(cluster: &ControlPlane, operator: &Operator, history: &History) -> Result<Boards> {
-    let folder = cluster.folder().join("prometheus");
-    history.write(&folder, WEEKS)?;
-    let rules = Some(goldenpath::chart::alerts()?);
-    let options = PrometheusOptions { targets: vec![operator.port()], rules, lookback: Some(LOOKBACK.to_owned()) };
-    let prometheus = Prometheus::start(&folder, &options).await?;
+    let prometheus = history.served(cluster, operator).await?;
     print(&format!("Prometheus, with the alerts: {}/alerts", prometheus.url()));
     let page = match page::is_built() {
         Ok(()) => Some(Page::start(cluster.folder(), &prometheus).await?),

@@ -9,13 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 
-use crate::prometheus::{CLUSTER, JOB, data};
-use crate::{Operator, programs};
+use super::WEEKS;
+use crate::prometheus::{CLUSTER, JOB, Prometheus, PrometheusOptions, data};
+use crate::{ControlPlane, Operator, programs};
 
 /// Samples are so far apart; Prometheus must look back a little longer.
 const STEP: i64 = 3600;
 /// For how long a sample counts.
-pub const LOOKBACK: &str = "65m";
+const LOOKBACK: &str = "65m";
 const LOOKED_BACK: i64 = 65 * 60;
 
 /// What the operator exported, again and again.
@@ -36,11 +37,24 @@ impl History {
         Ok(())
     }
 
+    /// A Prometheus that has it behind it, spread over [`WEEKS`], and goes on with what the operator exports now. It has the
+    /// rules of the chart.
+    ///
+    /// # Errors
+    /// When there is none on this machine, or it does not start.
+    pub async fn served(&self, control_plane: &ControlPlane, operator: &Operator) -> Result<Prometheus> {
+        let folder = control_plane.folder().join("prometheus");
+        self.write(&folder, WEEKS)?;
+        let rules = Some(goldenpath::chart::alerts()?);
+        let options = PrometheusOptions { targets: vec![operator.port()], rules, lookback: Some(LOOKBACK.to_owned()) };
+        Prometheus::start(&folder, &options).await
+    }
+
     /// Spreads the snapshots evenly over the time up to an hour ago, and writes them where a Prometheus in `folder` reads them.
     ///
     /// # Errors
     /// When promtool is not there or refuses them.
-    pub fn write(&self, folder: &Path, over: Duration) -> Result<()> {
+    fn write(&self, folder: &Path, over: Duration) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         let file = folder.join("history.txt");
         // what ends here must not seem to be there now

@@ -14,13 +14,13 @@ use goldenpath::api::WorkloadKind::{CronJob, Deployment, StatefulSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-pub use history::{History, LOOKBACK};
+pub use history::History;
 
 use crate::{ControlPlane, Operator, wait};
 use teams::{TEAMS, Team};
 
 /// How long the history is that it leaves.
-pub const WEEKS: Duration = Duration::from_hours(13 * 7 * 24);
+const WEEKS: Duration = Duration::from_hours(13 * 7 * 24);
 /// How often the same counts must be seen to be believed.
 const SAME: usize = 3;
 

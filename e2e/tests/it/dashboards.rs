@@ -10,8 +10,8 @@ use goldenpath::observability::alerts::recordings;
 use goldenpath::observability::catalogue;
 use goldenpath::observability::dashboards;
 use goldenpath_e2e::installed::NAMESPACE;
-use goldenpath_e2e::migration::{LOOKBACK, Migration, WEEKS, busy};
-use goldenpath_e2e::prometheus::{Prometheus, PrometheusOptions};
+use goldenpath_e2e::migration::{Migration, busy};
+use goldenpath_e2e::prometheus::Prometheus;
 use goldenpath_e2e::{ControlPlane, Options, programs, wait};
 
 /// Variables of Grafana, as somebody has chosen them.
@@ -32,11 +32,7 @@ async fn every_query_of_every_panel_returns_data() -> Result<()> {
     let kubeconfig = control_plane.install_goldenpath().await?;
     let operator = control_plane.start_operator(kubeconfig).await?;
     let history = Migration::new(&control_plane, &operator).play().await?;
-    let folder = control_plane.folder().join("prometheus");
-    history.write(&folder, WEEKS)?;
-    let rules = Some(goldenpath::chart::alerts()?);
-    let options = PrometheusOptions { targets: vec![operator.port()], rules, lookback: Some(LOOKBACK.to_owned()) };
-    let prometheus = Prometheus::start(&folder, &options).await?;
+    let prometheus = history.served(&control_plane, &operator).await?;
     // an operator with nothing to do has no rates
     busy(&control_plane, Duration::from_secs(5)).await?;
     let recorded = recordings().into_iter().map(|rule| ("a rule".to_owned(), rule.name.to_owned()));

@@ -8,10 +8,14 @@ mod life;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
+use goldenpath_e2e::audit::AuditEvent;
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::{ControlPlane, Operator, Options, audit, wait};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(2);
+/// The operator counts every five seconds at most: after this it would have counted once more.
+const COUNTS: Duration = Duration::from_secs(7);
 
 /// A cluster of its own with one operator, since a Deprecation counts everything that there is.
 struct Cluster {
@@ -36,6 +40,30 @@ impl Cluster {
     async fn comes_back(&mut self) -> Result<()> {
         let kubeconfig = self.control_plane.install_goldenpath().await?;
         self.operator = self.control_plane.start_operator(kubeconfig).await?;
+        Ok(())
+    }
+
+    /// Waits until the operator has written everything.
+    async fn is_still(&self) -> Result<()> {
+        let user = audit::account(NAMESPACE, ACCOUNT);
+        let is_its = |event: &AuditEvent| event.user == user && event.is_write_of_objects();
+        self.control_plane.is_still(COUNTS, PATIENCE, is_its).await
+    }
+
+    /// Starts it again, which must write nothing: it has counted when its metrics say so, and then it has nothing to say.
+    async fn comes_back_in_silence(&mut self) -> Result<()> {
+        let mark = self.control_plane.audit_mark()?;
+        self.comes_back().await?;
+        wait::until("the count after a restart", PATIENCE, async || {
+            let text = self.operator.metrics().await?;
+            ensure!(text.contains("goldenpath_deprecated_objects{deprecation=\"legacy-ingress\""), "not counted yet");
+            Ok(Some(()))
+        })
+        .await?;
+        tokio::time::sleep(COUNTS).await; // one more count, if there were one
+        let events = self.control_plane.audit_since(mark)?;
+        let written = audit::writes(&events, &audit::account(NAMESPACE, ACCOUNT));
+        ensure!(written.total() == 0, "a restart wrote {written}");
         Ok(())
     }
 

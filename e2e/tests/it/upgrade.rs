@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath::policy::{COMPILER_VERSION, PROOF_SUFFIX};
@@ -128,16 +128,9 @@ impl Cluster {
 
     /// Waits until the operator has nothing more to do.
     async fn quiet(&self) -> Result<()> {
-        let (mut mark, mut since) = (self.control_plane.audit_mark()?, Instant::now());
-        let mut look = || {
-            let writes = self.writes(mark)?;
-            if let Some(last) = writes.last() {
-                (mark, since) = (self.control_plane.audit_mark()?, Instant::now());
-                anyhow::bail!("{} {}", last.verb, last.uri);
-            }
-            Ok((since.elapsed() >= QUIET).then_some(()))
-        };
-        wait::until("the operator to write nothing more", PATIENCE, || std::future::ready(look())).await
+        let user = audit::account(NAMESPACE, ACCOUNT);
+        let is_its = |event: &AuditEvent| event.user == user && event.is_write_of_objects();
+        self.control_plane.is_still(QUIET, PATIENCE, is_its).await
     }
 
     /// Everything that the operator may write, by `resource/namespace/name`.
