@@ -58,6 +58,10 @@ pub const SHIPPED: &str = "goldenpath.dev/shipped";
 /// Labels that begin with [`SKIP_PREFIX`] come on top, and [`RELEASE`] until the next rollout.
 pub const WORKLOAD_LABELS: [&str; 5] = [SERVICE, PATH, REVISION, ON_DELETE, MODE];
 
+/// The labels that name the PlatformService of an object: the one that adopted it, or that it was made for. The first one
+/// that is there says which.
+pub const SERVICE_LABELS: [&str; 3] = [SERVICE, TEMPLATE, COMPANION];
+
 /// Whether a label or an annotation is ours by its name.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
@@ -77,6 +81,12 @@ pub const REPORTER: &str = "goldenpath.dev/operator";
 pub const DEFAULT_NAMESPACE: &str = "goldenpath-system";
 /// Namespaces whose workloads are never touched, whatever a path or a service says.
 pub const EXCLUDED_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
+
+/// Whether nothing in a namespace is ever touched: one of the system's, or the operator's own.
+#[must_use]
+pub fn is_excluded(namespace: &str, operator_namespace: &str) -> bool {
+    EXCLUDED_NAMESPACES.contains(&namespace) || namespace == operator_namespace
+}
 
 /// The label that says of a workload that it does without a default.
 #[must_use]

@@ -1,7 +1,6 @@
 //! What the operator exports about Deprecations: gauges that are computed when somebody asks.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -10,15 +9,10 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
 use crate::api::{Deprecation, DeprecationStage};
-use crate::fleet::metrics::float;
+use crate::fleet::metrics::{MAX_TEAMS, OTHER, float};
 use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::gauge;
 use crate::status::consumption::Tally;
-
-/// Most teams of one Deprecation that have series of their own; those with the least are summed up as [`OTHER`].
-const MAX_TEAMS: usize = 100;
-/// The team of all other teams.
-const OTHER: &str = "other";
 
 /// What is known about one Deprecation.
 #[derive(Clone, Debug)]
@@ -113,11 +107,9 @@ fn families(all: &[DeprecationInfo], now: Timestamp) -> Result<Vec<MetricFamily>
 type Values<const N: usize> = Vec<([String; N], f64)>;
 
 fn count(name: &str, tally: &Tally, objects: &mut Values<3>) {
-    let mut teams: Vec<(&Arc<str>, &u64)> = tally.remaining_by_team().iter().filter(|(_, n)| **n > 0).collect();
-    teams.sort_by(|(a, most), (b, more)| more.cmp(most).then(a.cmp(b)));
-    for (rank, (team, n)) in teams.into_iter().enumerate() {
+    for (rank, (team, n)) in tally.remaining_by_team().into_iter().enumerate() {
         let team = if rank < MAX_TEAMS { team } else { OTHER };
-        objects.push(([name.to_owned(), team.to_owned(), "Remaining".to_owned()], float(*n)));
+        objects.push(([name.to_owned(), team.to_owned(), "Remaining".to_owned()], float(n)));
     }
     for (state, n) in [("Exempt", tally.exempt()), ("Unevaluable", tally.unevaluable())] {
         if n > 0 {

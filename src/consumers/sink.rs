@@ -35,7 +35,7 @@ impl ConsumerSink {
     fn seen<'a>(&self, namespace: &'a str, name: &'a str, object: &'a Value) -> Seen<'a> {
         // a namespace is excluded by its own name, as in admission
         let of = if is_namespace(&self.resource) { name } else { namespace };
-        if is_excluded(of, &self.consumers.0.operator_namespace) || is_managed(object) {
+        if labels::is_excluded(of, &self.consumers.0.operator_namespace) || is_managed(object) {
             return Seen { namespace, name, ..Seen::default() };
         }
         let looks = self.entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
@@ -59,11 +59,6 @@ fn is_managed(object: &Value) -> bool {
         owner.get("controller") == Some(&Value::Bool(true)) && group != GROUP
     };
     owners.into_iter().flatten().any(foreign)
-}
-
-/// Namespaces of the system and of the operator.
-fn is_excluded(namespace: &str, operator_namespace: &str) -> bool {
-    labels::EXCLUDED_NAMESPACES.contains(&namespace) || namespace == operator_namespace
 }
 
 impl Sink for ConsumerSink {

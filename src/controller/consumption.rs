@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::context::Context;
@@ -13,7 +12,7 @@ use super::deprecations::Counted;
 use super::observe::workload_keys;
 use crate::api::{DeprecationExemption, labels};
 use crate::consumers::{Home, Homes};
-use crate::fleet::{Contact, Resource, ServiceKey};
+use crate::fleet::ServiceKey;
 use crate::plan::metadata::label;
 use crate::status::consumption::Tally;
 
@@ -25,7 +24,7 @@ const SETTLES: Duration = Duration::from_millis(300);
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Counts whenever something has changed, for ever.
-pub async fn count_consumers(contacts: &[Contact], context: &Context) {
+pub async fn count_consumers(context: &Context) {
     let mut last: Option<Instant> = None;
     loop {
         let _ = tokio::time::timeout(until_next_end(context), context.deprecations.consumers.changed()).await;
@@ -33,7 +32,7 @@ pub async fn count_consumers(contacts: &[Contact], context: &Context) {
         if let Some(last) = last {
             tokio::time::sleep_until(last + PACE).await;
         }
-        if !sees_everybody(contacts, context) {
+        if !sees_everybody(context) {
             context.deprecations.consumers.count_again();
             continue;
         }
@@ -43,11 +42,8 @@ pub async fn count_consumers(contacts: &[Contact], context: &Context) {
 }
 
 /// Teams and services decide whose an object is.
-fn sees_everybody(contacts: &[Contact], context: &Context) -> bool {
-    let mut of_namespaces = contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    context.listed.services.initialized()
-        && context.listed.deprecations.initialized()
-        && of_namespaces.all(Contact::is_synced)
+fn sees_everybody(context: &Context) -> bool {
+    context.sees_services() && context.listed.deprecations.initialized()
 }
 
 /// Until an exemption ends, or something may have changed that nobody tells.
@@ -81,27 +77,22 @@ fn round(context: &Context) {
             all.wake(name);
         }
     }
+    let wake = |(namespace, name): &ServiceKey| context.wake_service(namespace, name);
     let of_either: BTreeSet<&ServiceKey> = before.of_services.keys().chain(count.of_services.keys()).collect();
     for key in of_either {
         if before.of_services.get(key) != count.of_services.get(key) {
-            wake_service(key, context);
+            wake(key);
         }
     }
     // what their statuses tell may be of a Deprecation that is in sight again, or gone
     if is_first || !before.half_seen().eq(count.half_seen()) || !before.tallies.keys().eq(count.tallies.keys()) {
         for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
             if service.status.as_ref().is_some_and(|status| !status.deprecations.is_empty()) {
-                wake_service(&(service.namespace().unwrap_or_default(), service.name_any()), context);
+                context.wake_service(&service.namespace().unwrap_or_default(), &service.name_any());
             }
         }
-        count.of_services.keys().for_each(|key| wake_service(key, context));
+        count.of_services.keys().for_each(wake);
     }
-}
-
-/// Has a service looked at, whose status tells of what is deprecated.
-pub fn wake_service((namespace, name): &ServiceKey, context: &Context) {
-    // the receiver lives as long as the process
-    let _ = context.wake.unbounded_send(ObjectRef::new(name).within(namespace));
 }
 
 /// What the namespaces mean that have anything old in them.

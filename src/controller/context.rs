@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock};
 
 use futures::channel::mpsc::UnboundedSender;
+use kube::ResourceExt;
 use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::SetOnce;
@@ -13,7 +15,7 @@ use super::backoff::Backoff;
 use super::deprecations::Deprecations;
 use super::requests::Requests;
 use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
-use crate::fleet::{Contact, Fleet, WorkloadKey};
+use crate::fleet::{Contact, Fleet, Resource, WorkloadKey};
 use crate::observability::Metrics;
 use crate::plan::route::InForce;
 use crate::policy::Operator;
@@ -98,6 +100,26 @@ pub struct Listed {
     pub deprecations: SetOnce<()>,
 }
 
+impl Context {
+    /// Whether all namespaces have been listed.
+    pub fn sees_namespaces(&self) -> bool {
+        let mut of_namespaces = self.contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
+        of_namespaces.all(Contact::is_synced)
+    }
+
+    /// Whether all services and namespaces have been listed. After a start half of them would look as if the others were
+    /// gone.
+    pub fn sees_services(&self) -> bool {
+        self.listed.services.initialized() && self.sees_namespaces()
+    }
+
+    /// Has a service looked at. One that does not exist is woken in vain.
+    pub fn wake_service(&self, namespace: &str, name: &str) {
+        // the receiver lives as long as the process
+        let _ = self.wake.unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+}
+
 /// Paths by name, as their own passes left them.
 #[derive(Default)]
 pub struct Roads(RwLock<HashMap<String, Published>>);
@@ -151,9 +173,9 @@ impl Context {
         for workload in self.fleet.claim(&(namespace.to_owned(), service.to_owned()), workloads) {
             let others = self.fleet.table().claiming(&workload);
             for other in others {
-                // the receivers live as long as the process
-                let _ = self.wake.unbounded_send(ObjectRef::new(&other).within(namespace));
+                self.wake_service(namespace, &other);
             }
+            // the receiver lives as long as the process
             let _ = self.orphans.unbounded_send(super::orphans::Suspect { workload, service: service.to_owned() });
         }
     }
@@ -179,8 +201,21 @@ impl<S: Clone> Written<S> {
         }
     }
 
+    /// An object with the newest status that is known, which may not have come back through the watch yet.
+    pub fn freshest<K>(&self, object: &K) -> K
+    where
+        K: HasStatus<Status = S> + ResourceExt + Clone,
+    {
+        let mut object = object.clone();
+        let (uid, version) = (object.uid().unwrap_or_default(), object.resource_version().unwrap_or_default());
+        if let Some(status) = self.newer_than(&uid, &version) {
+            *object.status_mut() = Some(status);
+        }
+        object
+    }
+
     /// The status that was written after `version`; forgets what the watch has brought back.
-    pub fn newer_than(&self, uid: &str, version: &str) -> Option<S> {
+    fn newer_than(&self, uid: &str, version: &str) -> Option<S> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ours, status) = written.get(uid)?.clone();
         if version.parse::<u64>().is_ok_and(|seen| seen >= ours) {

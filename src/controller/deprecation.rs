@@ -9,7 +9,6 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 
-use super::consumption::wake_service;
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
 use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
@@ -48,7 +47,7 @@ pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) 
 
 async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Result<Action, Error> {
     let deprecation = match &guarded.0 {
-        Ok(deprecation) => context.deprecations.current(deprecation),
+        Ok(deprecation) => context.deprecations.written.freshest(deprecation),
         Err(invalid) => {
             return say_undecodable::<Deprecation>(invalid, context).await.map(|()| Action::await_change());
         }
@@ -176,8 +175,8 @@ async fn tell(deprecation: &Deprecation, step: &Step, context: &Context) {
     };
     let note = format!("stage {from:?} -> {to:?}: {why}");
     say(deprecation, type_, &format!("{to:?}"), "ChangeStage", note, context).await;
-    for service in context.deprecations.services_of(&deprecation.name_any()) {
-        wake_service(&service, context);
+    for (namespace, name) in context.deprecations.services_of(&deprecation.name_any()) {
+        context.wake_service(&namespace, &name);
     }
 }
 
@@ -195,8 +194,8 @@ fn pause(step: &Step, waiting: bool, refused: bool, now: Timestamp) -> Duration 
 pub async fn gone(name: &str, context: &Context) -> Result<(), Error> {
     let services = context.deprecations.services_of(name);
     context.deprecations.forget(name);
-    for service in services {
-        wake_service(&service, context);
+    for (namespace, name) in services {
+        context.wake_service(&namespace, &name);
     }
     withdraw(name, context).await
 }

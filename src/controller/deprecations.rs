@@ -84,18 +84,7 @@ impl Deprecations {
     /// A Deprecation with the newest status that is known, which may not have come back through the watch yet.
     pub fn get(&self, name: &str) -> Option<Deprecation> {
         let guarded = self.store.get(&ObjectRef::new(name))?;
-        guarded.0.as_ref().ok().map(|deprecation| self.current(deprecation))
-    }
-
-    /// The same, of one that is at hand.
-    pub fn current(&self, deprecation: &Deprecation) -> Deprecation {
-        let mut deprecation = deprecation.clone();
-        let (uid, version) =
-            (deprecation.uid().unwrap_or_default(), deprecation.resource_version().unwrap_or_default());
-        if let Some(status) = self.written.newer_than(&uid, &version) {
-            deprecation.status = Some(status);
-        }
-        deprecation
+        guarded.0.as_ref().ok().map(|deprecation| self.written.freshest(deprecation))
     }
 
     /// Has a Deprecation looked at.
@@ -190,7 +179,7 @@ impl Deprecations {
         let tallies = self.last().count.as_ref().map(|count| count.tallies.clone()).unwrap_or_default();
         let info = |deprecation: Deprecation| DeprecationInfo {
             tally: tallies.get(&deprecation.name_any()).filter(|(sight, _)| sight.complete).map(|(_, t)| t.clone()),
-            deprecation: self.current(&deprecation),
+            deprecation: self.written.freshest(&deprecation),
         };
         self.readable().into_iter().map(info).collect()
     }

@@ -58,7 +58,7 @@ pub async fn enforce(
             lower,
             keeps: unusable.contains(entry.as_str()),
         };
-        let it = part.enforce(deprecation, now, context).await?;
+        let it = part.enforce(deprecation, context).await?;
         outcome.not_ready = outcome.not_ready.or(it.not_ready);
         outcome.waiting |= it.waiting;
     }
@@ -93,12 +93,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    async fn enforce(
-        &self,
-        deprecation: &Deprecation,
-        now: Timestamp,
-        context: &Context,
-    ) -> Result<Enforcement, Error> {
+    async fn enforce(&self, deprecation: &Deprecation, context: &Context) -> Result<Enforcement, Error> {
         if let Some(newer) = newer(&self.before.policies) {
             return Ok(not_ready(newer));
         }
@@ -121,36 +116,19 @@ impl Part<'_> {
                 return Ok(not_ready(NotReady { reason: Reason::ApiServerRefused, message }));
             }
         }
-        if !self.is_settled(now) {
-            return Ok(Enforcement { not_ready: None, waiting: !self.all().is_empty() });
-        }
-        Self::take_back(self.all(), context).await.map(|()| Enforcement::default())
+        let wanted: Vec<&str> = self.wanted.iter().map(|feedback| feedback.name()).collect();
+        let waiting = prune(&wanted, &self.before, OVERLAP, context).await?;
+        Ok(Enforcement { not_ready: None, waiting })
     }
 
     fn is_wanted(&self, name: &str) -> bool {
         self.wanted.iter().any(|feedback| feedback.name() == name)
     }
 
-    /// Everything that is wanted has been there for a while.
-    fn is_settled(&self, now: Timestamp) -> bool {
-        let is_there = |feedback: &&policy::Feedback| {
-            let there = self.before.policies.iter().find(|policy| policy.name_any() == feedback.name());
-            let since = there.and_then(ResourceExt::creation_timestamp);
-            since.is_some_and(|since| now.duration_since(since.0) >= OVERLAP)
-        };
-        self.wanted.iter().all(is_there)
-    }
-
     /// Names of what is in force and not wanted.
     fn bound(&self) -> BTreeSet<String> {
         let bindings = self.before.bindings.iter().map(ResourceExt::name_any);
         bindings.filter(|name| !self.is_wanted(name)).collect()
-    }
-
-    /// Names of what is there and not wanted, in force or not.
-    fn all(&self) -> BTreeSet<String> {
-        let policies = self.before.policies.iter().map(ResourceExt::name_any);
-        policies.filter(|name| !self.is_wanted(name)).chain(self.bound()).collect()
     }
 
     async fn take_back(names: BTreeSet<String>, context: &Context) -> Result<(), Error> {
@@ -185,12 +163,5 @@ async fn delete(name: &str, context: &Context) -> Result<(), Error> {
 /// Takes everything back.
 pub async fn withdraw(name: &str, context: &Context) -> Result<(), Error> {
     let left = labelled_with::<Feedback>(labels::DEPRECATION, name, context).await?;
-    prune(&[], &left, Timestamp::now().as_second(), context).await.map(drop)
-}
-
-/// Names of the Deprecations that have policies, whether they still exist or not.
-pub async fn left(context: &Context) -> Result<BTreeSet<String>, Error> {
-    use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy as Policy;
-    let all = context.requests.list(&api::<Policy>(context), labels::DEPRECATION).await?;
-    Ok(all.iter().filter_map(|policy| policy.labels().get(labels::DEPRECATION).cloned()).collect())
+    prune(&[], &left, OVERLAP, context).await.map(drop)
 }

@@ -1,12 +1,11 @@
 //! Admission feedback on the API server: proved, put in force, replaced, removed, beside the policies that fill.
 
-use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::context::Context;
 use super::errors::Error;
 use super::policies::{
-    Feedback, IN_FORCE, Installed, Kind, api, dry_run, installed, newer, prune, put_in_force, unbound,
+    Feedback, IN_FORCE, Installed, Kind, OVERLAP, api, dry_run, installed, newer, prune, put_in_force, unbound,
 };
 use super::revisions::NotReady;
 use crate::api::{AdmissionLevel, GoldenPath, Reason, brief};
@@ -55,14 +54,14 @@ pub async fn establish(path: &GoldenPath, revision: &Revision, context: &Context
         return Ok(Outcome { not_ready, waiting: false });
     }
     let wanted: Vec<&str> = compiled.iter().map(crate::policy::Feedback::name).collect();
-    let waiting = prune(&wanted, &before, Timestamp::now().as_second(), context).await?;
+    let waiting = prune(&wanted, &before, OVERLAP, context).await?;
     Ok(Outcome { not_ready: None, waiting })
 }
 
 /// Removes all feedback of a path. The answer is whether something has to wait.
 pub async fn withdraw(path: &str, context: &Context) -> Result<bool, Error> {
     let left = installed::<Feedback>(path, context).await?;
-    prune(&[], &left, Timestamp::now().as_second(), context).await
+    prune(&[], &left, OVERLAP, context).await
 }
 
 fn invalid_admission(message: String) -> NotReady {

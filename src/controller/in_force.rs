@@ -16,13 +16,19 @@ use crate::plan::route::{InForce, Reach};
 use crate::plan::waves::{Ongoing, advance};
 
 /// The current revision and the others that services may follow, each with every literal that the path ever filled.
-pub fn in_force(path: &GoldenPath, current: &Revision, kept: &Kept, context: &Context) -> (InForce, RolloutStatus) {
+pub fn in_force(
+    path: &GoldenPath,
+    current: &Revision,
+    kept: &Kept,
+    now: Timestamp,
+    context: &Context,
+) -> (InForce, RolloutStatus) {
     let with_road = |revision: &Revision| Arc::new(Revision { road: kept.road(revision), ..revision.clone() });
     let services = context.services.state();
     let readable = || services.iter().filter_map(|service| service.0.as_ref().ok());
     let without = Rollout::default();
     let spec = path.spec.rollout.as_ref().unwrap_or(&without);
-    let rollout = rollout(path, spec, &current.name, readable(), context);
+    let rollout = rollout(path, spec, &current.name, readable(), now, context);
     let wanted = others(path, &rollout, readable());
     let is_wanted = |revision: &&Revision| match &revision.version {
         _ if revision.name == current.name => false,
@@ -50,6 +56,7 @@ fn rollout<'a>(
     spec: &Rollout,
     revision: &str,
     services: impl Iterator<Item = &'a PlatformService>,
+    now: Timestamp,
     context: &Context,
 ) -> RolloutStatus {
     let (name, status) = (path.name_any(), path.status.as_ref());
@@ -59,7 +66,7 @@ fn rollout<'a>(
     };
     let before = status.and_then(|status| status.current_revision.as_deref());
     let ongoing = Ongoing { spec, revision, before };
-    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), services.filter_map(member), Timestamp::now())
+    advance(ongoing, status.and_then(|status| status.rollout.as_ref()), services.filter_map(member), now)
 }
 
 /// Revisions, by name or by version, that services may follow beside the current one.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use futures::StreamExt;
 use kube::api::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{Config, Event};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -137,7 +136,6 @@ impl Watch {
         }
     }
 
-    /// A service that does not exist is woken in vain.
     fn wake(&self, concerns: impl IntoIterator<Item = Concern>) {
         for concern in concerns {
             let services = match concern {
@@ -145,7 +143,7 @@ impl Watch {
                 Concern::Namespace(namespace) => self.context.fleet.table().services_in(&namespace),
             };
             for (namespace, name) in services {
-                let _ = self.context.wake.unbounded_send(ObjectRef::new(&name).within(&namespace));
+                self.context.wake_service(&namespace, &name);
             }
         }
     }

@@ -14,11 +14,10 @@ use super::errors::Error;
 use super::events::publish;
 use super::feedback::{self, Outcome};
 use super::in_force::in_force;
-use super::policies::{self, Fills, carried, ensure, installed, prune, unbound};
+use super::policies::{self, Fills, OVERLAP, carried, ensure, installed, prune, unbound};
 use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
-use crate::fleet::{Contact, Resource};
 use crate::observability;
 use crate::plan::companions;
 use crate::plan::leaf::Road;
@@ -60,20 +59,20 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         }
     };
     context.deprecations.path_seen(name, Some(path));
-    if !sees_services(context) {
+    // those that have moved would look as if they were gone, and a wave would begin to soak anew
+    if !context.sees_services() {
         return Ok(Action::requeue(SERVICES_COME));
     }
     let before = path.status.clone().unwrap_or_default();
-    // before the rollout is looked at: what ends while the API server is asked brings another look
     let now = Timestamp::now();
-    let (result, waits_for_workloads) = establish(path, context).await?;
+    let (result, waits_for_workloads) = establish(path, now, context).await?;
     let (finding, in_force) = match result {
         Ok((in_force, rollout)) => {
             let good = || ready(&in_force);
             (invalid_exemption(path, &in_force.defaults).unwrap_or_else(good), Some((in_force, rollout)))
         }
         Err(NotReady { reason, mut message }) => {
-            let last = last_good(reason, before.current_revision.as_deref(), path, context).await?;
+            let last = last_good(reason, before.current_revision.as_deref(), path, now, context).await?;
             if let Some((last, _)) = &last {
                 message = format!("{message}; services stay on revision {}", last.current.name);
             }
@@ -105,13 +104,6 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
     // a proof that fails on a busy API server succeeds later
     let soon = waits_for_workloads || waits_for_feedback || reason == Reason::ProofFailed;
     Ok(Action::requeue(pause(path, &status, soon, now)))
-}
-
-/// Whether all services and namespaces have been listed. After a start half of them would look as if those that had moved
-/// were gone, and a wave would begin to soak anew.
-fn sees_services(context: &Context) -> bool {
-    let mut of_namespaces = context.contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    context.listed.services.initialized() && of_namespaces.all(Contact::is_synced)
 }
 
 /// What is in force, and who fills: a person has to know what the second engine costs.
@@ -207,6 +199,7 @@ async fn last_good(
     reason: Reason,
     current: Option<&str>,
     path: &GoldenPath,
+    now: Timestamp,
     context: &Context,
 ) -> Result<Option<(InForce, RolloutStatus)>, Error> {
     let of_the_spec = [
@@ -219,7 +212,7 @@ async fn last_good(
     ];
     let Some(current) = current.filter(|_| of_the_spec.contains(&reason)) else { return Ok(None) };
     let kept = kept(&path.name_any(), context).await?;
-    Ok(kept.find(current).map(|revision| in_force(path, revision, &kept, context)))
+    Ok(kept.find(current).map(|revision| in_force(path, revision, &kept, now, context)))
 }
 
 /// Tells the services, if it is news.
@@ -234,6 +227,7 @@ fn announce(name: &str, published: Published, context: &Context) {
 /// What is in force, or why nothing is; and whether old policies have to wait.
 async fn establish(
     path: &GoldenPath,
+    now: Timestamp,
     context: &Context,
 ) -> Result<(Result<(InForce, RolloutStatus), NotReady>, bool), Error> {
     let draft = match draft(path, context) {
@@ -254,7 +248,7 @@ async fn establish(
             Err(not_ready) => return Ok((Err(not_ready), false)),
         },
     };
-    let (in_force, rollout) = in_force(path, &revision, &kept, context);
+    let (in_force, rollout) = in_force(path, &revision, &kept, now, context);
     let put = match engine {
         Engine::Policies => put_in_force(path, &in_force, context).await?,
         Engine::Fallback => Ok(false),
@@ -316,7 +310,7 @@ async fn put_in_force(
         }
     }
     let wanted: Vec<&str> = compiled.iter().map(|(policy, _)| policy.name()).collect();
-    Ok(Ok(prune(&wanted, &before, Timestamp::now().as_second(), context).await?))
+    Ok(Ok(prune(&wanted, &before, OVERLAP, context).await?))
 }
 
 /// What the API server makes of a draft that it has not seen before.
@@ -363,7 +357,7 @@ pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
         }
     }
     let left = installed::<Fills>(name, context).await?;
-    prune(&[], &left, Timestamp::now().as_second(), context).await.map(|waiting| !waiting)
+    prune(&[], &left, OVERLAP, context).await.map(|waiting| !waiting)
 }
 
 /// The pause after a failed pass.

@@ -8,6 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 };
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +28,7 @@ use crate::policy::{Compiled, PROOF_SUFFIX, is_newer, proof};
 /// holds many policies, it was seen to take half a minute.
 pub const IN_FORCE: Duration = Duration::from_mins(1);
 /// How long the old output of a revision stays beside the new one.
-const OVERLAP_SECONDS: i64 = 10;
+pub const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 
 /// An object of a kind that the API server knows without us.
 pub trait Stored: Resource<DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug {}
@@ -127,10 +128,10 @@ fn served<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// Names of the paths that have policies, whether they still exist or not.
-pub async fn paths(context: &Context) -> Result<BTreeSet<String>, Error> {
-    let all = served(context.requests.list(&policies(context), labels::PATH).await)?.unwrap_or_default();
-    Ok(all.iter().filter_map(|p| p.labels().get(labels::PATH).cloned()).collect())
+/// Names of the objects that have policies, whether they still exist or not. A policy names its own by a label.
+pub async fn owners<K: Kind>(label: &str, context: &Context) -> Result<BTreeSet<String>, Error> {
+    let all = served(context.requests.list(&api::<K::Policy>(context), label).await)?.unwrap_or_default();
+    Ok(all.iter().filter_map(|p| p.labels().get(label).cloned()).collect())
 }
 
 /// A binding that a person deleted stays deleted until the object that it is for is resumed, and so does that of a policy
@@ -292,18 +293,18 @@ pub async fn dry_run(kind: WorkloadKind, probe: &Value, context: &Context) -> Re
     }
 }
 
-/// Removes what is not in `wanted`: old output of the same revision once the new one has been there for a while, and
+/// Removes what is not in `wanted`: old output of the same revision once the new one has been there for `overlap`, and
 /// revisions that no workload is labelled with. The answer is whether something has to wait.
 pub async fn prune<K: Kind>(
     wanted: &[&str],
     installed: &Installed<K>,
-    now: i64,
+    overlap: SignedDuration,
     context: &Context,
 ) -> Result<bool, Error> {
     let (policies, bindings) = (api::<K::Policy>(context), api::<K::Binding>(context));
-    let age = |p: &K::Policy| p.creation_timestamp().map_or(0, |t| now - t.0.as_second());
-    let settled =
-        wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && age(p) >= OVERLAP_SECONDS));
+    let now = Timestamp::now();
+    let is_old = |p: &K::Policy| p.creation_timestamp().is_some_and(|since| now.duration_since(since.0) >= overlap);
+    let settled = wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && is_old(p)));
     let mut waiting = false;
     for policy in installed.policies.iter().filter(|p| !wanted.contains(&p.name_any().as_str())) {
         let name = policy.name_any();

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 
 use super::context::Context;
@@ -71,7 +70,6 @@ pub fn look(key: &WorkloadKey, object: &Value, route: &Route, context: &Context)
     drop(all);
     let Some(next) = next else { return };
     for service in context.fleet.table().claiming(&next) {
-        // the receiver lives as long as the process
-        let _ = context.wake.unbounded_send(ObjectRef::new(&service).within(&next.namespace));
+        context.wake_service(&next.namespace, &service);
     }
 }

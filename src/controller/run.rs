@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
 use super::orphans::{Suspect, watch_over};
+use super::policies::{Fills, owners};
 use super::requests::Requests;
 use super::{adoption, path, run_deprecations, service, slim};
 use crate::api::labels;
@@ -175,7 +176,7 @@ async fn controllers(
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
-        watched.run(watching.clone(), deprecations_gate, &contacts, context.clone()),
+        watched.run(watching.clone(), deprecations_gate, context.clone()),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
@@ -334,7 +335,7 @@ fn settled<T: Eq + Hash>(woken: UnboundedReceiver<T>, pause: Duration) -> impl S
 
 /// Paths that were deleted while no operator ran.
 async fn forgotten_paths(context: &Context) {
-    match super::policies::paths(context).await {
+    match owners::<Fills>(labels::PATH, context).await {
         Ok(left) => {
             let left = left.into_iter().filter(|name| context.paths.get(&ObjectRef::new(name)).is_none());
             let waits: Vec<_> = left.map(|name| async move { until_gone(&name, context).await }).collect();

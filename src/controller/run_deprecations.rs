@@ -13,10 +13,11 @@ use super::consumption::count_consumers;
 use super::context::Context;
 use super::deprecation;
 use super::deprecations::{Deprecations, GuardedDeprecation, show};
+use super::policies::{Feedback, owners};
 use super::run::controller_of;
 use super::slim;
+use crate::api::labels;
 use crate::consumers::Consumers;
-use crate::fleet::{Contact, Resource};
 use crate::observability::Gate;
 
 /// How soon namespaces are looked for again after a start.
@@ -39,12 +40,12 @@ pub fn watch(client: Client, config: watcher::Config, consumers: Consumers) -> (
 
 impl Watched {
     /// Runs everything, for ever.
-    pub async fn run(self, client: Client, gate: Gate, contacts: &[Contact], context: Arc<Context>) {
+    pub async fn run(self, client: Client, gate: Gate, context: Arc<Context>) {
         show(&context);
         tokio::join!(
             pass(self, context.clone()),
-            follow_consumers(client, contacts, &context),
-            count_consumers(contacts, &context),
+            follow_consumers(client, &context),
+            count_consumers(&context),
             listed(gate, &context),
         );
     }
@@ -76,9 +77,8 @@ async fn pass(watched: Watched, context: Arc<Context>) {
 }
 
 /// Watches what Deprecations match. Namespaces come first: an expression that looks at them would find none.
-async fn follow_consumers(client: Client, contacts: &[Contact], context: &Context) {
-    let of_namespaces = || contacts.iter().filter(|contact| contact.resource == Resource::Namespaces);
-    while !of_namespaces().all(Contact::is_synced) {
+async fn follow_consumers(client: Client, context: &Context) {
+    while !context.sees_namespaces() {
         tokio::time::sleep(NAMESPACES_COME).await;
     }
     let discover = || async {
@@ -91,7 +91,7 @@ async fn follow_consumers(client: Client, contacts: &[Contact], context: &Contex
 /// Deprecations that were deleted while no operator ran.
 async fn forgotten_deprecations(context: &Context) {
     let left = loop {
-        match super::enforcement::left(context).await {
+        match owners::<Feedback>(labels::DEPRECATION, context).await {
             Ok(left) => break left,
             Err(error) => {
                 tracing::warn!(%error, "policies of deleted Deprecations could not be looked for; they are looked for again");

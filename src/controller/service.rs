@@ -38,7 +38,7 @@ pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> R
 
 async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Error> {
     let service = match &guarded.0 {
-        Ok(service) => current(service, context),
+        Ok(service) => Arc::new(context.written.freshest(service)),
         Err(invalid) => {
             return say_undecodable::<PlatformService>(invalid, context).await.map(|()| Action::await_change());
         }
@@ -152,16 +152,6 @@ fn count(facts: &ServiceFacts, assessment: &Assessment, context: &Context) {
     context.fleet.evaluated(&(service.namespace().unwrap_or_default(), service.name_any()), bucket, found);
 }
 
-/// The service with the newest status that is known, which may not have come back through the watch yet.
-fn current(service: &PlatformService, context: &Context) -> Arc<PlatformService> {
-    let mut service = service.clone();
-    let (uid, version) = (service.uid().unwrap_or_default(), service.resource_version().unwrap_or_default());
-    if let Some(status) = context.written.newer_than(&uid, &version) {
-        service.status = Some(status);
-    }
-    Arc::new(service)
-}
-
 /// The status with what the service has that is deprecated; as it was where nobody has counted yet.
 fn with_deprecated(
     service: &PlatformService,
@@ -177,13 +167,13 @@ fn with_deprecated(
         deprecated::told(&context.deprecations.get(&object.deprecation)?, &object.resource, &namespace, &object.name)
     };
     let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
+    let seen = objects.len();
     let told_of = |deprecation: &String| objects.iter().any(|object| object.name == *deprecation);
     // what is planned is not told of, and so is not counted
     let total: u64 = found.totals.iter().filter(|(deprecation, _)| told_of(deprecation)).map(|(_, n)| n).sum();
     // of what cannot be seen whole stays what was told
-    let before = status.deprecations.iter().filter(|object| half_seen.contains(&object.name)).cloned();
-    objects.extend(before);
-    let kept = objects.len() - found.some.iter().filter_map(told).count();
+    objects.extend(status.deprecations.iter().filter(|object| half_seen.contains(&object.name)).cloned());
+    let kept = objects.len() - seen;
     objects.truncate(MAX_FINDINGS);
     let total = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(i64::try_from(kept).unwrap_or(0));
     let found = Deprecated { objects, total };

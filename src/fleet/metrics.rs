@@ -23,9 +23,9 @@ use crate::status::counts::{Class, Counts};
 use crate::status::objective::{PathReliability, by_path};
 
 /// Most teams that have series of their own; the smaller ones are summed up as [`OTHER`].
-const MAX_TEAMS: usize = 100;
+pub(crate) const MAX_TEAMS: usize = 100;
 /// The team of all smaller teams.
-const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// The path of a service that has none that can be taken.
 const NO_PATH: &str = "";
 

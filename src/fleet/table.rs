@@ -125,7 +125,7 @@ impl Table {
     }
 
     fn new_namespace(&self, name: &str) -> Namespace {
-        let excluded = labels::EXCLUDED_NAMESPACES.contains(&name) || name == self.operator_namespace;
+        let excluded = labels::is_excluded(name, &self.operator_namespace);
         Namespace { home: Home { excluded, team: None }, ..Namespace::default() }
     }
 

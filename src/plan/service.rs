@@ -139,7 +139,7 @@ fn blocker(facts: &ServiceFacts, workload: &WorkloadFacts) -> Option<Blocker> {
     let who = format!("workloads[{}]: {} {}", workload.workload.name, reference.kind, reference.name);
     let namespace = facts.service.metadata.namespace.as_deref().unwrap_or_default();
     let blocked = |reason, message: String| Some(Blocker { reason, message });
-    if labels::EXCLUDED_NAMESPACES.contains(&namespace) || namespace == facts.operator_namespace {
+    if labels::is_excluded(namespace, &facts.operator_namespace) {
         let text =
             format!("namespace {namespace} is excluded, nothing in it is ever touched; delete this PlatformService");
         return blocked(Reason::NamespaceExcluded, text);

@@ -90,10 +90,12 @@ impl Tally {
         self.unevaluable += 1;
     }
 
-    /// Objects that match and are not exempt, by team.
+    /// Objects that match and are not exempt, by team: the teams that have any, those with most first.
     #[must_use]
-    pub fn remaining_by_team(&self) -> &BTreeMap<Arc<str>, u64> {
-        &self.teams
+    pub fn remaining_by_team(&self) -> Vec<(&Arc<str>, u64)> {
+        let mut teams: Vec<_> = self.teams.iter().map(|(team, n)| (team, *n)).filter(|(_, n)| *n > 0).collect();
+        teams.sort_by(|(a, most), (b, more)| more.cmp(most).then(a.cmp(b)));
+        teams
     }
 
     /// Objects that match and are exempt.
@@ -122,8 +124,7 @@ pub fn progress(
     let counted = before.and_then(|before| before.consumers.as_ref()).filter(|_| !anew);
     let peak = counted.map_or(0, |before| before.objects + before.migrated).max(objects);
     let remaining = int(tally.objects - tally.exempt);
-    let mut teams: Vec<(&Arc<str>, u64)> = tally.teams.iter().map(|(t, n)| (t, *n)).filter(|(_, n)| *n > 0).collect();
-    teams.sort_by(|(a, most), (b, more)| more.cmp(most).then(a.cmp(b)));
+    let mut teams = tally.remaining_by_team();
     let teams_total = Some(int(teams.len() as u64));
     teams.truncate(MAX_TEAMS);
     let listed = |(name, n): (&Arc<str>, u64)| DeprecationTeam { name: name.to_string(), remaining: int(n) };

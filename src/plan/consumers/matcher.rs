@@ -6,6 +6,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::images::{images, is_like};
+use crate::api::labels::SERVICE_LABELS;
 use crate::api::{DeprecationMatch, NamespaceSelector};
 use crate::cel::{Check, CheckError, Subject};
 use crate::plan::metadata::{labels, newest, records};
@@ -115,12 +116,11 @@ fn compile(expression: &str) -> Result<Check, CheckError> {
     Check::compile(expression)
 }
 
-/// The PlatformService that an object says it belongs to: the one that adopted it, or that it was made for.
+/// The PlatformService that an object says it belongs to.
 #[must_use]
 pub fn service_of(object: &Value) -> Option<String> {
-    use crate::api::labels::{COMPANION, SERVICE, TEMPLATE};
     let mut labels = labels(object);
-    [SERVICE, TEMPLATE, COMPANION].into_iter().find_map(|name| labels.remove(name)).filter(|name| !name.is_empty())
+    SERVICE_LABELS.into_iter().find_map(|name| labels.remove(name)).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

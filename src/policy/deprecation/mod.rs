@@ -33,9 +33,6 @@ use words::{When, Words};
 /// The resources that each entry of `matches` means, by its name, each in the version in which objects are looked at.
 pub type Targets = BTreeMap<String, Vec<Served>>;
 
-/// Labels that name the service of an object: of what it adopted, and of what was made for it.
-const SERVICE_LABELS: [&str; 3] = [labels::SERVICE, labels::TEMPLATE, labels::COMPANION];
-
 /// The policies that a Deprecation of this name is enforced with at one moment.
 ///
 /// An entry whose resources are not served has none, and neither has one that `targets` does not name.
@@ -254,7 +251,7 @@ impl<'a> Compiler<'a> {
                     expires_at: exemption.expires_at.0,
                 };
                 // what is in no namespace is exempt from nothing
-                format!("has(object.metadata.namespace) && {}", is_granted(grant, &SERVICE_LABELS))
+                format!("has(object.metadata.namespace) && {}", is_granted(grant, &labels::SERVICE_LABELS))
             })
             .collect()
     }
