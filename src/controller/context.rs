@@ -78,6 +78,8 @@ pub struct Context {
     pub service_backoff: Backoff<String>,
     /// Tries of paths.
     pub path_backoff: Backoff<String>,
+    /// When the status of each path was written last.
+    pub progress: super::progress::Progress,
     /// Woken when a path has changed: every service looks again.
     pub path_changed: UnboundedSender<()>,
     /// Wakes one service.

@@ -21,6 +21,7 @@ mod observe;
 mod orphans;
 mod path;
 mod policies;
+mod progress;
 mod put_backs;
 mod requests;
 mod restarts;

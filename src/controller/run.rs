@@ -166,6 +166,7 @@ async fn controllers(
         deprecations,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
+        progress: super::progress::Progress::default(),
         path_changed,
         wake,
         wake_path,
