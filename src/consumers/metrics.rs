@@ -170,7 +170,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let (touched, _) = futures::channel::mpsc::unbounded();
         let fleet = Fleet::new("goldenpath-system", touched, WatchMetrics::new(&metrics).unwrap());
-        metrics.register(FleetCollector::new(fleet, Vec::new(), Vec::new)).unwrap();
+        metrics.register(FleetCollector::new(fleet, Vec::new(), || Some(Vec::new()))).unwrap();
         metrics.register(DeprecationCollector::new(move || vec![info.clone()])).unwrap();
         let text = metrics.encode().unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("goldenpath_deprecat")).collect();

@@ -27,6 +27,7 @@ const SETTLES: Duration = Duration::from_mins(1);
 
 /// Writes whenever counts have changed, for ever.
 pub async fn write_adoption(contacts: &[Contact], context: &Context) {
+    context.leadership.begun().await;
     let mut written: HashMap<String, PathAdoption> = HashMap::new();
     let started = tokio::time::Instant::now();
     loop {

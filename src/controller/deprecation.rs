@@ -37,6 +37,9 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// One pass over a Deprecation.
 pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "Deprecation", namespace: None, name: &name };
     let pass = Box::pin(pass(&guarded, &name, &context));

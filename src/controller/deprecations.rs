@@ -192,7 +192,10 @@ impl Deprecations {
 /// Puts the gauges of Deprecations on `/metrics`.
 pub fn show(context: &Arc<Context>) {
     let shared = context.clone();
-    let collector = DeprecationCollector::new(move || shared.deprecations.shown());
+    let collector = DeprecationCollector::new(move || {
+        // those of a replica that follows would be counted twice
+        if shared.leadership.has_begun() { shared.deprecations.shown() } else { Vec::new() }
+    });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the metrics of Deprecations are not shown");
     }

@@ -41,6 +41,9 @@ const SERVICES_COME: Duration = Duration::from_millis(250);
 
 /// One pass over a path.
 pub async fn reconcile(guarded: Arc<GuardedPath>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "GoldenPath", namespace: None, name: &name };
     // boxed: the pass holds two compiled policies

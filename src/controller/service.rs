@@ -30,6 +30,9 @@ use crate::status::service::{Assessment, Evaluated, Outcome, assess};
 
 /// One pass over a service.
 pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };

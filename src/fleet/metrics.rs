@@ -88,13 +88,18 @@ type Paths = Vec<PathInfo>;
 pub struct FleetCollector {
     fleet: Fleet,
     contacts: Vec<Contact>,
-    paths: Box<dyn Fn() -> Paths + Send + Sync>,
+    paths: Box<dyn Fn() -> Option<Paths> + Send + Sync>,
 }
 
 impl FleetCollector {
-    /// Over a fleet and the paths of a store.
+    /// Over a fleet and the paths of a store. Of a replica that follows there are none, and it tells of itself alone: what
+    /// is counted in the cluster would be counted twice.
     #[must_use]
-    pub fn new(fleet: Fleet, contacts: Vec<Contact>, paths: impl Fn() -> Paths + Send + Sync + 'static) -> Self {
+    pub fn new(
+        fleet: Fleet,
+        contacts: Vec<Contact>,
+        paths: impl Fn() -> Option<Paths> + Send + Sync + 'static,
+    ) -> Self {
         Self { fleet, contacts, paths: Box::new(paths) }
     }
 }
@@ -131,11 +136,12 @@ impl Collector for FleetCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let (counts, sizes) = self.fleet.snapshot();
         let mut gauges = Gauges::of(&counts);
+        let paths = (self.paths)();
+        let leads = f64::from(u8::from(paths.is_some()));
         let added = gauges
-            .fleet(sizes, &self.contacts)
-            .and_then(|()| gauges.workloads(&counts))
-            .and_then(|()| gauges.services(&counts))
-            .and_then(|()| gauges.paths(&counts, &(self.paths)()));
+            .add(&catalogue::LEADER, [([], leads)])
+            .and_then(|()| gauges.fleet(sizes, &self.contacts))
+            .and_then(|()| paths.map_or(Ok(()), |paths| gauges.cluster(&counts, &paths)));
         // names and labels are constants, so this cannot happen twice
         if let Err(error) = added {
             tracing::error!(%error, "the fleet's metrics cannot be made");
@@ -178,6 +184,12 @@ impl Gauges {
         self.add(&catalogue::FLEET_SYNCED, synced)?;
         let blind = by_resource(|contact| contact.blind().as_secs_f64());
         self.add(&catalogue::FLEET_BLIND, blind)
+    }
+
+    fn cluster(&mut self, counts: &Counts, paths: &Paths) -> Added {
+        self.workloads(counts)?;
+        self.services(counts)?;
+        self.paths(counts, paths)
     }
 
     fn workloads(&mut self, counts: &Counts) -> Added {

@@ -148,6 +148,9 @@ catalogue! {
     DEPRECATION_EXEMPTIONS Gauge "deprecation_exemptions" ["deprecation", "state"]
         "Exemptions that a Deprecation grants: Granted, or Expired."
         "Which exemptions can be taken out?" "max by (deprecation) (goldenpath_deprecation_exemptions{state=\"Expired\"}) > 0"
+    LEADER Gauge "leader" []
+        "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
+        "Does exactly one lead?" "sum(goldenpath_leader) == 1"
     FLEET_WORKLOADS Gauge "fleet_workloads" ["kind"]
         "Workloads that are watched, by kind."
         "How much is watched?" "sum(max by (kind) (goldenpath_fleet_workloads))"

@@ -35,7 +35,7 @@ fn show(fleet: &Fleet, metrics: &Metrics) {
         rollout: Some(rollout),
         reliability: PathReliability { objectives: [2, 1, 0], ..PathReliability::default() },
     };
-    let paths = move || vec![path.clone()];
+    let paths = move || Some(vec![path.clone()]);
     metrics.register(FleetCollector::new(fleet.clone(), contacts, paths)).unwrap();
 }
 
