@@ -159,15 +159,12 @@ impl Elector {
     async fn write(&self, before: Option<&Lease>, spec: LeaseSpec) -> Result<Lease, String> {
         let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
         let request = async {
-            match before {
-                Some(before) => {
-                    let metadata = ObjectMeta { managed_fields: None, ..before.metadata.clone() };
-                    self.api.replace(NAME, &params, &Lease { metadata, spec: Some(spec) }).await
-                }
-                None => {
-                    let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
-                    self.api.create(&params, &Lease { metadata, spec: Some(spec) }).await
-                }
+            if let Some(before) = before {
+                let metadata = ObjectMeta { managed_fields: None, ..before.metadata.clone() };
+                self.api.replace(NAME, &params, &Lease { metadata, spec: Some(spec) }).await
+            } else {
+                let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+                self.api.create(&params, &Lease { metadata, spec: Some(spec) }).await
             }
         };
         match tokio::time::timeout(DEADLINE, request).await {
