@@ -164,6 +164,7 @@ mod tests {
                 matched: "class".into(),
                 manager: None,
                 exempt,
+                unfit: None,
             });
         }
         let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally) };
@@ -199,6 +200,7 @@ mod tests {
                 matched: "class".into(),
                 manager: None,
                 exempt: false,
+                unfit: None,
             });
         }
         let mut objects = Vec::new();

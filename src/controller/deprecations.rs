@@ -212,7 +212,7 @@ mod tests {
     use crate::fleet::Fleet;
     use crate::fleet::metrics::WatchMetrics;
     use crate::observability::Metrics;
-    use crate::plan::consumers::Served;
+    use crate::plan::consumers::{Remedy, Served};
 
     fn deprecations() -> Deprecations {
         let metrics = WatchMetrics::new(&Metrics::new().unwrap()).unwrap();
@@ -226,7 +226,7 @@ mod tests {
     fn counted(complete: &[(&str, bool)]) -> Counted {
         let old = |deprecation: &str| {
             let deprecation = deprecation.to_owned();
-            OldObject { deprecation, resource: Served::default(), name: "web".into() }
+            OldObject { deprecation, resource: Served::default(), name: "web".into(), remedy: Remedy::None }
         };
         let sight = |complete| InSight { complete, ..InSight::default() };
         let objects = OldObjects {

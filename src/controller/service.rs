@@ -167,7 +167,8 @@ fn with_deprecated(
         return status;
     };
     let told = |object: &OldObject| {
-        deprecated::told(&context.deprecations.get(&object.deprecation)?, &object.resource, &namespace, &object.name)
+        let deprecation = context.deprecations.get(&object.deprecation)?;
+        deprecated::told(&deprecation, &object.resource, &namespace, &object.name, &object.remedy)
     };
     let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
     let seen = objects.len();

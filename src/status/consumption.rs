@@ -15,7 +15,7 @@ use crate::api::{
     ConditionType, Consumers, DeprecationProgress, DeprecationSpec, DeprecationStage, DeprecationTeam, DeprecationWeek,
     Forecast, Reason, Straggler,
 };
-use crate::plan::consumers::InSight;
+use crate::plan::consumers::{InSight, Problem};
 use crate::plan::deprecation::Left;
 
 /// Teams that are listed.
@@ -44,6 +44,8 @@ pub struct Consumer {
     pub manager: Option<Arc<str>>,
     /// An exemption is in force for it.
     pub exempt: bool,
+    /// Why the fix of the Deprecation does not apply to it.
+    pub unfit: Option<Arc<str>>,
 }
 
 /// What one count found.
@@ -52,6 +54,9 @@ pub struct Tally {
     objects: u64,
     exempt: u64,
     unevaluable: u64,
+    unfit: u64,
+    /// The first of these, with the reason.
+    first_unfit: Option<(String, Arc<str>)>,
     services: BTreeSet<(Arc<str>, Arc<str>)>,
     teams: BTreeMap<Arc<str>, u64>,
     stragglers: BTreeMap<String, Straggler>,
@@ -68,6 +73,12 @@ impl Tally {
             return;
         }
         *remaining += 1;
+        if let Some(why) = consumer.unfit {
+            self.unfit += 1;
+            if self.first_unfit.as_ref().is_none_or(|(first, _)| consumer.object < *first) {
+                self.first_unfit = Some((consumer.object.clone(), why));
+            }
+        }
         // of 100,000 only the first are kept; which ones does not depend on the order in which they were seen
         let beyond = self.stragglers.len() >= MAX_STRAGGLERS;
         if beyond && self.stragglers.last_key_value().is_some_and(|(last, _)| *last <= consumer.object) {
@@ -104,6 +115,13 @@ impl Tally {
         self.exempt
     }
 
+    /// Objects to which the fix does not apply.
+    #[must_use]
+    pub fn unfit(&self) -> Option<Problem> {
+        let (object, why) = self.first_unfit.as_ref()?;
+        Some(Problem::FixDoesNotApply { count: self.unfit, object: object.clone(), why: why.to_string() })
+    }
+
     /// Objects on which an expression fails.
     #[must_use]
     pub fn unevaluable(&self) -> u64 {
@@ -138,6 +156,7 @@ pub fn progress(
             remaining,
             exempt: int(tally.exempt),
             unevaluable: int(tally.unevaluable),
+            unfixable: int(tally.unfit),
         }),
         teams: teams.into_iter().map(listed).collect(),
         teams_total,
