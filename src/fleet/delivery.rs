@@ -39,7 +39,9 @@ pub fn of_paths(paths: &[&PathInfo], services: impl Iterator<Item = (String, Ser
     let objectives = paths.iter().filter_map(|path| Some(([path.name.clone()], path.objective?)));
     let means = paths.iter().filter_map(|path| Some(([path.name.clone()], path.experience.mean()?)));
     let scores = paths.iter().filter(|path| path.experience.mean().is_some()).flat_map(|path| {
-        (1..).zip(path.experience.scores).map(|(score, n): (u8, u64)| ([path.name.clone(), score.to_string()], float(n)))
+        (1..)
+            .zip(path.experience.scores)
+            .map(|(score, n): (u8, u64)| ([path.name.clone(), score.to_string()], float(n)))
     });
     let first = paths.iter().flat_map(|path| {
         let origins = path.experience.first_deploys.iter();

@@ -235,8 +235,10 @@ impl Deploys {
                 // what asks for no pod is not rolled out
                 if !failed && !doubtful && is.wanted > 0 {
                     self.count(Ended::Complete, adopted);
-                    let took = since.map(|since| at.uptime.saturating_sub(since));
-                    took.into_iter().for_each(|took| self.tallies[usize::from(adopted)].durations.add(DEPLOY, took));
+                    if let Some(since) = since {
+                        let took = at.uptime.saturating_sub(since);
+                        self.tallies[usize::from(adopted)].durations.add(DEPLOY, took);
+                    }
                 }
                 true
             }

@@ -10,18 +10,18 @@ use prometheus::IntCounterVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::{Fleet, delivery};
-use super::errors::Skipped;
 use super::deploys::Tally;
+use super::errors::Skipped;
 use super::health::Contact;
+use super::{Fleet, delivery};
 use crate::api::{GoldenPath, GrantedExemption, PlatformService, RolloutPhase, RolloutStatus, WorkloadKind};
 use crate::observability::Metrics;
 use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::{MetricsError, counter, gauge};
+use crate::plan::availability::share;
 use crate::plan::score::Weights;
 use crate::status::adoption::{TeamShare, is_on_the_road, team_shares};
 use crate::status::counts::{Class, Counts};
-use crate::plan::availability::share;
 use crate::status::experience::{self, PathExperience};
 use crate::status::objective::{PathReliability, by_path};
 
@@ -174,7 +174,9 @@ impl Gauges {
         let mut services: BTreeMap<Arc<str>, u64> =
             paths.iter().map(|path| (Arc::from(path.name.as_str()), 0)).collect();
         for (service, n) in &counts.services {
-            service.path.iter().for_each(|path| *services.entry(path.clone()).or_default() += n);
+            if let Some(path) = &service.path {
+                *services.entry(path.clone()).or_default() += n;
+            }
         }
         let mut paths: Vec<(Arc<str>, u64)> = services.into_iter().collect();
         paths.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -191,9 +193,10 @@ impl Gauges {
 
     fn delivery(&mut self, counts: &Counts, deploys: &[Tally; 2], paths: &[&PathInfo]) -> Added {
         self.families.extend(delivery::of_workloads(counts, deploys)?);
-        let services = counts.services.iter().map(|(service, n)| {
-            (self.path(service.path.as_ref()).to_owned(), service.clone(), *n)
-        });
+        let services = counts
+            .services
+            .iter()
+            .map(|(service, n)| (self.path(service.path.as_ref()).to_owned(), service.clone(), *n));
         let families = delivery::of_paths(paths, services)?;
         self.families.extend(families);
         Ok(())

@@ -112,7 +112,8 @@ pub fn histogram<const N: usize>(
     metric: &Metric,
     values: impl IntoIterator<Item = ([String; N], Shown)>,
 ) -> Vec<MetricFamily> {
-    let metrics: Vec<proto::Metric> = values.into_iter().map(|(labels, shown)| bucketed(metric, labels, shown)).collect();
+    let metrics: Vec<proto::Metric> =
+        values.into_iter().map(|(labels, shown)| bucketed(metric, labels, shown)).collect();
     if metrics.is_empty() {
         return Vec::new();
     }

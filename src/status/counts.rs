@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::api::{Mode, Origin, State, VerdictState, WorkloadKind};
 use super::spread::{LEAD, Spread};
+use crate::api::{Mode, Origin, State, VerdictState, WorkloadKind};
 use crate::plan::score::Weights;
 
 /// The team of what nobody owns.
@@ -124,8 +124,12 @@ impl Counts {
         sum.weights.good += workload.weights.good;
         sum.weights.all += workload.weights.all;
         if let Some(adopted) = workload.adopted().map(usize::from) {
-            workload.up.into_iter().for_each(|up| self.serving[adopted][usize::from(up)] += 1);
-            workload.lead.into_iter().for_each(|lead| self.leads[adopted].add(LEAD, lead));
+            if let Some(up) = workload.up {
+                self.serving[adopted][usize::from(up)] += 1;
+            }
+            if let Some(lead) = workload.lead {
+                self.leads[adopted].add(LEAD, lead);
+            }
         }
         for key in verdict_keys(workload) {
             *self.verdicts.entry(key).or_default() += 1;
@@ -144,7 +148,9 @@ impl Counts {
             }
         }
         if let Some(adopted) = workload.adopted().map(usize::from) {
-            workload.lead.into_iter().for_each(|lead| self.leads[adopted].subtract(LEAD, lead));
+            if let Some(lead) = workload.lead {
+                self.leads[adopted].subtract(LEAD, lead);
+            }
             if let Some(up) = workload.up {
                 let count = &mut self.serving[adopted][usize::from(up)];
                 *count = count.saturating_sub(1);

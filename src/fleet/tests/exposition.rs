@@ -128,7 +128,10 @@ fn lines_of(services: u32, teams: u32, paths: u32) -> Vec<String> {
     let text = text(&metrics);
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let value = line.rsplit_once(' ').map(|(_, value)| value).unwrap_or_default();
-        assert!(line.starts_with("goldenpath_") && value.parse::<f64>().is_ok_and(|n| n.is_finite() && n >= 0.0), "{line}");
+        assert!(
+            line.starts_with("goldenpath_") && value.parse::<f64>().is_ok_and(|n| n.is_finite() && n >= 0.0),
+            "{line}"
+        );
         // every quote inside a value is escaped: what is left are pairs around values
         let quotes = line.replace("\\\\", "").replace("\\\"", "").matches('"').count();
         assert_eq!(quotes, 2 * line.replace("\\\\", "").replace("\\\"", "").matches("=\"").count(), "{line}");
