@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DefaultOverride, DefaultOwner, DeprecatedObject, ExemptionRequest, ExemptionStatus, Feedback, Milestones, Objectives,
-    Reliability, Tier, WorkloadTemplate, conditions,
+    DefaultOverride, DefaultOwner, DeprecatedObject, ExemptionRequest, ExemptionStatus, Feedback, Milestones,
+    Objectives, Reliability, Tier, WorkloadTemplate, conditions,
 };
 
 /// spec says which workloads the service consists of and which path they take.
