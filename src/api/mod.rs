@@ -9,6 +9,7 @@ pub mod deprecated_object;
 pub mod deprecation;
 pub mod deprecation_progress;
 pub mod exemptions;
+pub mod experience;
 pub mod golden_path;
 pub mod labels;
 pub mod platform_service;
@@ -32,6 +33,7 @@ pub use exemptions::{
     DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,
     GrantedExemption, OverrideAction,
 };
+pub use experience::{Feedback, Milestones};
 pub use golden_path::{
     Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, Override, PathDefault, PathOwner,
     PathReference, RetiredVersion, Retirement, Stage, Timing,
