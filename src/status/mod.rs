@@ -6,6 +6,7 @@ pub mod counts;
 pub mod deprecated;
 pub mod deprecation;
 mod exercise;
+pub mod granted;
 pub mod objective;
 pub mod path;
 pub mod service;
