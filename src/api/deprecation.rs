@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{DeprecationProgress, NamespaceSelector, PathReference, conditions};
+use super::{DeprecationExemption, DeprecationProgress, NamespaceSelector, PathReference, conditions};
 
 /// spec says what is old, what comes instead, and when each door closes.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -91,11 +91,18 @@ pub struct DeprecationSpec {
     #[serde(default)]
     pub removed: bool,
 
-    /// exemptions lists who may go on, until when, and who granted that. Only who can write the Deprecation can grant.
+    /// exemptions lists who may go on, until when, and who granted that. Only who can write the Deprecation can grant; teams
+    /// ask with exemptionRequests in their PlatformService.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<DeprecationExemption>,
+
+    /// maxExemptPercent is how many percent of what is old may be exempt. Beyond it the Deprecation is Degraded; exemptions
+    /// stay in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_exempt_percent: Option<i32>,
 }
 
 /// Who removes the old way.
@@ -355,43 +362,6 @@ pub enum ReplacementStage {
     Stable,
 }
 
-/// Each entry is an exemption that the platform team grants.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.namespaceSelector) || has(self.namespace)").message(Message::Expression(
-    "'exemption ' + self.name + ' says for nobody; give it a namespace or a namespaceSelector'".into())))]
-#[x_kube(validation = Rule::new("!has(self.service) || has(self.namespace)").message(Message::Expression(
-    "'exemption ' + self.name + ' names service ' + self.service + ' of no namespace; add the namespace'".into())))]
-// what comes later than our own clock can tell would be no date at all
-#[x_kube(validation = Rule::new("self.expiresAt < timestamp('9999-12-30T00:00:00Z')").message(Message::Expression(
-    "'expiresAt of exemption ' + self.name + ' comes after the year 9999 ends; choose an earlier one'".into())))]
-pub struct DeprecationExemption {
-    /// name is what the exemption is called, and must be unique within the Deprecation.
-    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// namespace is the namespace whose objects are exempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub namespace: Option<String>,
-    /// service narrows the exemption to the objects of one PlatformService of that namespace: those that have its name in
-    /// the label goldenpath.dev/service, which adopted workloads have, or that were made for it. A manifest that creates an
-    /// object anew needs that label itself: the operator puts it on only afterwards.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub service: Option<String>,
-    /// namespaceSelector selects namespaces by their labels. With a namespace both must hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace_selector: Option<NamespaceSelector>,
-    /// reason says why, such as the number of the risk that was accepted.
-    #[schemars(length(min = 1, max = 256))]
-    pub reason: String,
-    /// approvedBy is the person who decided.
-    #[schemars(length(min = 1, max = 63))]
-    pub approved_by: String,
-    /// expiresAt ends the exemption.
-    pub expires_at: Time,
-}
-
 /// The fields of a patch are those of the object, whose schema is the API server's.
 fn patch(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -478,7 +448,8 @@ pub struct DeprecationStatus {
     pub progress: DeprecationProgress,
     /// conditions has entries of type Ready, which says whether the Deprecation is understood and everything that it
     /// matches can be read, ReplacementReady, which says whether the gates about the replacement are open, Enforced, which
-    /// says whether the API server does what the stage says, OnTrack and Completed.
+    /// says whether the API server does what the stage says, OnTrack and Completed, and Degraded, which is True where something
+    /// about the exemptions needs the owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

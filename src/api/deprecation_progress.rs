@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::UsedExemption;
+
 /// progress says who still uses what is old.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +29,11 @@ pub struct DeprecationProgress {
     /// stragglersTotal counts the objects that are old still, whether they are listed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stragglers_total: Option<i64>,
+    /// exemptions says of each exemption how it is used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub exemptions: Vec<UsedExemption>,
     /// history has what remained at the beginning of each week, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 60))]

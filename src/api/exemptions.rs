@@ -55,8 +55,11 @@ pub struct ExemptionRequest {
 }
 
 /// What an exemption is asked from.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.kind == 'GoldenPath' || !has(self.defaults) || self.defaults.size() == 0").message(
+    Message::Expression("'defaults: only a GoldenPath has defaults, and ' + self.name + ' is a Deprecation; leave defaults out'"
+        .into())))]
 pub struct ExemptionSubject {
     /// kind is the kind of the object that would have to grant it.
     pub kind: ExemptionKind,
@@ -75,6 +78,8 @@ pub enum ExemptionKind {
     /// From defaults of a path.
     #[default]
     GoldenPath,
+    /// From what a Deprecation warns of and refuses.
+    Deprecation,
 }
 
 /// Each entry is an exemption that the platform team grants.
@@ -117,12 +122,15 @@ pub struct Exemption {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExemptionStatus {
-    /// name is the name of the request, or of the exemption of the path where nobody asked.
+    /// name is the name of the request, or of the exemption where nobody asked.
     #[schemars(length(max = 63))]
     pub name: String,
+    /// for names the object that grants it, or would have to.
+    #[serde(default, rename = "for")]
+    pub source: ExemptionSource,
     /// state says what became of it.
     pub state: ExemptionState,
-    /// exemption is the name of the entry of the path that grants it.
+    /// exemption is the name of the entry of that object that grants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub exemption: Option<String>,
@@ -133,6 +141,16 @@ pub struct ExemptionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub message: Option<String>,
+}
+
+/// An object that grants exemptions.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExemptionSource {
+    /// kind is its kind.
+    pub kind: ExemptionKind,
+    /// name is its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
 }
 
 /// Each entry is an exemption of the path, as it is used.
@@ -159,6 +177,6 @@ pub enum ExemptionState {
     Expiring,
     /// It has ended.
     Expired,
-    /// In force, and the service has every default that it is about: it can be given back.
+    /// In force, and not needed: the service has every default that it is about, or nothing that is old. It can be given back.
     Unused,
 }

@@ -7,6 +7,7 @@ pub mod conditions;
 pub mod crds;
 pub mod deprecated_object;
 pub mod deprecation;
+pub mod deprecation_exemption;
 pub mod deprecation_progress;
 pub mod exemptions;
 pub mod experience;
@@ -24,14 +25,15 @@ pub use companion::Companion;
 pub use conditions::{ConditionType, Reason};
 pub use deprecated_object::DeprecatedObject;
 pub use deprecation::{
-    AnnouncedMatch, Brownout, BrownoutAction, Deprecation, DeprecationExemption, DeprecationMatch, DeprecationOwner,
-    DeprecationSpec, DeprecationStage, DeprecationStatus, Fix, FixType, Gate, Gates, NextStage, Replacement,
-    ReplacementStage, ResourceRule, StageEntry, Timeline,
+    AnnouncedMatch, Brownout, BrownoutAction, Deprecation, DeprecationMatch, DeprecationOwner, DeprecationSpec,
+    DeprecationStage, DeprecationStatus, Fix, FixType, Gate, Gates, NextStage, Replacement, ReplacementStage,
+    ResourceRule, StageEntry, Timeline,
 };
+pub use deprecation_exemption::{DeprecationExemption, UsedExemption};
 pub use deprecation_progress::{Consumers, DeprecationProgress, DeprecationTeam, DeprecationWeek, Forecast, Straggler};
 pub use exemptions::{
-    DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, ExemptionSubject,
-    GrantedExemption, OverrideAction,
+    DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionSource, ExemptionState, ExemptionStatus,
+    ExemptionSubject, GrantedExemption, OverrideAction,
 };
 pub use experience::{Feedback, Milestones};
 pub use golden_path::{

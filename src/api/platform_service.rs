@@ -84,8 +84,8 @@ pub struct PlatformServiceSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["default".into()]))]
     pub overrides: Vec<DefaultOverride>,
 
-    /// exemptionRequests asks the platform team for exemptions. They are granted in the spec of the GoldenPath, which only
-    /// the platform team can write.
+    /// exemptionRequests asks the platform team for exemptions. They are granted in the spec of the GoldenPath or of the
+    /// Deprecation, which only the platform team can write.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

@@ -10,7 +10,7 @@ use super::table::{EntryId, Hit, Row, object};
 use super::{Consumers, Entry};
 use crate::api::{DeprecationExemption, WorkloadKind};
 use crate::fleet::{Names, ServiceKey};
-use crate::plan::consumers::exempt::{Whereabouts, is_exempt};
+use crate::plan::consumers::exempt::{Whereabouts, exemption};
 use crate::plan::consumers::{Remedy, Served};
 use crate::status::consumption::{Consumer, Tally};
 use crate::status::counts::UNOWNED;
@@ -54,6 +54,8 @@ pub struct OldObjects {
     pub some: BTreeSet<OldObject>,
     /// How many there are, by Deprecation.
     pub totals: BTreeMap<String, u64>,
+    /// How many are exempt, by Deprecation.
+    pub exempt: BTreeMap<String, u64>,
 }
 
 /// What one count found.
@@ -61,7 +63,7 @@ pub struct OldObjects {
 pub struct Count {
     /// By Deprecation.
     pub tallies: BTreeMap<String, Tally>,
-    /// Objects that are old and not exempt, of each service that has any.
+    /// Objects that are old, of each service that has any.
     pub of_services: BTreeMap<ServiceKey, OldObjects>,
 }
 
@@ -95,7 +97,10 @@ impl Consumers {
         let none = Vec::new();
         let mut counted: Vec<Counted<'_>> = entries
             .keys()
-            .map(|name| Counted { name, exemptions: exemptions.get(name).unwrap_or(&none), tally: Tally::default() })
+            .map(|name| {
+                let exemptions = exemptions.get(name).unwrap_or(&none);
+                Counted { name, exemptions, tally: Tally::of(exemptions) }
+            })
             .collect();
         let by_id: HashMap<EntryId, (usize, &Entry)> = entries
             .values()
@@ -188,11 +193,15 @@ impl Place<'_> {
             namespace_object: &self.home.object,
             service: self.row.service.as_deref(),
         };
-        let exempt = is_exempt(counted.exemptions, at, now);
+        let exempt = exemption(counted.exemptions, at, now).map(|exemption| exemption.name.as_str());
         let service = self.service();
-        if let (Some(service), false) = (service, exempt) {
+        if let Some(service) = service {
             let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
-            *found.totals.entry(counted.name.to_owned()).or_default() += 1;
+            let sort = if exempt.is_some() { &mut found.exempt } else { &mut found.totals };
+            *sort.entry(counted.name.to_owned()).or_default() += 1;
+        }
+        if let (Some(service), None) = (service, exempt) {
+            let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
             found.some.insert(OldObject {
                 deprecation: counted.name.to_owned(),
                 resource: self.resource.clone(),
@@ -209,7 +218,7 @@ impl Place<'_> {
             service: service.map(|service| (self.namespace.clone(), service.into())),
             matched: entry.name.clone(),
             manager: hit.manager.clone(),
-            exempt,
+            exempt: exempt.map(Into::into),
             unfit: if let Remedy::Unfit(why) = &hit.remedy { Some(why.clone()) } else { None },
         });
     }

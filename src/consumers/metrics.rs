@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use crate::api::{Deprecation, DeprecationStage};
+use crate::api::{Deprecation, DeprecationStage, ExemptionState, UsedExemption};
 use crate::fleet::metrics::{MAX_TEAMS, OTHER, float};
 use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::gauge;
@@ -21,6 +20,8 @@ pub struct DeprecationInfo {
     pub deprecation: Deprecation,
     /// The last count, if there is a complete one.
     pub tally: Option<Tally>,
+    /// Exemptions that services have asked for and not got.
+    pub requested: u64,
 }
 
 /// Gauges over all Deprecations. Nothing is kept between two scrapes, so what has vanished is gone from the next one.
@@ -29,13 +30,14 @@ pub struct DeprecationCollector {
     descriptions: Vec<Desc>,
 }
 
-const SHOWN: [&Metric; 6] = [
+const SHOWN: [&Metric; 7] = [
     &catalogue::DEPRECATED_OBJECTS,
     &catalogue::DEPRECATION_STAGE,
     &catalogue::DEPRECATION_STAGE_ENTERED,
     &catalogue::DEPRECATION_DUE,
     &catalogue::DEPRECATION_FORECAST,
     &catalogue::DEPRECATION_EXEMPTIONS,
+    &catalogue::DEPRECATION_MAX_EXEMPT,
 ];
 
 impl DeprecationCollector {
@@ -59,17 +61,18 @@ impl Collector for DeprecationCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         // names and labels are constants, so this cannot happen twice
-        families(&(self.all)(), Timestamp::now()).unwrap_or_else(|error| {
+        families(&(self.all)()).unwrap_or_else(|error| {
             tracing::error!(%error, "the metrics of Deprecations cannot be made");
             Vec::new()
         })
     }
 }
 
-fn families(all: &[DeprecationInfo], now: Timestamp) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let (mut objects, mut forecasts): (Values<3>, Values<1>) = Default::default();
+fn families(all: &[DeprecationInfo]) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let mut objects: Values<3> = Vec::new();
+    let [mut forecasts, mut limits]: [Values<1>; 2] = Default::default();
     let [mut stages, mut entered, mut due, mut exemptions]: [Values<2>; 4] = Default::default();
-    for DeprecationInfo { deprecation, tally } in all {
+    for DeprecationInfo { deprecation, tally, requested } in all {
         let (name, spec) = (deprecation.name_any(), &deprecation.spec);
         let of = |stage: DeprecationStage| [name.clone(), format!("{stage:?}")];
         if let Some(tally) = tally {
@@ -88,18 +91,21 @@ fn families(all: &[DeprecationInfo], now: Timestamp) -> Result<Vec<MetricFamily>
         due.extend(timeline.into_iter().filter_map(|(stage, at)| Some((of(stage), seconds(at.as_ref()?)))));
         let forecast = status.progress.forecast.and_then(|forecast| forecast.complete_by);
         forecasts.extend(forecast.map(|at| ([name.clone()], seconds(&at))));
-        exemptions.extend(spec.exemptions.iter().map(|exemption| {
-            let state = if exemption.expires_at.0 > now { "Granted" } else { "Expired" };
-            ([name.clone(), state.to_owned()], 1.0)
-        }));
+        let state = |used: &UsedExemption| ([name.clone(), format!("{:?}", used.state)], 1.0);
+        exemptions.extend(status.progress.exemptions.iter().map(state));
+        if *requested > 0 {
+            exemptions.push(([name.clone(), format!("{:?}", ExemptionState::Requested)], float(*requested)));
+        }
+        limits.extend(spec.max_exempt_percent.map(|percent| ([name.clone()], f64::from(percent) / 100.0)));
     }
-    let families: [Vec<MetricFamily>; 6] = [
+    let families: [Vec<MetricFamily>; 7] = [
         gauge(&catalogue::DEPRECATED_OBJECTS, objects)?,
         gauge(&catalogue::DEPRECATION_STAGE, stages)?,
         gauge(&catalogue::DEPRECATION_STAGE_ENTERED, entered)?,
         gauge(&catalogue::DEPRECATION_DUE, due)?,
         gauge(&catalogue::DEPRECATION_FORECAST, forecasts)?,
         gauge(&catalogue::DEPRECATION_EXEMPTIONS, exemptions)?,
+        gauge(&catalogue::DEPRECATION_MAX_EXEMPT, limits)?,
     ];
     Ok(families.into_iter().flatten().collect())
 }
@@ -138,15 +144,16 @@ mod tests {
             "spec": {
                 "matches": [],
                 "timeline": {"warnAt": "1970-01-01T00:01:00Z", "removeAt": "1970-01-01T00:10:00Z"},
-                "exemptions": [
-                    {"name": "a", "namespace": "x", "reason": "r", "approvedBy": "a", "expiresAt": "1970-01-01T00:00:01Z"},
-                    {"name": "b", "namespace": "x", "reason": "r", "approvedBy": "a", "expiresAt": "2970-01-01T00:00:00Z"},
-                ],
+                "maxExemptPercent": 5,
             },
             "status": {
                 "stage": "Warning",
                 "stages": [{"stage": "Warning", "enteredAt": "1970-01-01T00:01:01Z"}],
                 "forecast": {"perWeek": "1.0", "completeBy": "1970-01-01T00:20:00Z"},
+                "exemptions": [
+                    {"name": "a", "state": "Expired", "objects": 0},
+                    {"name": "b", "state": "Granted", "objects": 1},
+                ],
                 "conditions": [],
             },
         }))
@@ -163,11 +170,11 @@ mod tests {
                 service: None,
                 matched: "class".into(),
                 manager: None,
-                exempt,
+                exempt: exempt.then(|| "b".into()),
                 unfit: None,
             });
         }
-        let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally) };
+        let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally), requested: 2 };
         let metrics = Metrics::new().unwrap();
         let (touched, _) = futures::channel::mpsc::unbounded();
         let fleet = Fleet::new("goldenpath-system", touched, WatchMetrics::new(&metrics).unwrap());
@@ -182,7 +189,9 @@ mod tests {
             r#"goldenpath_deprecation_due_timestamp_seconds{deprecation="ing",stage="Warning"} 60"#,
             r#"goldenpath_deprecation_exemptions{deprecation="ing",state="Expired"} 1"#,
             r#"goldenpath_deprecation_exemptions{deprecation="ing",state="Granted"} 1"#,
+            r#"goldenpath_deprecation_exemptions{deprecation="ing",state="Requested"} 2"#,
             r#"goldenpath_deprecation_forecast_timestamp_seconds{deprecation="ing"} 1200"#,
+            r#"goldenpath_deprecation_max_exempt_ratio{deprecation="ing"} 0.05"#,
             r#"goldenpath_deprecation_stage{deprecation="ing",stage="Warning"} 1"#,
             r#"goldenpath_deprecation_stage_entered_timestamp_seconds{deprecation="ing",stage="Warning"} 61"#,
         ];
@@ -199,7 +208,7 @@ mod tests {
                 service: None,
                 matched: "class".into(),
                 manager: None,
-                exempt: false,
+                exempt: None,
                 unfit: None,
             });
         }

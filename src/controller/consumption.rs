@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::deprecations::Counted;
 use super::observe::workload_keys;
-use crate::api::{DeprecationExemption, labels};
+use crate::api::{DeprecationExemption, ExemptionKind, labels};
 use crate::consumers::{Home, Homes};
 use crate::fleet::ServiceKey;
 use crate::plan::metadata::label;
@@ -68,7 +68,8 @@ fn round(context: &Context) {
         let tally: Tally = tallies.remove(&name).unwrap_or_default();
         (name, (sight, tally))
     };
-    let count = Counted { tallies: sights.into_iter().map(counted).collect(), of_services: count.of_services };
+    let tallies = sights.into_iter().map(counted).collect();
+    let count = Counted { tallies, of_services: count.of_services, exemptions };
     let known = all.keep(count.clone());
     let is_first = known.is_none();
     let before = known.unwrap_or_default();
@@ -84,6 +85,9 @@ fn round(context: &Context) {
             wake(key);
         }
     }
+    if !is_first {
+        wake_asking(&before, &count, context);
+    }
     // what their statuses tell may be of a Deprecation that is in sight again, or gone
     if is_first || !before.half_seen().eq(count.half_seen()) || !before.tallies.keys().eq(count.tallies.keys()) {
         for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
@@ -92,6 +96,31 @@ fn round(context: &Context) {
             }
         }
         count.of_services.keys().for_each(wake);
+    }
+}
+
+/// Services hear of an exemption that was granted or taken back, whether anything of theirs leans on it or not.
+fn wake_asking(before: &Counted, count: &Counted, context: &Context) {
+    let changed = |name: &String| before.exemptions.get(name) != count.exemptions.get(name);
+    let names: BTreeSet<&String> =
+        before.exemptions.keys().chain(count.exemptions.keys()).filter(|name| changed(name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
+        let requests = service.spec.exemption_requests.iter().map(|request| &request.subject);
+        let asks = requests.filter(|subject| subject.kind == ExemptionKind::Deprecation).map(|subject| &subject.name);
+        let told = service.status.iter().flat_map(|status| &status.exemptions).map(|exemption| &exemption.source);
+        let has = told.filter(|source| source.kind == ExemptionKind::Deprecation).map(|source| &source.name);
+        let (namespace, service_name) = (service.namespace().unwrap_or_default(), service.name_any());
+        let granted = |exemption: &DeprecationExemption| {
+            exemption.namespace.as_ref() == Some(&namespace) && exemption.service.as_ref() == Some(&service_name)
+        };
+        let by_name =
+            || names.iter().any(|name| count.exemptions.get(*name).is_some_and(|all| all.iter().any(granted)));
+        if asks.chain(has).any(|name| names.contains(name)) || by_name() {
+            context.wake_service(&namespace, &service_name);
+        }
     }
 }
 

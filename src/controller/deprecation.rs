@@ -24,6 +24,7 @@ use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
 use crate::status::consumption::{left, progress};
 use crate::status::deprecation::{Found, assess};
+use crate::status::granted::used;
 
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
@@ -67,6 +68,9 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     }
     if is_edited(&deprecation) {
         context.deprecations.edited(name);
+    }
+    if !is_answered(&deprecation) {
+        context.deprecations.consumers.count_again(); // by other exemptions, perhaps
     }
     let now = Timestamp::now();
     let (sight, progress, left) = count(&deprecation, now, context);
@@ -112,9 +116,14 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
 /// nothing is known, and then what it says already. What cannot be seen is said at once, and a list that does not come is
 /// not waited for.
 fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context) -> bool {
-    let observed = deprecation.status.as_ref().and_then(|status| status.observed_generation);
     let starts = context.deprecations.started.elapsed() < COUNTED_BY;
-    starts && observed == deprecation.metadata.generation && !sight.complete && sight.problems.is_empty()
+    starts && is_answered(deprecation) && !sight.complete && sight.problems.is_empty()
+}
+
+/// Whether the status was written about the spec as it is.
+fn is_answered(deprecation: &Deprecation) -> bool {
+    let observed = deprecation.status.as_ref().and_then(|status| status.observed_generation);
+    observed == deprecation.metadata.generation
 }
 
 /// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
@@ -136,7 +145,8 @@ fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSig
     let (mut sight, tally) = context.deprecations.counted(&name);
     let Some(tally) = tally else { return (sight, before.cloned().unwrap_or_default(), None) };
     let anew = context.deprecations.is_anew(&name, sight.version);
-    let progress = progress(before, &tally, anew, now);
+    let progress =
+        DeprecationProgress { exemptions: used(&deprecation.spec, &tally, now), ..progress(before, &tally, anew, now) };
     let left = left(&progress, &sight, deprecation.spec.removed);
     sight.problems.extend(tally.unfit());
     (sight, progress, left)

@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::context::{Context, Written};
-use crate::api::{Deprecation, DeprecationStatus, GoldenPath};
+use crate::api::{Deprecation, DeprecationExemption, DeprecationStatus, ExemptionState, GoldenPath};
 use crate::consumers::Consumers;
 use crate::consumers::count::OldObjects;
 use crate::consumers::metrics::{DeprecationCollector, DeprecationInfo};
 use crate::fleet::ServiceKey;
 use crate::plan::consumers::InSight;
 use crate::plan::deprecation::PathFacts;
+use crate::plan::deprecation::asked::{Granting, is_of_deprecation};
 use crate::status::consumption::Tally;
 
 /// A Deprecation as it is watched: one that cannot be read does not stop the watch.
@@ -55,6 +56,8 @@ pub struct Counted {
     pub tallies: BTreeMap<String, (InSight, Tally)>,
     /// What is old, of each service that has any of it.
     pub of_services: BTreeMap<ServiceKey, OldObjects>,
+    /// The exemptions that it was counted with, by Deprecation.
+    pub exemptions: BTreeMap<String, Vec<DeprecationExemption>>,
 }
 
 impl Counted {
@@ -117,6 +120,20 @@ impl Deprecations {
         Some((found, half_seen))
     }
 
+    /// Every Deprecation, with how many objects of a service lean on its exemptions: nothing where it is not all in sight.
+    /// Nothing at all where nobody has counted yet.
+    pub fn granting(&self, service: &ServiceKey) -> Option<Vec<Granting>> {
+        let (found, half_seen) = self.of_service(service)?;
+        let granting = |deprecation: Deprecation| {
+            let name = deprecation.name_any();
+            let exempt = found.exempt.get(&name).copied().unwrap_or_default();
+            Granting { deprecation, exempt: (!half_seen.contains(&name)).then_some(exempt) }
+        };
+        let mut all: Vec<Granting> = self.readable().into_iter().map(granting).collect();
+        all.sort_by_key(|granting| granting.deprecation.name_any());
+        Some(all)
+    }
+
     /// The services that have something that a Deprecation matches.
     pub fn services_of(&self, deprecation: &str) -> Vec<ServiceKey> {
         let last = self.last();
@@ -175,9 +192,10 @@ impl Deprecations {
     }
 
     /// What the metrics say of each Deprecation.
-    fn shown(&self) -> Vec<DeprecationInfo> {
+    fn shown(&self, requested: &BTreeMap<String, u64>) -> Vec<DeprecationInfo> {
         let tallies = self.last().count.as_ref().map(|count| count.tallies.clone()).unwrap_or_default();
         let info = |deprecation: Deprecation| DeprecationInfo {
+            requested: requested.get(&deprecation.name_any()).copied().unwrap_or_default(),
             tally: tallies.get(&deprecation.name_any()).filter(|(sight, _)| sight.complete).map(|(_, t)| t.clone()),
             deprecation: self.written.freshest(&deprecation),
         };
@@ -189,12 +207,24 @@ impl Deprecations {
     }
 }
 
+/// Exemptions that services have asked for and not got, by Deprecation.
+fn requested(context: &Context) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for service in context.services.state().iter().filter_map(|service| service.0.as_ref().ok()) {
+        let exemptions = service.status.iter().flat_map(|status| &status.exemptions);
+        for exemption in exemptions.filter(|e| is_of_deprecation(e) && e.state == ExemptionState::Requested) {
+            *all.entry(exemption.source.name.clone()).or_default() += 1;
+        }
+    }
+    all
+}
+
 /// Puts the gauges of Deprecations on `/metrics`.
 pub fn show(context: &Arc<Context>) {
     let shared = context.clone();
     let collector = DeprecationCollector::new(move || {
         // those of a replica that follows would be counted twice
-        if shared.leadership.has_begun() { shared.deprecations.shown() } else { Vec::new() }
+        if shared.leadership.has_begun() { shared.deprecations.shown(&requested(&shared)) } else { Vec::new() }
     });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the metrics of Deprecations are not shown");
@@ -232,10 +262,12 @@ mod tests {
         let objects = OldObjects {
             some: complete.iter().map(|(name, _)| old(name)).collect(),
             totals: complete.iter().map(|(name, _)| ((*name).to_owned(), 1)).collect(),
+            exempt: BTreeMap::new(),
         };
         Counted {
             tallies: complete.iter().map(|(n, all)| ((*n).to_owned(), (sight(*all), Tally::default()))).collect(),
             of_services: BTreeMap::from([(("shop".into(), "web".into()), objects)]),
+            exemptions: BTreeMap::new(),
         }
     }
 

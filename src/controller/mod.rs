@@ -2,6 +2,7 @@
 
 mod adoption;
 mod apply;
+mod asked;
 mod backoff;
 mod beside;
 mod children;

@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
 use super::apply::apply;
+use super::asked::with_exemptions;
 use super::beside::{beside, is_in_sight};
 use super::context::{Context, GuardedService};
 use super::errors::Error;
@@ -68,6 +69,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     count(&facts, &assessment, context);
     let fails_at = assessment.workloads.iter().flatten().filter_map(|evaluated| evaluated.fails_at).min();
     let status = with_deprecated(&service, assessment.status, now, context);
+    let (status, exemption_changes) = with_exemptions(&service, &facts.namespace, status, now, context);
     let (conditions, reliability) = (status.conditions.clone(), status.reliability.clone());
     if write_service(&service, status, context).await? {
         let before = service.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
@@ -85,7 +87,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     }
     let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
     context.service_backoff.succeeded(&format!("{namespace}/{name}"));
-    let next = next_look(&facts, reliability.as_ref(), now).into_iter().chain(fails_at).min();
+    let next = next_look(&facts, reliability.as_ref(), now).into_iter().chain(fails_at).chain(exemption_changes).min();
     let wait = outcomes.iter().filter_map(|outcome| outcome.wait).min();
     Ok(again(next, wait, now))
 }

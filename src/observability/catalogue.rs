@@ -174,8 +174,11 @@ catalogue! {
         "When nobody will be left, if it goes on as in the last eight weeks."
         "Which dates will be missed?" "max by (deprecation) (goldenpath_deprecation_forecast_timestamp_seconds) > on (deprecation) max by (deprecation) (goldenpath_deprecation_due_timestamp_seconds{stage=\"Removed\"})"
     DEPRECATION_EXEMPTIONS Gauge "deprecation_exemptions" ["deprecation", "state"]
-        "Exemptions that a Deprecation grants: Granted, or Expired."
+        "Exemptions that a Deprecation grants, by how they are used, and those that services have asked for and not got (Requested)."
         "Which exemptions can be taken out?" "max by (deprecation) (goldenpath_deprecation_exemptions{state=\"Expired\"}) > 0"
+    DEPRECATION_MAX_EXEMPT Gauge "deprecation_max_exempt_ratio" ["deprecation"]
+        "How much of what is old may be exempt, where the Deprecation says so."
+        "Is more exempt than was agreed?" "max by (deprecation) (goldenpath_deprecated_objects{state=\"Exempt\"}) > on (deprecation) max by (deprecation) (goldenpath_deprecation_max_exempt_ratio) * on (deprecation) sum by (deprecation) (max without (instance, pod) (goldenpath_deprecated_objects{state!=\"Unevaluable\"}))"
     LEADER Gauge "leader" []
         "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
         "Does exactly one lead?" "sum(goldenpath_leader) == 1"

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::revision::Revision;
 use super::selector::selects;
 use crate::api::{
-    Exemption, ExemptionKind, ExemptionRequest, ExemptionState, ExemptionStatus, GoldenPath, Mode, Objectives,
-    Override, PlatformService, RetiredVersion, Retirement, VerdictState,
+    Exemption, ExemptionKind, ExemptionRequest, ExemptionSource, ExemptionState, ExemptionStatus, GoldenPath, Mode,
+    Objectives, Override, PlatformService, RetiredVersion, Retirement, VerdictState,
 };
 
 /// An exemption is called expiring so long before its end.
@@ -119,9 +119,7 @@ pub fn exceptions(claimant: Claimant<'_>, now: Timestamp) -> Exceptions {
         }
     }
     for exemption in claimant.terms.exemptions.iter().filter(|e| covers(e, claimant) && e.expires_at.0 > now) {
-        ends.push(exemption.expires_at.0);
-        // the status says that it is about to end
-        ends.extend(exemption.expires_at.0.checked_sub(EXPIRING).ok().filter(|at| *at > now));
+        ends.extend(state_changes(exemption.expires_at.0, now)); // the status says that it is about to end
         for default in &exemption.defaults {
             let terms = in_words(exemption);
             found.by_default.insert(default.clone(), Exception::Exemption { name: exemption.name.clone(), terms });
@@ -164,8 +162,7 @@ pub fn covers(exemption: &Exemption, claimant: Claimant<'_>) -> bool {
 }
 
 fn in_words(exemption: &Exemption) -> String {
-    let Exemption { approved_by, expires_at, reason, .. } = exemption;
-    format!("granted by {approved_by} until {}: {reason}", expires_at.0)
+    granted_in_words(&exemption.approved_by, exemption.expires_at.0, &exemption.reason)
 }
 
 /// What the status of a service says about its exemptions: first its requests, then what it has without asking.
@@ -177,15 +174,17 @@ pub fn statuses(claimant: Claimant<'_>, verdicts: &[(&str, VerdictState)], now: 
     let granted: Vec<&Exemption> = claimant.terms.exemptions.iter().filter(|e| covers(e, claimant)).collect();
     let mut asked_for = Vec::new();
     let mut all = Vec::new();
-    for request in &claimant.service.spec.exemption_requests {
-        let ours = request.subject.kind == ExemptionKind::GoldenPath && request.subject.name == *path;
+    let requests = &claimant.service.spec.exemption_requests;
+    for request in requests.iter().filter(|request| request.subject.kind == ExemptionKind::GoldenPath) {
+        let ours = request.subject.name == *path;
         let grants: Vec<&&Exemption> = granted.iter().filter(|e| ours && answers(e, request)).collect();
         asked_for.extend(grants.iter().map(|e| e.name.as_str()));
         let newest = grants.into_iter().max_by_key(|e| e.expires_at.0);
         all.push(match newest {
-            Some(grant) => ExemptionStatus { name: request.name.clone(), ..status(grant, verdicts, now) },
+            Some(grant) => ExemptionStatus { name: request.name.clone(), ..status(grant, path, verdicts, now) },
             None => ExemptionStatus {
                 name: request.name.clone(),
+                source: source(&request.subject.name),
                 message: Some(if ours {
                     format!("not granted yet; the owner of GoldenPath {path} grants it in spec.exemptions")
                 } else {
@@ -195,10 +194,36 @@ pub fn statuses(claimant: Claimant<'_>, verdicts: &[(&str, VerdictState)], now: 
             },
         });
     }
-    let names: Vec<String> = all.iter().map(|status| status.name.clone()).collect();
-    let unasked = granted.iter().filter(|e| !asked_for.contains(&e.name.as_str()) && !names.contains(&e.name));
-    all.extend(unasked.map(|exemption| status(exemption, verdicts, now)));
+    let taken = |name: &String| requests.iter().any(|request| request.name == *name);
+    let unasked = granted.iter().filter(|e| !asked_for.contains(&e.name.as_str()) && !taken(&e.name));
+    all.extend(unasked.map(|exemption| status(exemption, path, verdicts, now)));
     all
+}
+
+fn source(path: &str) -> ExemptionSource {
+    ExemptionSource { kind: ExemptionKind::GoldenPath, name: path.to_owned() }
+}
+
+/// The state of an exemption that is granted.
+#[must_use]
+pub fn state_of(end: Timestamp, needed: bool, now: Timestamp) -> ExemptionState {
+    match end.checked_sub(EXPIRING) {
+        _ if end <= now => ExemptionState::Expired,
+        _ if !needed => ExemptionState::Unused,
+        Ok(soon) if soon > now => ExemptionState::Granted,
+        _ => ExemptionState::Expiring,
+    }
+}
+
+/// When the state of an exemption changes by itself.
+pub fn state_changes(end: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+    [end.checked_sub(EXPIRING).ok(), Some(end)].into_iter().flatten().filter(move |at| *at > now)
+}
+
+/// Who granted an exemption, until when, and why.
+#[must_use]
+pub fn granted_in_words(approved_by: &str, end: Timestamp, reason: &str) -> String {
+    format!("granted by {approved_by} until {end}: {reason}")
 }
 
 /// Whether an exemption grants all that a request asks for.
@@ -207,20 +232,14 @@ fn answers(exemption: &Exemption, request: &ExemptionRequest) -> bool {
         || request.subject.defaults.is_empty() && exemption.name == request.name
 }
 
-fn status(exemption: &Exemption, verdicts: &[(&str, VerdictState)], now: Timestamp) -> ExemptionStatus {
-    let end = exemption.expires_at.0;
+fn status(exemption: &Exemption, path: &str, verdicts: &[(&str, VerdictState)], now: Timestamp) -> ExemptionStatus {
     let needed = verdicts.iter().any(|(default, state)| {
         *state == VerdictState::Exempt && exemption.defaults.iter().any(|granted| granted == default)
     });
-    let state = match end.checked_sub(EXPIRING) {
-        _ if end <= now => ExemptionState::Expired,
-        _ if !needed => ExemptionState::Unused,
-        Ok(soon) if soon > now => ExemptionState::Granted,
-        _ => ExemptionState::Expiring,
-    };
     ExemptionStatus {
         name: exemption.name.clone(),
-        state,
+        source: source(path),
+        state: state_of(exemption.expires_at.0, needed, now),
         exemption: Some(exemption.name.clone()),
         expires_at: Some(exemption.expires_at.clone()),
         message: Some(in_words(exemption)),

@@ -12,8 +12,8 @@ use k8s_openapi::jiff::{Span, Timestamp};
 use super::Finding;
 use super::adoption::monday;
 use crate::api::{
-    ConditionType, Consumers, DeprecationProgress, DeprecationSpec, DeprecationStage, DeprecationTeam, DeprecationWeek,
-    Forecast, Reason, Straggler,
+    ConditionType, Consumers, DeprecationExemption, DeprecationProgress, DeprecationSpec, DeprecationStage,
+    DeprecationTeam, DeprecationWeek, Forecast, Reason, Straggler,
 };
 use crate::plan::consumers::{InSight, Problem};
 use crate::plan::deprecation::Left;
@@ -42,8 +42,8 @@ pub struct Consumer {
     pub matched: Arc<str>,
     /// Who writes it through an old API version, where that is why it matches.
     pub manager: Option<Arc<str>>,
-    /// An exemption is in force for it.
-    pub exempt: bool,
+    /// The exemption that is in force for it.
+    pub exempt: Option<Arc<str>>,
     /// Why the fix of the Deprecation does not apply to it.
     pub unfit: Option<Arc<str>>,
 }
@@ -53,6 +53,8 @@ pub struct Consumer {
 pub struct Tally {
     objects: u64,
     exempt: u64,
+    /// By exemption: each that there was when this was counted.
+    exemptions: BTreeMap<Arc<str>, u64>,
     unevaluable: u64,
     unfit: u64,
     /// The first of these, with the reason.
@@ -63,13 +65,21 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Nothing counted yet of a Deprecation with these exemptions.
+    #[must_use]
+    pub fn of(exemptions: &[DeprecationExemption]) -> Self {
+        let exemptions = exemptions.iter().map(|exemption| (exemption.name.as_str().into(), 0)).collect();
+        Self { exemptions, ..Self::default() }
+    }
+
     /// Counts an object that matches.
     pub fn add(&mut self, consumer: Consumer) {
         self.objects += 1;
         self.services.extend(consumer.service);
         let remaining = self.teams.entry(consumer.team.clone()).or_default();
-        if consumer.exempt {
+        if let Some(exemption) = consumer.exempt {
             self.exempt += 1;
+            *self.exemptions.entry(exemption).or_default() += 1;
             return;
         }
         *remaining += 1;
@@ -122,6 +132,12 @@ impl Tally {
         Some(Problem::FixDoesNotApply { count: self.unfit, object: object.clone(), why: why.to_string() })
     }
 
+    /// Objects that lean on an exemption; nothing where it is newer than the count.
+    #[must_use]
+    pub fn leaning_on(&self, exemption: &str) -> Option<u64> {
+        self.exemptions.get(exemption).copied()
+    }
+
     /// Objects on which an expression fails.
     #[must_use]
     pub fn unevaluable(&self) -> u64 {
@@ -162,6 +178,7 @@ pub fn progress(
         teams_total,
         stragglers: tally.stragglers.values().cloned().collect(),
         stragglers_total: Some(remaining),
+        exemptions: before.map(|before| before.exemptions.clone()).unwrap_or_default(),
         forecast: forecast(&history, remaining, now),
         history,
     }
@@ -277,7 +294,7 @@ pub fn on_track(
     }
 }
 
-fn int(count: u64) -> i64 {
+pub(super) fn int(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

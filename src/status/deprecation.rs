@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::consumption::on_track;
+use super::granted::degraded;
 use super::{Finding, merge};
 use crate::api::{ConditionType, Deprecation, DeprecationProgress, DeprecationStage, DeprecationStatus, Gate, Reason};
 use crate::plan::consumers::{InSight, InvalidMatch, Problem};
@@ -42,6 +43,7 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
         enforced(&found),
         on_track(&deprecation.spec, step.stage, progress, now),
         completed(step),
+        degraded(&deprecation.spec, progress),
     ];
     let before = deprecation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let generation = deprecation.metadata.generation;
@@ -215,6 +217,7 @@ mod tests {
             ("Enforced True", "NothingToEnforce"),
             ("OnTrack True", "NoDate"),
             ("Completed False", "InProgress"),
+            ("Degraded False", "Healthy"),
         ];
         assert_eq!(heads, expected);
     }

@@ -7,6 +7,7 @@ pub mod deprecated;
 pub mod deprecation;
 mod exercise;
 pub mod experience;
+pub mod granted;
 pub mod objective;
 pub mod path;
 pub mod service;

@@ -5,17 +5,22 @@ use kube::ResourceExt;
 
 use super::Finding;
 use crate::api::{
-    ConditionType, Exemption, ExemptionState, GoldenPath, GoldenPathStatus, GrantedExemption, PlatformService, Reason,
-    RolloutPhase, RolloutStatus,
+    ConditionType, Exemption, ExemptionKind, ExemptionSource, ExemptionState, ExemptionStatus, GoldenPath,
+    GoldenPathStatus, GrantedExemption, PlatformService, Reason, RolloutPhase, RolloutStatus,
 };
 
 /// The path's exemptions, and how many services lean on each.
 #[must_use]
 pub fn exemptions(path: &GoldenPath, services: &[&PlatformService], now: Timestamp) -> Vec<GrantedExemption> {
+    let path_name = path.name_any();
+    let ours = |e: &&ExemptionStatus| is_of(e, &path_name);
     let state = |name: &str| {
         let all = services.iter().filter_map(|service| service.status.as_ref()).flat_map(|status| &status.exemptions);
-        let found: Vec<ExemptionState> =
-            all.filter(|e| e.exemption.as_deref() == Some(name)).map(|exemption| exemption.state).collect();
+        let found: Vec<ExemptionState> = all
+            .filter(ours)
+            .filter(|e| e.exemption.as_deref() == Some(name))
+            .map(|exemption| exemption.state)
+            .collect();
         let used = found.iter().filter(|state| is_in_use(**state)).count();
         let expiring = found.contains(&ExemptionState::Expiring);
         (used, if expiring { ExemptionState::Expiring } else { ExemptionState::Granted })
@@ -30,6 +35,12 @@ pub fn exemptions(path: &GoldenPath, services: &[&PlatformService], now: Timesta
         GrantedExemption { name: exemption.name.clone(), state, services: i64::try_from(used).unwrap_or(i64::MAX) }
     };
     path.spec.exemptions.iter().map(granted).collect()
+}
+
+/// Whether an exemption is one of the path. One that an older operator wrote says nothing else.
+fn is_of(exemption: &ExemptionStatus, path: &str) -> bool {
+    let ExemptionSource { kind, name } = &exemption.source;
+    *kind == ExemptionKind::GoldenPath && (name.is_empty() || name == path)
 }
 
 fn is_in_use(state: ExemptionState) -> bool {
@@ -49,10 +60,12 @@ pub fn degraded(
         let why = aborted.waiting_for.clone().unwrap_or_default();
         return bad(Reason::RolloutAborted, format!("revision {}: {why}", aborted.revision));
     }
+    let path_name = path.name_any();
+    let ours = |e: &ExemptionStatus| is_of(e, &path_name);
     let exempt = services
         .iter()
         .filter_map(|service| service.status.as_ref())
-        .filter(|status| status.exemptions.iter().any(|e| e.exemption.is_some() && is_in_use(e.state)))
+        .filter(|status| status.exemptions.iter().any(|e| ours(e) && e.exemption.is_some() && is_in_use(e.state)))
         .count();
     if let Some(limit) = path.spec.max_exempt_percent
         && exempt * 100 > services.len() * usize::try_from(limit).unwrap_or(0)

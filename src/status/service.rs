@@ -17,6 +17,7 @@ use crate::api::{
     State, VerdictState, WorkloadStatus, labels,
 };
 use crate::plan::companions::{CompanionVerdict, combine};
+use crate::plan::deprecation::asked::{is_of_deprecation, with_others};
 use crate::plan::exceptions::{Claimant, statuses};
 use crate::plan::health::{Progress, progress};
 use crate::plan::metadata::label;
@@ -30,8 +31,6 @@ use crate::plan::verdict::{MAX_MESSAGE, Standing, Subjected, Verdict, has_gaps, 
 
 /// Most verdicts that a status lists.
 const MAX_DEFAULTS: usize = 64;
-/// Most exemptions that a status lists.
-const MAX_EXEMPTIONS: usize = 64;
 /// Most field managers that a verdict lists.
 const MAX_MANAGERS: usize = 8;
 
@@ -140,7 +139,7 @@ fn service_status(
         defaults_total: Some(i64::try_from(defaults.len()).unwrap_or(i64::MAX)),
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
         workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
-        exemptions: route.map_or_else(Vec::new, |route| exemptions(facts, route, evaluated, now)),
+        exemptions: exemptions(facts, &before, evaluated, now),
         milestones: milestones(&before, &conditions, reliability.as_ref(), !sights.is_empty()),
         reliability,
         conditions,
@@ -150,12 +149,20 @@ fn service_status(
     }
 }
 
-fn exemptions(facts: &ServiceFacts, route: &Route, evaluated: &[&Evaluated], now: Timestamp) -> Vec<ExemptionStatus> {
-    let Route { revision, terms, .. } = route;
-    let claimant = Claimant { service: &facts.service, namespace: &facts.namespace, revision, terms };
-    let verdicts: Vec<(&str, VerdictState)> =
-        evaluated.iter().flat_map(|e| &e.verdicts).map(|v| (v.default.as_str(), v.state)).collect();
-    statuses(claimant, &verdicts, now).into_iter().take(MAX_EXEMPTIONS).collect()
+/// What is exempt from the path; what is exempt from Deprecations stays until it is counted.
+fn exemptions(
+    facts: &ServiceFacts,
+    before: &PlatformServiceStatus,
+    evaluated: &[&Evaluated],
+    now: Timestamp,
+) -> Vec<ExemptionStatus> {
+    let of_path = route_of(facts).map(|Route { revision, terms, .. }| {
+        let claimant = Claimant { service: &facts.service, namespace: &facts.namespace, revision, terms };
+        let verdicts: Vec<(&str, VerdictState)> =
+            evaluated.iter().flat_map(|e| &e.verdicts).map(|v| (v.default.as_str(), v.state)).collect();
+        statuses(claimant, &verdicts, now)
+    });
+    with_others(of_path.unwrap_or_default(), before.exemptions.iter().filter(|e| is_of_deprecation(e)).cloned())
 }
 
 fn evaluate(facts: &ServiceFacts, workload: &WorkloadFacts, outcome: &Outcome, now: Timestamp) -> Option<Evaluated> {

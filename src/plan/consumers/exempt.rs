@@ -17,10 +17,14 @@ pub struct Whereabouts<'a> {
     pub service: Option<&'a str>,
 }
 
-/// Whether one of the exemptions is in force for an object. Objects that are in no namespace have none.
+/// The first of the exemptions that is in force for an object. Objects that are in no namespace have none.
 #[must_use]
-pub fn is_exempt(exemptions: &[DeprecationExemption], at: Whereabouts<'_>, now: Timestamp) -> bool {
-    exemptions.iter().any(|exemption| {
+pub fn exemption<'a>(
+    exemptions: &'a [DeprecationExemption],
+    at: Whereabouts<'_>,
+    now: Timestamp,
+) -> Option<&'a DeprecationExemption> {
+    exemptions.iter().find(|exemption| {
         now < exemption.expires_at.0
             && !at.namespace.is_empty()
             && exemption.namespace.as_deref().is_none_or(|namespace| namespace == at.namespace)
@@ -45,15 +49,14 @@ mod tests {
     #[case::both_must_hold(json!({"namespace": "bank", "namespaceSelector": {"matchLabels": {"env": "prod"}}}), false)]
     #[case::at_its_end(json!({"namespace": "shop", "expiresAt": "2026-11-26T12:00:00Z"}), false)]
     fn an_exemption_covers_what_it_says(#[case] fields: Value, #[case] expected: bool) {
-        let mut exemption =
-            json!({"name": "a", "reason": "r", "approvedBy": "ana", "expiresAt": "2026-12-01T00:00:00Z"});
-        exemption.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        let exemption: DeprecationExemption = serde_json::from_value(exemption).unwrap();
+        let mut text = json!({"name": "a", "reason": "r", "approvedBy": "ana", "expiresAt": "2026-12-01T00:00:00Z"});
+        text.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let one: DeprecationExemption = serde_json::from_value(text).unwrap();
         let namespace_object = json!({"metadata": {"labels": {"env": "prod"}}});
         let at = Whereabouts { namespace: "shop", namespace_object: &namespace_object, service: Some("checkout") };
         let now = "2026-11-26T12:00:00Z".parse().unwrap();
-        assert_eq!(is_exempt(std::slice::from_ref(&exemption), at, now), expected);
+        assert_eq!(exemption(std::slice::from_ref(&one), at, now).is_some(), expected);
         let nowhere = Whereabouts { namespace: "", namespace_object: &Value::Null, service: None };
-        assert!(!is_exempt(&[exemption], nowhere, now), "what is in no namespace");
+        assert!(exemption(&[one], nowhere, now).is_none(), "what is in no namespace");
     }
 }

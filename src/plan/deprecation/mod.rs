@@ -1,5 +1,6 @@
 //! When a Deprecation may do what: its stages, and the gates that hold them.
 
+pub mod asked;
 pub mod gates;
 pub mod stage;
 #[cfg(test)]

@@ -13,7 +13,7 @@ fn consumer(object: &str, team: &str, service: Option<&str>, exempt: bool) -> Co
         service: service.map(|name| ("shop".into(), name.into())),
         matched: "class".into(),
         manager: None,
-        exempt,
+        exempt: exempt.then(|| "one".into()),
         unfit: None,
     }
 }

@@ -27,7 +27,7 @@ async fn story() -> Result<()> {
     the_lists_say_whose_they_are(&cluster, &shop, &bank).await?;
     a_service_is_told(&cluster, &shop).await?;
     what_changes_is_followed(&cluster, &shop, &bank).await?;
-    an_exemption_ends(&cluster, &bank).await?;
+    an_exemption_is_asked_for_and_ends(&cluster, &shop).await?;
     a_kind_that_comes_later_is_picked_up(&cluster).await?;
     an_expression_that_fails_is_named(&cluster).await?;
     the_api_version_of_a_writer_is_seen(&cluster, &shop).await?;
@@ -160,12 +160,56 @@ async fn what_changes_is_followed(cluster: &Cluster, shop: &str, bank: &str) -> 
     cluster.counts("legacy-ingress", &json!({"objects": 2})).await.map(drop)
 }
 
-async fn an_exemption_ends(cluster: &Cluster, bank: &str) -> Result<()> {
-    let exemption = json!([{"name": "bank", "namespace": bank, "reason": "RISK-91", "approvedBy": "ana",
-        "expiresAt": super::in_seconds(15)}]);
-    cluster.patch("legacy-ingress", &json!({"exemptions": exemption})).await?;
-    cluster.counts("legacy-ingress", &json!({"objects": 2, "exempt": 1, "remaining": 1})).await?;
-    cluster.counts("legacy-ingress", &json!({"objects": 2, "exempt": 0, "remaining": 2})).await.map(drop)
+/// A team asks, the platform team grants more than it meant to, and the exemption ends by itself.
+async fn an_exemption_is_asked_for_and_ends(cluster: &Cluster, shop: &str) -> Result<()> {
+    let request =
+        json!([{"name": "ip", "for": {"kind": "Deprecation", "name": "legacy-ingress"}, "reason": "vendor IP list"}]);
+    let service = json!({
+        "apiVersion": "goldenpath.dev/v1alpha1",
+        "kind": "PlatformService",
+        "metadata": {"name": "cart", "namespace": shop},
+        "spec": {"workloads": [{"name": "main", "ref": {"kind": "Deployment", "name": "cart"}}], "exemptionRequests": request},
+    });
+    cluster.apply(&service).await?;
+    let asked = exemption_is(cluster, shop, "Requested").await?;
+    ensure!(asked["message"].as_str().is_some_and(|m| m.contains("platform at #paved-road grants it")), "{asked}");
+    let metric = |state: &str| {
+        format!("goldenpath_deprecation_exemptions{{deprecation=\"legacy-ingress\",state=\"{state}\"}} 1")
+    };
+    let text = cluster.operator.metrics().await?;
+    ensure!(text.contains(&metric("Requested")), "{text}");
+    let exemption = json!([{"name": "shop", "namespace": shop, "reason": "RISK-91", "approvedBy": "ana",
+        "expiresAt": super::in_seconds(20)}]);
+    cluster.patch("legacy-ingress", &json!({"exemptions": exemption, "maxExemptPercent": 20})).await?;
+    let counted = cluster.counts("legacy-ingress", &json!({"objects": 2, "exempt": 1, "remaining": 1})).await?;
+    let used = json!([{"name": "shop", "state": "Expiring", "objects": 1}]);
+    ensure!(counted["status"]["exemptions"] == used, "{}", counted["status"]);
+    let granted = exemption_is(cluster, shop, "Expiring").await?;
+    ensure!(granted["exemption"] == "shop" && granted["for"]["name"] == "legacy-ingress", "{granted}");
+    let message = cluster.condition("legacy-ingress", "Degraded", "TooManyExemptions").await?;
+    ensure!(message.starts_with("exemptions: 1 of 2 objects are exempt, and maxExemptPercent is 20"), "{message}");
+    let text = cluster.operator.metrics().await?;
+    ensure!(text.contains(&metric("Expiring")) && !text.contains(&metric("Requested")), "{text}");
+    cluster.counts("legacy-ingress", &json!({"objects": 2, "exempt": 0, "remaining": 2})).await?;
+    exemption_is(cluster, shop, "Expired").await?;
+    cluster.condition("legacy-ingress", "Degraded", "ExemptionExpired").await?;
+    let events = cluster.kubectl("get events -n default -o jsonpath={.items[*].reason}").await?;
+    ensure!(events.contains("TooManyExemptions") && events.contains("ExemptionExpired"), "{events}");
+    cluster.patch("legacy-ingress", &json!({"exemptions": null, "maxExemptPercent": null})).await?;
+    cluster.condition("legacy-ingress", "Degraded", "Healthy").await?;
+    exemption_is(cluster, shop, "Requested").await?;
+    cluster.kubectl(&format!("delete psvc cart -n {shop}")).await.map(drop)
+}
+
+/// What the status of service cart says of its one request.
+async fn exemption_is(cluster: &Cluster, namespace: &str, state: &str) -> Result<Value> {
+    wait::until(&format!("the request of service cart to be {state}"), super::PATIENCE, async || {
+        let service = cluster.object(&format!("psvc cart -n {namespace}")).await?;
+        let exemptions = &service["status"]["exemptions"];
+        ensure!(exemptions[0]["name"] == "ip" && exemptions[0]["state"] == state, "{exemptions}");
+        Ok(Some(exemptions[0].clone()))
+    })
+    .await
 }
 
 async fn a_kind_that_comes_later_is_picked_up(cluster: &Cluster) -> Result<()> {
