@@ -123,6 +123,6 @@ mod tests {
     fn a_record_with_an_absurd_duration_keeps_nobody_away_for_ever() {
         let (mut candidate, now) = (Candidate::default(), Instant::now());
         assert_eq!(candidate.look(Some(&lease("a", 0, i32::MAX)), now), Turn::Wait(LONGEST));
-        assert_eq!(candidate.look(Some(&lease("b", 0, -1)), now), Turn::Wait(seconds(1)));
+        assert_eq!(candidate.look(Some(&lease("b", 0, -1)), now), Turn::Wait(DURATION));
     }
 }

@@ -124,7 +124,7 @@ fn all_paths(paths: u32) -> Vec<PathInfo> {
 fn lines_of(services: u32, teams: u32, paths: u32) -> Vec<String> {
     let (fleet, metrics) = fleet();
     crowd(&fleet, services, teams, paths);
-    metrics.register(FleetCollector::new(fleet, Vec::new(), move || all_paths(paths))).unwrap();
+    metrics.register(FleetCollector::new(fleet, Vec::new(), move || Some(all_paths(paths)))).unwrap();
     let text = text(&metrics);
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let value = line.rsplit_once(' ').map(|(_, value)| value).unwrap_or_default();
