@@ -28,8 +28,11 @@ fn marks(name: &str) -> (String, String) {
     (format!("<!-- BEGIN make bench N={name} -->"), format!("<!-- END make bench N={name} -->"))
 }
 
-/// The text before the first section, and the sections by fleet.
-fn parse(document: &str) -> (&str, Vec<((usize, &str), &str)>) {
+/// A fleet, by its size and its shape, and what was measured of it.
+type Section<'a> = ((usize, &'a str), &'a str);
+
+/// The text before the first section, and the sections.
+fn parse(document: &str) -> (&str, Vec<Section<'_>>) {
     const BEGIN: &str = "<!-- BEGIN make bench N=";
     let text = document.find(BEGIN).map_or(document, |at| &document[..at]);
     let sections = document.split(BEGIN).skip(1).filter_map(|part| {
