@@ -36,7 +36,8 @@ async fn exports(operator: &Operator, lines: &[&str]) -> Result<()> {
 }
 
 #[tokio::test]
-async fn lead_times_and_first_deploys_outlive_the_operator_and_deploys_are_counted_on_the_road_and_off_it() -> Result<()> {
+async fn lead_times_and_first_deploys_outlive_the_operator_and_deploys_are_counted_on_the_road_and_off_it() -> Result<()>
+{
     let control_plane = ControlPlane::start(Options::default()).await?;
     let kubeconfig = control_plane.install_goldenpath().await?;
     let mut operator = control_plane.start_operator(kubeconfig.clone()).await?;
