@@ -202,7 +202,9 @@ impl Deploys {
     /// A workload was seen, which had this template before; nothing where it was not known. The answer is whether a deploy
     /// of it has just ended well.
     pub fn see(&mut self, key: &WorkloadKey, before: Option<u32>, is: Rollout, adopted: bool, at: Moment) -> bool {
-        let begins = UnderWay { since: Some(at.uptime), failed: false, doubtful: false };
+        // what ends in the moment in which it is seen to begin was missed while nobody looked
+        let since = (is.standing != Standing::Over).then_some(at.uptime);
+        let begins = UnderWay { since, failed: false, doubtful: false };
         match before {
             None if is.standing == Standing::Over => return false,
             None => {

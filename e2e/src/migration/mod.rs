@@ -74,6 +74,9 @@ impl<'a> Migration<'a> {
         }
         // somebody else's deploys change nothing
         self.apply(rest.iter().flat_map(|team| team.runs(1))).await?;
+        // old objects are counted every few seconds only: four of data and two of support are left
+        let counted = "--for=jsonpath={.status.consumers.remaining}=6";
+        self.control_plane.kubectl(["wait", counted, &format!("depr/{OLD_IMAGES}"), "--timeout=60s"]).await?;
         self.passes(1).await?;
         Ok(self.history)
     }
@@ -102,6 +105,12 @@ impl<'a> Migration<'a> {
             identity.workload(Deployment, "token-service", 3, &links),
         ])
         .await?;
+        // off the road, one deploy finds no node
+        if let Some(logistics) = TEAMS.iter().find(|team| team.name == "logistics") {
+            let mut lost = logistics.workload(Deployment, "routing", 1, &json!({"nodeSelector": {"no": "node"}}));
+            lost["spec"]["progressDeadlineSeconds"] = json!(2);
+            self.apply([lost]).await?;
+        }
         self.passes(1).await?;
         self.unavailable(search, "search-api").await?;
         // a second version, of which one team sees the first wave

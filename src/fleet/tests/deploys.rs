@@ -141,6 +141,18 @@ fn what_was_under_way_when_the_operator_began_has_no_duration() {
 }
 
 #[test]
+fn what_was_missed_between_two_lists_counts_and_has_no_duration() {
+    let mut table = Table::new("goldenpath-system");
+    deploy(&mut table, &deployment(1, "1", 2, DONE), 0);
+    deploy(&mut table, &deployment(9, "4", 2, DONE), 600);
+    assert_eq!(ended(&table), ([1, 0, 0], 0, 0.0));
+    // a cluster that was set back to an older state is as new
+    table.set_back(WorkloadKind::Deployment);
+    deploy(&mut table, &deployment(5, "2", 2, DONE), 700);
+    assert_eq!((ended(&table).0, table.deploys().under_way()), ([1, 0, 0], 0));
+}
+
+#[test]
 fn the_first_deploy_of_a_new_workload_is_one_and_a_template_without_number_is_no_other_one() {
     let mut table = Table::new("goldenpath-system");
     let mut new = deployment(1, "", 0, "");

@@ -22,7 +22,7 @@ pub fn for_the_program() -> Vec<Panel> {
     let who = Table::Matrix { row: "team", column: "deprecation", order: &[] };
     vec![
         Panel::new(
-            10,
+            12,
             Kind::Table(table),
             "Deprecations",
             "What is closing: objects that have to be moved, those that are exempt, the days until the old way is to go \
@@ -37,7 +37,7 @@ pub fn for_the_program() -> Vec<Panel> {
         )
         .empty("nothing is deprecated"),
         Panel::new(
-            8,
+            7,
             Kind::Lines,
             "Burn-down",
             "Objects that have to be moved still, of each Deprecation. Exempt ones do not count.",
@@ -45,7 +45,7 @@ pub fn for_the_program() -> Vec<Panel> {
         )
         .empty("nothing is deprecated"),
         Panel::new(
-            6,
+            5,
             Kind::Table(who),
             "Who still uses it",
             "Objects that have to be moved, of each team.",

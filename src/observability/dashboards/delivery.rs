@@ -9,7 +9,7 @@ use crate::observability::catalogue::{
 const SCOPE: Scope = Scope { labels: &["path"] };
 const ROAD: &[(&str, Color)] = &[("On the road", Color::Blue), ("Off the road", Color::Orange)];
 /// Deploys are few: a shorter window would say nothing.
-const WINDOW: &str = "7d";
+const WINDOW: &str = "30d";
 
 fn both(expr: impl Fn(&str) -> String) -> Vec<Query> {
     let of = |name, adopted| Query::over_time(name, expr(&on_road(adopted)));
@@ -47,7 +47,7 @@ pub fn on_and_off_the_road() -> Vec<Panel> {
             6,
             Kind::Lines,
             "Deploys that fail",
-            "Of all deploys that ended within a week: given up by their controller, or far slower than ten minutes a pod.",
+            "Of all deploys that ended within 30 days: given up by their controller, or far slower than ten minutes a pod.",
             both(failed),
         )
         .unit("percentunit")
@@ -57,7 +57,7 @@ pub fn on_and_off_the_road() -> Vec<Panel> {
             6,
             Kind::Lines,
             "How long a deploy takes",
-            "Half of the deploys within a week took no longer, from the new template to the last pod that runs it.",
+            "Half of the deploys within 30 days took no longer, from the new template to the last pod that runs it.",
             both(took),
         )
         .unit("s")
