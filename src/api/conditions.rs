@@ -225,6 +225,8 @@ pub enum Reason {
     NotCounted,
     /// An expression fails on some objects.
     Unevaluable,
+    /// Something that the operator needs to know has not come, or cannot be read.
+    Waiting,
     /// The fix of a Deprecation makes new ones of only some of the objects that it matches, or of none.
     FixDoesNotApply,
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use super::table::{EntryId, Hit, Row, object};
+use super::table::{EntryId, Hit, Row, Says};
 use super::{Consumers, Entry};
 use crate::api::{DeprecationExemption, WorkloadKind};
 use crate::fleet::{Names, ServiceKey};
@@ -37,8 +37,6 @@ pub type Homes = HashMap<Arc<str>, Home>;
 /// An object of a service that is old.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OldObject {
-    /// The Deprecation.
-    pub deprecation: String,
     /// The kind of the object, its resource, and where it is.
     pub resource: Served,
     /// Its name.
@@ -50,8 +48,8 @@ pub struct OldObject {
 /// What is old of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OldObjects {
-    /// At most [`MAX_FINDINGS`].
-    pub some: BTreeSet<OldObject>,
+    /// At most [`MAX_FINDINGS`] of each Deprecation: nobody knows here which of them ends first.
+    pub some: BTreeMap<String, BTreeSet<OldObject>>,
     /// How many there are, by Deprecation.
     pub totals: BTreeMap<String, u64>,
     /// How many are exempt, by Deprecation.
@@ -107,8 +105,8 @@ impl Consumers {
             .enumerate()
             .flat_map(|(n, entries)| entries.iter().map(move |entry| (entry.id, (n, &**entry))))
             .collect();
-        let (mut failing, mut of_services) = (BTreeSet::new(), BTreeMap::new());
-        let mut table = self.table();
+        let mut of_services = BTreeMap::new();
+        let table = self.table();
         let (nowhere, unowned) = (Home::default(), Names::default().get(UNOWNED));
         // a resource that entries look at in several versions is there once
         let mut once = HashSet::new();
@@ -122,8 +120,9 @@ impl Consumers {
                     // a namespace is selected by its own labels, and what is in none by every selector, as in admission
                     let home = if is_namespace(resource) { homes.get(&**name) } else { homes.get(namespace) };
                     let home = home.unwrap_or(&nowhere);
-                    let place = Place { resource, namespace, name, row, home, unowned: &unowned };
-                    for hit in place.hits(&by_id, &mut failing) {
+                    let object = super::table::object(resource, namespace, name);
+                    let place = Place { resource, namespace, name, row, home, unowned: &unowned, object: &object };
+                    for hit in place.hits(&by_id) {
                         let (n, entry) = by_id[&hit.entry];
                         let several = versions[&(&resource.group, &resource.plural)] > 1;
                         if several && !once.insert((n, &resource.group, &resource.plural, namespace, name)) {
@@ -134,7 +133,6 @@ impl Consumers {
                 }
             }
         }
-        table.keep_errors(&failing);
         let tallies = counted.into_iter().map(|counted| (counted.name.to_owned(), counted.tally)).collect();
         Count { tallies, of_services }
     }
@@ -152,11 +150,13 @@ struct Place<'a> {
     row: &'a Row,
     home: &'a Home,
     unowned: &'a Arc<str>,
+    /// How it is called in lists.
+    object: &'a str,
 }
 
 impl Place<'_> {
     /// The first hit of each Deprecation: a match goes before an expression that fails.
-    fn hits(&self, by_id: &HashMap<EntryId, (usize, &Entry)>, failing: &mut BTreeSet<EntryId>) -> Vec<&Hit> {
+    fn hits(&self, by_id: &HashMap<EntryId, (usize, &Entry)>) -> Vec<&Hit> {
         let mut first: BTreeMap<usize, &Hit> = BTreeMap::new();
         let is_somewhere = !self.namespace.is_empty() || is_namespace(self.resource);
         for hit in &self.row.hits {
@@ -164,11 +164,9 @@ impl Place<'_> {
             if is_somewhere && !entry.matcher.selects(&self.home.object) {
                 continue;
             }
-            if hit.unevaluable {
-                failing.insert(hit.entry);
-            }
+            let is_old = |hit: &Hit| matches!(hit.says, Says::Old { .. });
             match first.get(n) {
-                Some(earlier) if hit.unevaluable || !earlier.unevaluable => {}
+                Some(earlier) if !is_old(hit) || is_old(earlier) => {}
                 _ => {
                     first.insert(*n, hit);
                 }
@@ -185,9 +183,10 @@ impl Place<'_> {
         of_services: &mut BTreeMap<ServiceKey, OldObjects>,
         now: Timestamp,
     ) {
-        if hit.unevaluable {
-            return counted.tally.add_unevaluable();
-        }
+        let (manager, remedy) = match &hit.says {
+            Says::Old { manager, remedy } => (manager, remedy),
+            Says::Unevaluable(words) => return counted.tally.add_unevaluable(&entry.name, self.object, words),
+        };
         let at = Whereabouts {
             namespace: self.namespace,
             namespace_object: &self.home.object,
@@ -202,24 +201,24 @@ impl Place<'_> {
         }
         if let (Some(service), None) = (service, exempt) {
             let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
-            found.some.insert(OldObject {
-                deprecation: counted.name.to_owned(),
+            let some = found.some.entry(counted.name.to_owned()).or_default();
+            some.insert(OldObject {
                 resource: self.resource.clone(),
                 name: self.name.to_owned(),
-                remedy: hit.remedy.clone(),
+                remedy: remedy.clone(),
             });
-            if found.some.len() > MAX_FINDINGS {
-                found.some.pop_last();
+            if some.len() > MAX_FINDINGS {
+                some.pop_last();
             }
         }
         counted.tally.add(Consumer {
-            object: object(self.resource, self.namespace, self.name),
+            object: self.object,
             team: self.team(service),
             service: service.map(|service| (self.namespace.clone(), service.into())),
             matched: entry.name.clone(),
-            manager: hit.manager.clone(),
+            manager: manager.clone(),
             exempt: exempt.map(Into::into),
-            unfit: if let Remedy::Unfit(why) = &hit.remedy { Some(why.clone()) } else { None },
+            unfit: if let Remedy::Unfit(why) = remedy { Some(why.clone()) } else { None },
         });
     }
 

@@ -165,7 +165,7 @@ mod tests {
         let mut tally = Tally::default();
         for (n, exempt) in [(0, false), (1, false), (2, true)] {
             tally.add(Consumer {
-                object: format!("ingress/shop/{n}"),
+                object: &format!("ingress/shop/{n}"),
                 team: "payments".into(),
                 service: None,
                 matched: "class".into(),
@@ -203,7 +203,7 @@ mod tests {
         let mut tally = Tally::default();
         for n in 0..1000 {
             tally.add(Consumer {
-                object: format!("ingress/shop/{n}"),
+                object: &format!("ingress/shop/{n}"),
                 team: format!("team-{n}").into(),
                 service: None,
                 matched: "class".into(),

@@ -77,6 +77,8 @@ struct Shared {
     moved: Notify,
     /// Something that is counted has changed.
     changed: Notify,
+    /// A list has ended.
+    listed: Notify,
     fleet: Fleet,
     operator_namespace: String,
     metrics: WatchMetrics,
@@ -98,6 +100,7 @@ impl Consumers {
             rearranged: Notify::new(),
             moved: Notify::new(),
             changed: Notify::new(),
+            listed: Notify::new(),
             fleet,
             operator_namespace: operator_namespace.to_owned(),
             metrics,
@@ -162,6 +165,11 @@ impl Consumers {
         self.0.changed.notified().await;
     }
 
+    /// Resolves after the next end of a list.
+    pub async fn listed(&self) {
+        self.0.listed.notified().await;
+    }
+
     /// How much of what a Deprecation matches is in sight.
     #[must_use]
     pub fn in_sight(&self, deprecation: &str) -> InSight {
@@ -188,9 +196,6 @@ impl Consumers {
                     None => {}
                 }
                 complete &= rows.is_some_and(|rows| rows.has_listed(entry.id));
-            }
-            if let Some((object, message)) = table.error(entry.id).cloned() {
-                problems.insert(Problem::Unevaluable { entry: name(), object, message });
             }
         }
         InSight { complete, problems: problems.into_iter().collect(), version: wanted.version }

@@ -158,7 +158,9 @@ impl Sink for ConsumerSink {
     fn complete(&self, _version: u64) {
         let entries = self.entries.iter().map(|entry| entry.id);
         self.consumers.table().complete(&self.resource, self.run, entries);
+        tracing::info!(resource = %self.resource, entries = self.entries.len(), "every object of a resource is in sight");
         self.tell(true);
+        self.consumers.0.listed.notify_one();
     }
 
     /// Rows have no versions that could be newer than the list.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use crate::fleet::Names;
 use crate::plan::consumers::{Remedy, Served, Sight};
 
+/// Characters of an error that are kept.
+const MAX_WORDS: usize = 120;
+
 /// An entry of `matches`. It has another number once anything about it has changed.
 pub type EntryId = u32;
 
@@ -30,12 +33,22 @@ pub struct Row {
 pub struct Hit {
     /// The entry.
     pub entry: EntryId,
-    /// Its expression fails on the object, which does not count as old then.
-    pub unevaluable: bool,
-    /// Who writes the object through an old API version.
-    pub manager: Option<Arc<str>>,
-    /// What the fix of the Deprecation does to it.
-    pub remedy: Remedy,
+    /// What it says.
+    pub says: Says,
+}
+
+/// What an entry says of an object that it does not pass over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// It is old.
+    Old {
+        /// Who writes it through an old API version.
+        manager: Option<Arc<str>>,
+        /// What the fix of the Deprecation does to it.
+        remedy: Remedy,
+    },
+    /// The expression fails on it, with these words. It does not count as old then.
+    Unevaluable(Arc<str>),
 }
 
 /// Why a watch sees nothing.
@@ -82,8 +95,6 @@ pub struct Seen<'a> {
 pub struct Table {
     resources: HashMap<Served, Rows>,
     names: Names,
-    /// One error of each entry whose expression fails: the object, and the words.
-    errors: HashMap<EntryId, (String, String)>,
 }
 
 impl Table {
@@ -117,20 +128,19 @@ impl Table {
         }
         let mut hits = Vec::new();
         for (entry, sight) in sights {
-            let (unevaluable, manager) = match sight {
-                Sight::NotMatched => continue,
-                Sight::Matched { manager } => (false, manager.map(|manager| self.names.get(&manager))),
-                Sight::Unevaluable(words) => {
-                    self.errors.entry(entry).or_insert_with(|| (object(resource, namespace, name), words));
-                    (true, None)
-                }
-            };
             let remedy = match remedies.iter().find(|(of, _)| *of == entry).map(|(_, remedy)| remedy) {
                 None => Remedy::None,
                 Some(Ok(patch)) => Remedy::Patch(self.names.get(patch)),
                 Some(Err(why)) => Remedy::Unfit(self.names.get(why)),
             };
-            hits.push(Hit { entry, unevaluable, manager, remedy });
+            let says = match sight {
+                Sight::NotMatched => continue,
+                Sight::Matched { manager } => {
+                    Says::Old { manager: manager.map(|manager| self.names.get(&manager)), remedy }
+                }
+                Sight::Unevaluable(words) => Says::Unevaluable(self.names.get(brief(&words))),
+            };
+            hits.push(Hit { entry, says });
         }
         if hits.is_empty() {
             return self.remove(resource, run, namespace, name);
@@ -189,17 +199,6 @@ impl Table {
         self.resources.iter()
     }
 
-    /// An object on which the expression of an entry fails, and how.
-    #[must_use]
-    pub fn error(&self, entry: EntryId) -> Option<&(String, String)> {
-        self.errors.get(&entry)
-    }
-
-    /// Forgets errors of entries that are none any more, or on whose objects nothing fails any more.
-    pub fn keep_errors(&mut self, failing: &BTreeSet<EntryId>) {
-        self.errors.retain(|entry, _| failing.contains(entry));
-    }
-
     /// Objects that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -219,6 +218,11 @@ impl Rows {
     pub fn has_listed(&self, entry: EntryId) -> bool {
         self.synced.contains(&entry)
     }
+}
+
+/// The words of an error may have a value of the object in them.
+fn brief(words: &str) -> &str {
+    words.char_indices().nth(MAX_WORDS).map_or(words, |(end, _)| &words[..end])
 }
 
 /// How an object is called in lists and messages: its kind in lower case, its namespace if it is in one, and its name.

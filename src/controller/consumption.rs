@@ -1,6 +1,6 @@
 //! The one counter of what is old: thousands of objects, one status a Deprecation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -16,8 +16,10 @@ use crate::fleet::ServiceKey;
 use crate::plan::metadata::label;
 use crate::status::consumption::Tally;
 
-/// Least time between two counts, and so between two writes to one Deprecation because of its consumers.
+/// Least time between two writes to one Deprecation because of its consumers, and between two counts because of a change.
 const PACE: Duration = Duration::from_secs(5);
+/// Least time between two counts, also where a list has ended that somebody waits for.
+const LEAST: Duration = Duration::from_secs(1);
 /// What changes together is counted together.
 const SETTLES: Duration = Duration::from_millis(300);
 /// Services and namespaces change what is counted without a word to us.
@@ -25,19 +27,52 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Counts whenever something has changed, for ever.
 pub async fn count_consumers(context: &Context) {
-    let mut last: Option<Instant> = None;
+    let (mut last, mut pace) = (None, Pace::default());
+    let consumers = &context.deprecations.consumers;
     loop {
-        let _ = tokio::time::timeout(until_next_end(context), context.deprecations.consumers.changed()).await;
+        let _ = tokio::time::timeout(until_next_end(context), consumers.changed()).await;
         tokio::time::sleep(SETTLES).await;
         if let Some(last) = last {
-            tokio::time::sleep_until(last + PACE).await;
+            // who has changed an expression does not wait for the pace of everything else
+            let listed = async {
+                tokio::time::sleep_until(last + LEAST).await;
+                consumers.listed().await;
+            };
+            let _ = tokio::time::timeout_at(last + PACE, listed).await;
         }
         if !sees_everybody(context) {
-            context.deprecations.consumers.count_again();
+            consumers.count_again();
             continue;
         }
         last = Some(Instant::now());
-        round(context);
+        round(context, &mut pace).await;
+    }
+}
+
+/// When each Deprecation was told of a count last, and which of them a count is kept from until it is time.
+#[derive(Default)]
+struct Pace {
+    told: HashMap<String, Instant>,
+    waiting: BTreeSet<String>,
+}
+
+impl Pace {
+    /// Those that are told now. What cannot be counted yet is told at once, and does not put off what can.
+    fn due(&mut self, is_complete: impl Fn(&str) -> bool, now: Instant) -> Vec<String> {
+        let (told, mut due) = (&mut self.told, Vec::new());
+        self.waiting.retain(|name| {
+            let complete = is_complete(name);
+            let waits = complete && told.get(name).is_some_and(|last| *last + PACE > now);
+            if !waits {
+                due.push(name.clone());
+            }
+            if complete && !waits {
+                told.insert(name.clone(), now);
+            }
+            waits
+        });
+        told.retain(|_, last| *last + PACE > now);
+        due
     }
 }
 
@@ -56,13 +91,16 @@ fn until_next_end(context: &Context) -> Duration {
     next.map_or(LOOK_AGAIN, |next| LOOK_AGAIN.min(next))
 }
 
-fn round(context: &Context) {
+async fn round(context: &Context, pace: &mut Pace) {
     let all = &context.deprecations;
     let exemptions: BTreeMap<String, Vec<DeprecationExemption>> =
         all.readable().into_iter().map(|d| (d.name_any(), d.spec.exemptions)).collect();
     // what comes into sight while it is counted is counted next time
     let sights: Vec<_> = exemptions.keys().map(|name| (name.clone(), all.consumers.in_sight(name))).collect();
-    let count = all.consumers.count(&homes(context), &exemptions, Timestamp::now());
+    // a hundred thousand objects are nothing for the task of all controllers
+    let (consumers, homes, now) = (all.consumers.clone(), homes(context), Timestamp::now());
+    let count = move || (consumers.count(&homes, &exemptions, now), exemptions);
+    let Ok((count, exemptions)) = tokio::task::spawn_blocking(count).await else { return };
     let mut tallies = count.tallies;
     let counted = |(name, sight)| {
         let tally: Tally = tallies.remove(&name).unwrap_or_default();
@@ -73,10 +111,12 @@ fn round(context: &Context) {
     let known = all.keep(count.clone());
     let is_first = known.is_none();
     let before = known.unwrap_or_default();
-    for (name, tally) in &count.tallies {
-        if before.tallies.get(name) != Some(tally) {
-            all.wake(name);
-        }
+    let changed = count.tallies.iter().filter(|(name, tally)| before.tallies.get(*name) != Some(*tally));
+    pace.waiting.extend(changed.map(|(name, _)| name.clone()));
+    let is_complete = |name: &str| count.tallies.get(name).is_some_and(|(sight, _)| sight.complete);
+    pace.due(is_complete, Instant::now()).iter().for_each(|name| all.wake(name));
+    if !pace.waiting.is_empty() {
+        all.consumers.count_again();
     }
     let wake = |(namespace, name): &ServiceKey| context.wake_service(namespace, name);
     let of_either: BTreeSet<&ServiceKey> = before.of_services.keys().chain(count.of_services.keys()).collect();
@@ -143,4 +183,25 @@ fn homes(context: &Context) -> Homes {
         }
     }
     homes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deprecation_is_told_of_a_count_every_five_seconds_at_most() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let mut due = |complete: bool, after: u64| {
+            pace.waiting.insert("ing".into());
+            pace.due(|_| complete, start + Duration::from_secs(after)).len()
+        };
+        assert_eq!(due(true, 0), 1);
+        assert_eq!((due(true, 1), due(true, 4)), (0, 0), "not yet");
+        assert_eq!(due(false, 4), 1, "its objects are being listed anew");
+        assert_eq!((due(true, 5), due(true, 6), due(true, 10)), (1, 0, 1));
+        pace.waiting.insert("other".into());
+        assert_eq!(pace.due(|_| true, start + Duration::from_secs(11)), ["other"]);
+        assert!(pace.due(|_| true, start + Duration::from_secs(14)).is_empty());
+    }
 }

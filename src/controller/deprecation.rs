@@ -8,7 +8,6 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
@@ -23,7 +22,7 @@ use crate::plan::consumers::{InSight, InvalidMatch};
 use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
 use crate::status::consumption::{left, progress};
-use crate::status::deprecation::{Found, assess};
+use crate::status::deprecation::{Found, assess, waiting};
 use crate::status::granted::used;
 
 /// Nothing watches policies; somebody who deletes a binding is noticed after this at the latest.
@@ -59,12 +58,12 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     };
     // before the first list every replacement would look as if it were gone
     if !context.listed.paths.initialized() {
-        return Ok(Action::requeue(COMES));
+        return waits(&deprecation, "the GoldenPaths have not been listed yet", context).await;
     }
-    let invalid = context.deprecations.consumers.want(name, &deprecation.spec.matches, fix_of(&deprecation)).err();
+    let invalid = want(&deprecation, context).await;
     let targets = context.deprecations.consumers.targets(name);
     if invalid.is_none() && targets.is_none() {
-        return Ok(Action::requeue(COMES)); // the API server has not said yet what it serves
+        return waits(&deprecation, "the API server has not said yet what it serves", context).await;
     }
     if is_edited(&deprecation) {
         context.deprecations.edited(name);
@@ -77,7 +76,10 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if waits_for_count(&deprecation, &sight, context) {
         return Ok(Action::requeue(COMES));
     }
-    let Ok(path) = path_of(&deprecation, context) else { return Ok(Action::requeue(SOON)) };
+    let path = match path_of(&deprecation, context) {
+        Ok(path) => path,
+        Err(unreadable) => return waits(&deprecation, &unreadable, context).await,
+    };
     let facts = Facts { path, left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
@@ -126,6 +128,15 @@ fn is_answered(deprecation: &Deprecation) -> bool {
     observed == deprecation.metadata.generation
 }
 
+/// Something that a pass needs is not there. After a start it comes by itself, and later nobody would know why nothing happens.
+async fn waits(deprecation: &Deprecation, what: &str, context: &Context) -> Result<Action, Error> {
+    if context.deprecations.started.elapsed() < COUNTED_BY {
+        return Ok(Action::requeue(COMES));
+    }
+    write_deprecation(deprecation, waiting(deprecation, what, Timestamp::now()), context).await?;
+    Ok(Action::requeue(SOON))
+}
+
 /// What is in force stays while an entry cannot be compiled: a typo opens no door, and closes none. A door that is to open
 /// for another reason does.
 fn not_compiled(invalid: &InvalidMatch) -> NotReady {
@@ -133,9 +144,14 @@ fn not_compiled(invalid: &InvalidMatch) -> NotReady {
     NotReady { reason: Reason::InvalidMatch, message }
 }
 
-/// The patch that is to make old objects new ones.
-fn fix_of(deprecation: &Deprecation) -> Option<&Map<String, Value>> {
-    Some(&deprecation.spec.replacement.as_ref()?.fix.as_ref()?.patch)
+/// Has what it matches watched. An expression is compiled on a thread, which the task of all controllers does not wait for.
+async fn want(deprecation: &Deprecation, context: &Context) -> Option<InvalidMatch> {
+    let (consumers, name) = (context.deprecations.consumers.clone(), deprecation.name_any());
+    let fix = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.fix.clone());
+    let matches = deprecation.spec.matches.clone();
+    let wanted =
+        tokio::task::spawn_blocking(move || consumers.want(&name, &matches, fix.as_ref().map(|fix| &fix.patch)));
+    wanted.await.ok()?.err()
 }
 
 /// What the last count says, for the status and for the gates.
@@ -148,25 +164,24 @@ fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSig
     let progress =
         DeprecationProgress { exemptions: used(&deprecation.spec, &tally, now), ..progress(before, &tally, anew, now) };
     let left = left(&progress, &sight, deprecation.spec.removed);
-    sight.problems.extend(tally.unfit());
+    sight.problems.extend(tally.problems());
     (sight, progress, left)
 }
 
 /// What the gates ask about the replacing path: nothing where there is none of that name. What was known last counts where
 /// the path cannot be read; an error where nothing ever was, since a path that nobody can read is not a path that is gone.
-fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, ()> {
+fn path_of(deprecation: &Deprecation, context: &Context) -> Result<Option<PathFacts>, String> {
     let named = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.golden_path_ref.as_ref());
     let Some(named) = named else { return Ok(None) };
     let Some(path) = context.paths.get(&ObjectRef::new(&named.name)) else { return Ok(None) };
     match &path.0 {
         Ok(path) => Ok(Some(PathFacts::of(path))),
         Err(invalid) => {
-            let known = context.deprecations.path(&named.name);
-            if known.is_none() {
-                let error = &invalid.error;
-                tracing::warn!(path = named.name, error, "a Deprecation waits for a path that cannot be read");
-            }
-            known.map(Some).ok_or(())
+            let unreadable = || {
+                let (name, error) = (&named.name, &invalid.error);
+                format!("GoldenPath {name}, which the gates ask about, cannot be read: {error}; apply it anew")
+            };
+            context.deprecations.path(&named.name).map(Some).ok_or_else(unreadable)
         }
     }
 }

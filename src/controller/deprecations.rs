@@ -115,7 +115,7 @@ impl Deprecations {
         let count = last.count.as_ref()?;
         let half_seen: BTreeSet<String> = count.half_seen().map(ToOwned::to_owned).collect();
         let mut found = count.of_services.get(service).cloned().unwrap_or_default();
-        found.some.retain(|object| !half_seen.contains(&object.deprecation));
+        found.some.retain(|deprecation, _| !half_seen.contains(deprecation));
         found.totals.retain(|deprecation, _| !half_seen.contains(deprecation));
         Some((found, half_seen))
     }
@@ -137,9 +137,8 @@ impl Deprecations {
     /// The services that have something that a Deprecation matches.
     pub fn services_of(&self, deprecation: &str) -> Vec<ServiceKey> {
         let last = self.last();
-        let has = |objects: &OldObjects| objects.some.iter().any(|object| object.deprecation == deprecation);
         let all = last.count.iter().flat_map(|count| &count.of_services);
-        all.filter(|(_, objects)| has(objects)).map(|(key, _)| key.clone()).collect()
+        all.filter(|(_, objects)| objects.totals.contains_key(deprecation)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Keeps a count. The answer is the one before.
@@ -255,8 +254,8 @@ mod tests {
 
     fn counted(complete: &[(&str, bool)]) -> Counted {
         let old = |deprecation: &str| {
-            let deprecation = deprecation.to_owned();
-            OldObject { deprecation, resource: Served::default(), name: "web".into(), remedy: Remedy::None }
+            let object = OldObject { resource: Served::default(), name: "web".into(), remedy: Remedy::None };
+            (deprecation.to_owned(), BTreeSet::from([object]))
         };
         let sight = |complete| InSight { complete, ..InSight::default() };
         let objects = OldObjects {

@@ -169,11 +169,14 @@ fn with_deprecated(
     let Some((found, half_seen)) = context.deprecations.of_service(&(namespace.clone(), service.name_any())) else {
         return status;
     };
-    let told = |object: &OldObject| {
-        let deprecation = context.deprecations.get(&object.deprecation)?;
-        deprecated::told(&deprecation, &object.resource, &namespace, &object.name, &object.remedy)
-    };
-    let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
+    let mut objects: Vec<DeprecatedObject> = Vec::new();
+    for (deprecation, some) in &found.some {
+        let Some(deprecation) = context.deprecations.get(deprecation) else { continue };
+        let told = |object: &OldObject| {
+            deprecated::told(&deprecation, &object.resource, &namespace, &object.name, &object.remedy)
+        };
+        objects.extend(some.iter().filter_map(told));
+    }
     let seen = objects.len();
     let told_of = |deprecation: &String| objects.iter().any(|object| object.name == *deprecation);
     // what is planned is not told of, and so is not counted
@@ -181,7 +184,7 @@ fn with_deprecated(
     // of what cannot be seen whole stays what was told
     objects.extend(status.deprecations.iter().filter(|object| half_seen.contains(&object.name)).cloned());
     let kept = objects.len() - seen;
-    objects.truncate(MAX_FINDINGS);
+    let objects = deprecated::most_urgent(objects, MAX_FINDINGS);
     let total = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(i64::try_from(kept).unwrap_or(0));
     let status = with_origin(service, status, &objects, context);
     let found = Deprecated { objects, total };

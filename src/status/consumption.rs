@@ -31,9 +31,9 @@ const LOOKS_BACK_AT_LEAST: i32 = 7;
 
 /// One object that a Deprecation matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer {
+pub struct Consumer<'a> {
     /// The object, such as ingress/shop/checkout.
-    pub object: String,
+    pub object: &'a str,
     /// Its team.
     pub team: Arc<str>,
     /// Namespace and name of its PlatformService.
@@ -56,6 +56,8 @@ pub struct Tally {
     /// By exemption: each that there was when this was counted.
     exemptions: BTreeMap<Arc<str>, u64>,
     unevaluable: u64,
+    /// The first of these of each entry, with the words of the error.
+    first_unevaluable: BTreeMap<Arc<str>, (String, Arc<str>)>,
     unfit: u64,
     /// The first of these, with the reason.
     first_unfit: Option<(String, Arc<str>)>,
@@ -73,7 +75,7 @@ impl Tally {
     }
 
     /// Counts an object that matches.
-    pub fn add(&mut self, consumer: Consumer) {
+    pub fn add(&mut self, consumer: Consumer<'_>) {
         self.objects += 1;
         self.services.extend(consumer.service);
         let remaining = self.teams.entry(consumer.team.clone()).or_default();
@@ -85,30 +87,34 @@ impl Tally {
         *remaining += 1;
         if let Some(why) = consumer.unfit {
             self.unfit += 1;
-            if self.first_unfit.as_ref().is_none_or(|(first, _)| consumer.object < *first) {
-                self.first_unfit = Some((consumer.object.clone(), why));
+            if self.first_unfit.as_ref().is_none_or(|(first, _)| consumer.object < first.as_str()) {
+                self.first_unfit = Some((consumer.object.to_owned(), why));
             }
         }
         // of 100,000 only the first are kept; which ones does not depend on the order in which they were seen
         let beyond = self.stragglers.len() >= MAX_STRAGGLERS;
-        if beyond && self.stragglers.last_key_value().is_some_and(|(last, _)| *last <= consumer.object) {
+        if beyond && self.stragglers.last_key_value().is_some_and(|(last, _)| last.as_str() <= consumer.object) {
             return;
         }
         let straggler = Straggler {
-            object: consumer.object.clone(),
+            object: consumer.object.to_owned(),
             team: consumer.team.to_string(),
             matched: consumer.matched.to_string(),
             manager: consumer.manager.map(|manager| manager.chars().take(128).collect()),
         };
-        self.stragglers.insert(consumer.object, straggler);
+        self.stragglers.insert(consumer.object.to_owned(), straggler);
         if self.stragglers.len() > MAX_STRAGGLERS {
             self.stragglers.pop_last();
         }
     }
 
-    /// Counts an object on which an expression fails.
-    pub fn add_unevaluable(&mut self) {
+    /// Counts an object on which the expression of an entry fails, with these words.
+    pub fn add_unevaluable(&mut self, entry: &Arc<str>, object: &str, words: &Arc<str>) {
         self.unevaluable += 1;
+        let first = self.first_unevaluable.get(entry);
+        if first.is_none_or(|(first, _)| object < first.as_str()) {
+            self.first_unevaluable.insert(entry.clone(), (object.to_owned(), words.clone()));
+        }
     }
 
     /// Objects that match and are not exempt, by team: the teams that have any, those with most first.
@@ -125,11 +131,19 @@ impl Tally {
         self.exempt
     }
 
-    /// Objects to which the fix does not apply.
-    #[must_use]
-    pub fn unfit(&self) -> Option<Problem> {
-        let (object, why) = self.first_unfit.as_ref()?;
-        Some(Problem::FixDoesNotApply { count: self.unfit, object: object.clone(), why: why.to_string() })
+    /// Entries whose expression fails on an object, and a fix that does not apply, each with an object.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        let unevaluable = |(entry, (object, words)): (&Arc<str>, &(String, Arc<str>))| Problem::Unevaluable {
+            entry: entry.to_string(),
+            object: object.clone(),
+            message: words.to_string(),
+        };
+        let unfit = |(object, why): &(String, Arc<str>)| Problem::FixDoesNotApply {
+            count: self.unfit,
+            object: object.clone(),
+            why: why.to_string(),
+        };
+        self.first_unevaluable.iter().map(unevaluable).chain(self.first_unfit.as_ref().map(unfit))
     }
 
     /// Objects that lean on an exemption; nothing where it is newer than the count.

@@ -55,6 +55,18 @@ pub fn told(
     })
 }
 
+/// So many of the objects, those first whose deadline comes first.
+#[must_use]
+pub fn most_urgent(mut objects: Vec<DeprecatedObject>, most: usize) -> Vec<DeprecatedObject> {
+    objects.sort_by_cached_key(|object| (due(object), object.clone()));
+    objects.truncate(most);
+    objects
+}
+
+fn due(object: &DeprecatedObject) -> Timestamp {
+    object.deadline.as_ref().map_or(Timestamp::MAX, |at| at.0)
+}
+
 /// The command that makes an object a new one. In the version that the patch was made for, where kubectl would take another.
 fn command(resource: &Served, namespace: &str, name: &str, patch: &str) -> String {
     let Served { group, plural, .. } = resource;
@@ -90,10 +102,7 @@ pub fn with(
 pub fn uses_deprecated(deprecated: &Deprecated, has_had: bool, now: Timestamp) -> Option<Finding> {
     let finding = |good, reason, message| Finding { condition: ConditionType::UsesDeprecated, good, reason, message };
     // the one that ends first, and of these the first by name
-    let first = deprecated
-        .objects
-        .iter()
-        .min_by_key(|object| (object.deadline.as_ref().map_or(Timestamp::MAX, |at| at.0), *object));
+    let first = deprecated.objects.iter().min_by_key(|object| (due(object), *object));
     let Some(first) = first else {
         let text = "nothing of the service is deprecated".to_owned();
         return has_had.then(|| finding(Some(true), Reason::NothingDeprecated, text));
@@ -170,6 +179,23 @@ mod tests {
     fn nobody_is_told_before_the_announcement() {
         let planned = deprecation(DeprecationStage::Planned, &json!({}));
         assert_eq!(told(&planned, &resource("", "configmaps"), "shop", "web", &Remedy::None), None);
+    }
+
+    #[test]
+    fn what_ends_first_is_told_first_and_what_never_ends_last() {
+        let object = |name: &str, deadline: Option<&str>| DeprecatedObject {
+            name: name.into(),
+            deadline: deadline.map(|at| Time(at.parse().unwrap())),
+            ..DeprecatedObject::default()
+        };
+        let objects = vec![
+            object("a", None),
+            object("b", Some("2027-05-15T00:00:00Z")),
+            object("c", Some("2027-02-01T00:00:00Z")),
+            object("d", Some("2027-02-01T00:00:00Z")),
+        ];
+        let names: Vec<String> = most_urgent(objects, 3).into_iter().map(|object| object.name).collect();
+        assert_eq!(names, ["c", "d", "b"]);
     }
 
     #[test]

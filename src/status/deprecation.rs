@@ -59,6 +59,15 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
     }
 }
 
+/// The status while a pass waits for something: as it was, and why it is not newer.
+#[must_use]
+pub fn waiting(deprecation: &Deprecation, what: &str, now: Timestamp) -> DeprecationStatus {
+    let before = deprecation.status.clone().unwrap_or_default();
+    let finding = Finding::unknown(ConditionType::Ready, Reason::Waiting, what);
+    let conditions = merge(&before.conditions, &[finding], deprecation.metadata.generation, now);
+    DeprecationStatus { conditions, ..before }
+}
+
 fn ready(found: &Found<'_>) -> Finding {
     let bad = |reason, text: String| Finding::bad(ConditionType::Ready, reason, text);
     if let Some(invalid) = found.invalid {
@@ -220,6 +229,20 @@ mod tests {
             ("Degraded False", "Healthy"),
         ];
         assert_eq!(heads, expected);
+    }
+
+    #[test]
+    fn who_waits_says_for_what_and_changes_nothing_else() {
+        let mut waits = deprecation(&json!({}));
+        let before = DeprecationStatus { stage: DeprecationStage::Warning, ..DeprecationStatus::default() };
+        waits.status = Some(before.clone());
+        let status = waiting(&waits, "GoldenPath x cannot be read", now());
+        let [condition] = &status.conditions[..] else { unreachable!("{status:?}") };
+        let told = (condition.type_.as_str(), condition.status.as_str(), condition.reason.as_str());
+        assert_eq!(told, ("Ready", "Unknown", "Waiting"));
+        assert_eq!(DeprecationStatus { conditions: Vec::new(), ..status.clone() }, before);
+        waits.status = Some(status.clone());
+        assert_eq!(waiting(&waits, "GoldenPath x cannot be read", now()), status, "the same is no change");
     }
 
     #[rstest]

@@ -53,8 +53,11 @@ mod tests {
         let document = with_section(&document, 1_000, "", "one");
         let document = with_section(&document, 10_000, "--per-service 1", "small");
         let document = with_section(&document, 10_000, "", "ten again");
+        let document = with_section(&document, 1_000, "deprecations", "old");
+        let document = with_section(&document, 1_000, "deprecations", "old again");
         let expected = "# Benchmarks\n\nText.\n\n\
             <!-- BEGIN make bench N=1000 -->\none\n<!-- END make bench N=1000 -->\n\n\
+            <!-- BEGIN make bench N=1000 deprecations -->\nold again\n<!-- END make bench N=1000 deprecations -->\n\n\
             <!-- BEGIN make bench N=10000 -->\nten again\n<!-- END make bench N=10000 -->\n\n\
             <!-- BEGIN make bench N=10000 --per-service 1 -->\nsmall\n<!-- END make bench N=10000 --per-service 1 -->\n";
         assert_eq!(document, expected);

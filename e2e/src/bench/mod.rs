@@ -2,15 +2,16 @@
 //! unavoidable, on a real API server. Ratios to those are honest on any machine; seconds are not.
 //!
 //! ```text
-//! prepare ─> stage ─> adoption ─> cold starts ─> idle ─> relists ─> latency ─> waves ─> report
-//! (fleet,    (etcd,    operator    null client    one     through    200 label
-//!  kept in    API       and null    operator       last    the fault  patches
-//!  a cache)   server)   writer      kube-state-    oper-   proxy      a second
+//! prepare ─> stage ─> adoption ─> cold starts ─> idle ─> latency ─> waves ─> relists ─> deprecations ─> report
+//! (fleet,    (etcd,    operator    null client    one     200 label           through    an operator
+//!  kept in    API       and null    operator       last    patches             the fault  of their own
+//!  a cache)   server)   writer      kube-state-    oper-   a second            proxy
 //!                       in turn     metrics        ator
 //! ```
 
 pub mod adoption;
 pub mod cold;
+pub mod deprecations;
 pub mod document;
 pub mod fleet;
 pub mod idle;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use deprecations::Deprecations;
 use fleet::Fleet;
 use report::{Results, Rounds};
 use scrape::scrapes;
@@ -83,6 +85,12 @@ pub struct Settings {
     /// Lines of the measurement without a cluster
     #[arg(long, default_value_t = 100_000)]
     pub lines: usize,
+    /// Deprecations of what they measure
+    #[arg(long, default_value_t = 50)]
+    pub deprecations: usize,
+    /// Measure Deprecations and nothing else
+    #[arg(long)]
+    pub only_deprecations: bool,
     /// Leave kube-state-metrics out
     #[arg(long)]
     pub without_kube_state_metrics: bool,
@@ -115,6 +123,8 @@ impl Settings {
         flag("events", self.events as u64, 2_000);
         flag("scrapes", self.scrapes as u64, 200);
         flag("lines", self.lines as u64, 100_000);
+        flag("deprecations", self.deprecations as u64, 50);
+        flags.extend(self.only_deprecations.then(|| "--only-deprecations".to_owned()));
         flags.extend(self.without_kube_state_metrics.then(|| "--without-kube-state-metrics".to_owned()));
         let flags = if flags.is_empty() { String::new() } else { format!(" FLAGS='{}'", flags.join(" ")) };
         format!("make bench N={}{flags}", self.workloads)
@@ -154,7 +164,25 @@ pub async fn run(settings: &Settings) -> Result<Results> {
     let relists = relists::run(&stage, settings.relists, settle).await.context("list again")?;
     say("the inner loops, without a cluster");
     let micro = (0..settings.runs).map(|_| micro::measure(settings.lines)).collect::<Result<_>>()?;
-    Ok(Results { fleet, rounds, adoption, idle, latency, waves, relists, micro })
+    let deprecations = old_objects(&stage, settings).await?;
+    Ok(Results { fleet, rounds, adoption, idle, latency, waves, relists, micro, deprecations })
+}
+
+/// Prepares the fleet and measures Deprecations alone.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_deprecations(settings: &Settings) -> Result<Deprecations> {
+    ensure!(settings.runs > 0, "--runs: at least 1");
+    let fleet = Fleet::new(settings.workloads, settings.claimed, settings.per_service.max(1));
+    old_objects(&Stage::set(fleet).await?, settings).await
+}
+
+async fn old_objects(stage: &Stage, settings: &Settings) -> Result<Deprecations> {
+    ensure!((1..=100).contains(&settings.deprecations), "--deprecations: 1 to 100");
+    say(&format!("{} Deprecations", settings.deprecations));
+    let settle = Duration::from_secs(settings.settle);
+    deprecations::run(stage, settings.deprecations, settings.runs, settle).await.context("measure Deprecations")
 }
 
 /// One round of cold starts. Each has the API server to itself; who begins changes from round to round. The operator of

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::adoption::Adoption;
 use super::cold::ColdStart;
+use super::deprecations::Deprecations;
 use super::fleet::Fleet;
 use super::idle::Idle;
 use super::latency::{Latency, Percentiles};
@@ -33,6 +34,17 @@ pub struct Rounds {
     pub kube_state_metrics: Vec<(ColdStart, Scrapes)>,
 }
 
+/// What was promised, and what came of it.
+#[must_use]
+pub fn budget_table(budgets: Vec<Budget>) -> Table {
+    let mut table = Table::new(["Promise", "At most", "Measured", "Kept"]);
+    for budget in budgets {
+        let kept = if budget.is_met() { "yes" } else { "MISSED" };
+        table.row([budget.what, short(budget.limit), budget.measured.to_string(), kept.to_owned()]);
+    }
+    table
+}
+
 /// Everything that one run of the benchmark measured.
 #[derive(Clone, Debug)]
 pub struct Results {
@@ -52,6 +64,8 @@ pub struct Results {
     pub relists: Relists,
     /// The inner loops without a cluster, one a run
     pub micro: Vec<Micro>,
+    /// Many Deprecations
+    pub deprecations: Deprecations,
 }
 
 /// One promise and what came of it.
@@ -110,13 +124,14 @@ impl Results {
         add("writes about the path itself while one wave of four moves", 2.0 * amount(steps.len()), of_path);
         let rollouts = usize::try_from(self.waves.rollouts).map_or(0.0, amount);
         add("rollouts of a workload while the path changed, its team's own included", 1.0, vec![rollouts]);
+        budgets.extend(self.deprecations.budgets());
         budgets
     }
 
     /// All tables, as Markdown.
     #[must_use]
     pub fn tables(&self) -> String {
-        let mut text = format!("{}\n", self.budget_table());
+        let mut text = format!("{}\n", budget_table(self.budgets()));
         let Fleet { workloads, namespaces, services, .. } = self.fleet;
         let _ = writeln!(
             text,
@@ -135,16 +150,8 @@ impl Results {
             "From an event to `/metrics`, upper bounds (the page is read every 10 ms):\n\n{}",
             self.events()
         );
+        let _ = writeln!(text, "{}", self.deprecations.tables());
         text
-    }
-
-    fn budget_table(&self) -> Table {
-        let mut table = Table::new(["Promise", "At most", "Measured", "Kept"]);
-        for budget in self.budgets() {
-            let kept = if budget.is_met() { "yes" } else { "MISSED" };
-            table.row([budget.what, short(budget.limit), budget.measured.to_string(), kept.to_owned()]);
-        }
-        table
     }
 
     fn side_by_side(&self) -> Table {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use goldenpath_e2e::bench::report::Results;
-use goldenpath_e2e::bench::{Settings, document, machine, micro, null_client, run};
+use goldenpath_e2e::bench::report::{Budget, budget_table};
+use goldenpath_e2e::bench::{Settings, document, machine, micro, null_client, run, run_deprecations};
 use goldenpath_e2e::programs;
 
 /// Measures the operator on a fleet of Deployments, on a control plane of its own.
@@ -81,29 +81,38 @@ fn repeat(what: Loop, count: usize) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments) -> Result<ExitCode> {
-    let results = run(&arguments.settings).await?;
-    let section = section(&arguments.settings, &results)?;
+    let settings = &arguments.settings;
+    let (part, budgets, tables) = if settings.only_deprecations {
+        let results = run_deprecations(settings).await?;
+        let budgets = results.budgets();
+        ("deprecations", budgets.clone(), format!("{}\n{}", budget_table(budgets), results.tables()))
+    } else {
+        let results = run(settings).await?;
+        ("", results.budgets(), results.tables())
+    };
+    let section = section(settings, part, &tables)?;
     println!("\n{section}");
     if let Some(path) = &arguments.report {
         let before = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let after =
-            document::with_section(&before, arguments.settings.workloads, &arguments.settings.shape(), &section);
+        let part = if part.is_empty() { settings.shape() } else { part.to_owned() };
+        let after = document::with_section(&before, settings.workloads, &part, &section);
         std::fs::write(path, after).with_context(|| format!("write {}", path.display()))?;
     }
-    let missed = results.budgets().iter().filter(|budget| !budget.is_met()).count();
+    let missed = budgets.iter().filter(|budget: &&Budget| !budget.is_met()).count();
     println!("bench: {missed} promises missed");
     Ok(if missed > 0 && arguments.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn section(settings: &Settings, results: &Results) -> Result<String> {
+fn section(settings: &Settings, part: &str, tables: &str) -> Result<String> {
     let date = jiff::Zoned::now().date();
+    let head = if part.is_empty() { "" } else { ", Deprecations alone" };
     Ok(format!(
-        "## {} workloads{}\n\n`{}` on {date}: {}; {}. Figures are medians, with least and most in brackets.\n\n{}",
+        "## {} workloads{head}{}\n\n`{}` on {date}: {}; {}. Figures are medians, with least and most in brackets.\n\n{}",
         settings.workloads,
         if settings.shape().is_empty() { String::new() } else { format!(", {}", settings.shape()) },
         settings.command(),
         machine::machine(),
         machine::versions(&programs::versions()?),
-        results.tables()
+        tables.trim_end()
     ))
 }

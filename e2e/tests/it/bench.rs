@@ -16,6 +16,8 @@ async fn every_measurement_of_the_benchmark_runs_to_its_end() -> Result<()> {
         events: 20,
         scrapes: 5,
         lines: 1_000,
+        deprecations: 2,
+        only_deprecations: false,
         without_kube_state_metrics: true,
     };
     let results = run(&settings).await?;
@@ -27,6 +29,9 @@ async fn every_measurement_of_the_benchmark_runs_to_its_end() -> Result<()> {
     assert_eq!((results.adoption.conflicts[0], results.adoption.repeated[0]), (0.0, 0.0));
     let waves = &results.waves;
     assert_eq!((waves.steps.iter().map(|step| step.workloads).sum::<usize>(), waves.rollouts), (4, 1), "{waves:?}");
+    let old = &results.deprecations;
+    assert_eq!((old.storm.wrong, old.storm.objects, old.admission.len()), (0, 50, 1), "{old:?}");
+    assert!(old.storm.within_five_seconds <= 1, "{old:?}");
     let tables = results.tables();
     assert!(tables.contains("| peak through 1 relists / before"), "{tables}");
     Ok(())

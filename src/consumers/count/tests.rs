@@ -8,6 +8,7 @@ use crate::fleet::decode::Head;
 use crate::fleet::metrics::WatchMetrics;
 use crate::fleet::{Fleet, Sink};
 use crate::observability::Metrics;
+use crate::plan::consumers::Problem;
 use crate::status::consumption::progress;
 
 const NOW: &str = "2026-11-26T12:00:00Z";
@@ -92,15 +93,21 @@ fn what_matches_is_counted_and_what_fails_is_not() {
     let progress = shown(&consumers, &homes, "ing");
     assert_eq!(objects(&progress), [("ingress/shop/a", "shops", "class")]);
     assert_eq!(progress.consumers.unwrap().unevaluable, 1);
-    let sight = consumers.in_sight("ing");
-    assert!(sight.complete);
-    let [crate::plan::consumers::Problem::Unevaluable { object, .. }] = &sight.problems[..] else {
-        unreachable!("{:?}", sight.problems)
+    assert!(consumers.in_sight("ing").complete);
+    let failing = |consumers: &Consumers| -> Vec<String> {
+        let count = consumers.count(&homes, &BTreeMap::new(), NOW.parse().unwrap());
+        let object = |problem| match problem {
+            Problem::Unevaluable { object, .. } => object,
+            other => unreachable!("{other:?}"),
+        };
+        count.tallies["ing"].problems().map(object).collect()
     };
-    assert_eq!(object, "ingress/shop/c");
-    list(&consumers, &ingresses(), &seen[..2]);
-    let _ = shown(&consumers, &homes, "ing");
-    assert_eq!(consumers.in_sight("ing").problems, [], "the error went with its object");
+    assert_eq!(failing(&consumers), ["ingress/shop/c"]);
+    let repaired = ingress("shop", "c", Some("new"));
+    list(&consumers, &ingresses(), &[seen[0].clone(), repaired.clone(), ingress("shop", "d", None)]);
+    assert_eq!(failing(&consumers), ["ingress/shop/d"], "one that was repaired is not named any more");
+    list(&consumers, &ingresses(), &[seen[0].clone(), repaired]);
+    assert_eq!(failing(&consumers), [""; 0], "the error went with its object");
 }
 
 #[test]
@@ -170,7 +177,7 @@ fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_n
     let services: Vec<(&str, &str)> = count
         .of_services
         .iter()
-        .flat_map(|((_, s), all)| all.some.iter().map(move |o| (s.as_str(), o.name.as_str())))
+        .flat_map(|((_, s), all)| all.some["d"].iter().map(move |o| (s.as_str(), o.name.as_str())))
         .collect();
     assert_eq!(services, [("cart", "cart"), ("checkout", "labelled"), ("claimer", "claimed")]);
 }
@@ -230,7 +237,7 @@ fn what_is_not_served_is_reported_and_does_not_hide_the_rest() {
     let sight = consumers.in_sight("x");
     assert!(sight.complete, "what is not served has no objects");
     assert!(
-        matches!(&sight.problems[..], [crate::plan::consumers::Problem::Unresolved { entry, .. }] if entry == "gone"),
+        matches!(&sight.problems[..], [Problem::Unresolved { entry, .. }] if entry == "gone"),
         "{:?}",
         sight.problems
     );
@@ -302,8 +309,8 @@ fn each_object_has_its_own_patch_and_one_that_the_fix_does_not_mend_is_named() {
     let mut home = home(None, "prod");
     home.services.extend(["whole", "half", "app"].map(|name| (name.to_owned(), None)));
     let count = consumers.count(&Homes::from([("shop".into(), home)]), &BTreeMap::new(), NOW.parse().unwrap());
-    let remedies: Vec<(&str, &Remedy)> =
-        count.of_services.values().flat_map(|all| &all.some).map(|o| (o.name.as_str(), &o.remedy)).collect();
+    let objects = count.of_services.values().flat_map(|all| &all.some["old"]);
+    let remedies: Vec<(&str, &Remedy)> = objects.map(|o| (o.name.as_str(), &o.remedy)).collect();
     let patch = |text: &str| Remedy::Patch(text.into());
     let expected = [
         ("app", &Remedy::Unfit("match image holds with it as well".into())),
@@ -313,7 +320,7 @@ fn each_object_has_its_own_patch_and_one_that_the_fix_does_not_mend_is_named() {
     assert_eq!(remedies, expected);
     let tally = &count.tallies["old"];
     assert_eq!(progress(None, tally, false, NOW.parse().unwrap()).consumers.unwrap().unfixable, 1);
-    let named = tally.unfit().unwrap().to_string();
+    let named = tally.problems().next().unwrap().to_string();
     assert!(
         named.contains("to 1 of the objects that are left, such as deployment/shop/app: match image holds"),
         "{named}"

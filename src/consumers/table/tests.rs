@@ -34,7 +34,7 @@ fn only_what_matters_is_remembered() {
     assert!(!table.see(&ingresses(), 1, seen("b", vec![(7, Sight::NotMatched)])));
     assert_eq!((names(&table), table.len()), (vec!["a".to_owned()], 1));
     let hit = &table.of(&ingresses()).unwrap().namespaces["shop"]["a"].hits;
-    assert_eq!(**hit, [Hit { entry: 7, unevaluable: false, manager: None, remedy: Remedy::None }]);
+    assert_eq!(**hit, [Hit { entry: 7, says: Says::Old { manager: None, remedy: Remedy::None } }]);
     assert!(!table.see(&ingresses(), 1, seen("a", vec![(7, matched())])), "the same is no news");
     assert!(table.see(&ingresses(), 1, seen("a", vec![(7, Sight::NotMatched)])), "it has migrated");
     assert!(table.is_empty() && table.of(&ingresses()).unwrap().namespaces.is_empty());
@@ -73,15 +73,18 @@ fn lines_of_an_earlier_watch_count_no_more() {
 }
 
 #[test]
-fn one_error_is_kept_in_its_words() {
+fn the_words_of_an_error_are_kept_once_and_short() {
     let mut table = started();
     for name in ["a", "b"] {
-        table.see(&ingresses(), 1, seen(name, vec![(7, Sight::Unevaluable(format!("no such key in {name}")))]));
+        table.see(&ingresses(), 1, seen(name, vec![(7, Sight::Unevaluable("ö".repeat(1000)))]));
     }
-    let error = ("ingress/shop/a".to_owned(), "no such key in a".to_owned());
-    assert_eq!((table.error(7), table.len()), (Some(&error), 2));
-    table.keep_errors(&BTreeSet::new());
-    assert_eq!(table.error(7), None);
+    let rows = &table.of(&ingresses()).unwrap().namespaces["shop"];
+    let words = |name: &str| match &rows[name].hits[..] {
+        [Hit { says: Says::Unevaluable(words), .. }] => words.clone(),
+        hits => unreachable!("{hits:?}"),
+    };
+    assert!(Arc::ptr_eq(&words("a"), &words("b")));
+    assert_eq!(words("a").chars().count(), MAX_WORDS);
 }
 
 #[test]

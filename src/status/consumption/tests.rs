@@ -6,9 +6,9 @@ fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
-fn consumer(object: &str, team: &str, service: Option<&str>, exempt: bool) -> Consumer {
+fn consumer<'a>(object: &'a str, team: &str, service: Option<&str>, exempt: bool) -> Consumer<'a> {
     Consumer {
-        object: object.into(),
+        object,
         team: team.into(),
         service: service.map(|name| ("shop".into(), name.into())),
         matched: "class".into(),
@@ -37,7 +37,7 @@ fn everything_is_counted_once() {
     tally.add(consumer("ingress/shop/b", "payments", Some("checkout"), false));
     tally.add(consumer("ingress/shop/c", "search", None, false));
     tally.add(consumer("ingress/shop/d", "ml", Some("train"), true));
-    tally.add_unevaluable();
+    tally.add_unevaluable(&"class".into(), "ingress/shop/e", &"no such key".into());
     let progress = progress(None, &tally, false, at(NOW));
     let consumers = Consumers {
         objects: 4,
@@ -60,11 +60,12 @@ fn everything_is_counted_once() {
 
 #[test]
 fn lists_are_capped_and_do_not_depend_on_the_order() {
-    let objects: Vec<Consumer> =
-        (0..200).map(|n| consumer(&format!("o/{n:03}"), &format!("team-{n:03}"), None, false)).collect();
     let (mut forth, mut back) = (Tally::default(), Tally::default());
-    objects.iter().cloned().for_each(|object| forth.add(object));
-    objects.into_iter().rev().for_each(|object| back.add(object));
+    let add = |tally: &mut Tally, n: u8| {
+        tally.add(consumer(&format!("o/{n:03}"), &format!("team-{n:03}"), None, false));
+    };
+    (0..200).for_each(|n| add(&mut forth, n));
+    (0..200).rev().for_each(|n| add(&mut back, n));
     let (forth, back) = [forth, back].map(|tally| progress(None, &tally, false, at(NOW))).into();
     assert_eq!(forth, back);
     assert_eq!((forth.teams.len(), forth.teams_total), (MAX_TEAMS, Some(200)));
@@ -95,7 +96,7 @@ fn migrated_is_counted_from_the_peak() {
 #[test]
 fn an_object_on_which_an_expression_fails_is_left() {
     let mut tally = tally(3);
-    tally.add_unevaluable();
+    tally.add_unevaluable(&"class".into(), "ingress/shop/e", &"no such key".into());
     let before = progress(None, &self::tally(9), false, at(NOW));
     let progress = progress(Some(&before), &tally, false, at(NOW));
     let seen = InSight { complete: true, ..InSight::default() };
