@@ -34,6 +34,9 @@ enum Command {
         /// Further kinds of objects that paths may ask for beside workloads, <apiVersion>/<Kind>=<plural> each.
         #[arg(long = "companion-kind", env = "GOLDENPATH_COMPANION_KINDS", value_delimiter = ',')]
         companion_kinds: Vec<CompanionKind>,
+        /// YAML file with who gets digests about deprecations: a list of {name, url, headers}.
+        #[arg(long, env = "GOLDENPATH_RECEIVERS")]
+        receivers: Option<PathBuf>,
     },
     /// Bring the GoldenPaths of a folder: those that are missing, and newer ones where nobody has edited the old.
     ///
@@ -52,8 +55,8 @@ enum Command {
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
-        Command::Run { listen, namespace, companion_kinds } => {
-            start(&listen, namespace, Allowed::new(companion_kinds)).err()
+        Command::Run { listen, namespace, companion_kinds, receivers } => {
+            start(&listen, namespace, Allowed::new(companion_kinds), receivers.as_deref()).err()
         }
         Command::InstallPaths { from } => install_paths(&from).err(),
         Command::Generate => generate::write(Path::new(".")).err(),
@@ -67,11 +70,16 @@ pub fn main() -> std::process::ExitCode {
     }
 }
 
-fn start(listen: &str, namespace: String, allowed: Allowed) -> Result<(), Box<dyn std::error::Error>> {
+fn start(
+    listen: &str,
+    namespace: String,
+    allowed: Allowed,
+    receivers: Option<&Path>,
+) -> Result<(), Box<dyn std::error::Error>> {
     logs::init()?;
     // two threads serve 16 passes at a time: they wait for the API server, not for the processor
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(listen, namespace, allowed, signalled()))?;
+    runtime.block_on(run(listen, namespace, allowed, receivers, signalled()))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     Ok(())
 }

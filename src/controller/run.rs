@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
+use super::notices::{Notices, deliver};
 use super::orphans::{Suspect, watch_over};
 use super::policies::{Fills, owners};
+use super::receivers::ReceiversError;
 use super::requests::Requests;
 use super::{adoption, path, run_deprecations, service, slim};
 use crate::api::labels;
@@ -31,6 +34,7 @@ use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::memory::Memory;
 use crate::observability::{Gate, Health, Metrics, serve};
 use crate::plan::companions::Allowed;
+use crate::plan::deprecation::notify::News;
 use crate::policy::Operator;
 
 /// Passes over services at a time. kube's own default is without bound.
@@ -54,6 +58,9 @@ pub enum RunError {
     /// The API server does not answer at the start.
     #[error("the API server does not say who we are")]
     WhoAmI(#[source] kube::Error),
+    /// Who gets digests cannot be read.
+    #[error(transparent)]
+    Receivers(#[from] ReceiversError),
     /// A metric could not be registered.
     #[error(transparent)]
     Metrics(#[from] crate::observability::metrics::MetricsError),
@@ -73,8 +80,10 @@ pub async fn run(
     listen: &str,
     namespace: String,
     allowed: Allowed,
+    receivers: Option<&Path>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
+    let receivers = super::receivers::read(receivers)?;
     let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     let client = Client::try_from(config.clone()).map_err(RunError::WhoAmI)?;
     // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
@@ -94,7 +103,9 @@ pub async fn run(
     let watch_metrics = WatchMetrics::new(&metrics)?;
     let fleet = Fleet::new(&operator.namespace, touched_out, watch_metrics.clone());
     let consumers = Consumers::new(fleet.clone(), &operator.namespace, watch_metrics);
-    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed };
+    let (told, to_tell) = mpsc::unbounded();
+    let notices = Notices::new(receivers, told, &metrics)?;
+    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell };
     let address = || listen.to_owned();
     let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
@@ -124,6 +135,8 @@ struct Watching {
     contacts: Vec<Contact>,
     touched: UnboundedReceiver<Touched>,
     allowed: Allowed,
+    notices: Notices,
+    to_tell: UnboundedReceiver<News>,
 }
 
 async fn controllers(
@@ -134,7 +147,7 @@ async fn controllers(
     gates: [Gate; 4],
     stopping: CancellationToken,
 ) {
-    let Watching { client: watching, fleet, consumers, contacts, touched, allowed } = watching;
+    let Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell } = watching;
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
     let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone(), slim::path);
@@ -164,6 +177,7 @@ async fn controllers(
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         deprecations,
+        notices,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         path_changed,
@@ -177,6 +191,7 @@ async fn controllers(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
         watched.run(watching.clone(), deprecations_gate, context.clone()),
+        deliver(to_tell, &context),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),
