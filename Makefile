@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo dashboards test bench instructions verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards image test bench instructions verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,16 @@ dashboards: ## Draw every Grafana dashboard over a migration on a real control p
 	cargo build --workspace --bins
 	cargo run -q -p goldenpath-e2e --bin dashboards -- $(FLAGS)
 	cd tools/dashboards-strict && go run . ../../manifests/dashboards/*.json
+
+# ARCHITECTURE=arm64 needs a cross compiler: see e2e/static-program.sh. The commit is in the image, so commit first.
+image: ARCHITECTURE ?= amd64
+image: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+image: ## Make the image as an OCI archive, target/goldenpath-<version>-<architecture>.tar; no Docker is needed
+	bash e2e/static-program.sh target/goldenpath-static $(if $(filter arm64,$(ARCHITECTURE)),aarch64-unknown-linux-gnu)
+	cargo run -q -p goldenpath-e2e --bin image -- --program target/goldenpath-static \
+	  --reference goldenpath:$(VERSION) --architecture $(ARCHITECTURE) --revision $$(git rev-parse HEAD) \
+	  --created $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) \
+	  --out target/goldenpath-$(VERSION)-$(ARCHITECTURE).tar
 
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.

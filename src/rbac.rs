@@ -139,6 +139,12 @@ pub const CLUSTER_RULES: &[Rule] = &[
 /// Rules in the operator's own namespace.
 pub const NAMESPACE_RULES: &[Rule] = &[
     Rule {
+        group: "coordination.k8s.io",
+        resources: &["leases"],
+        verbs: &["get", "list", "watch", "create", "update"],
+        reason: "one replica leads, and the others see at once when it leaves",
+    },
+    Rule {
         group: "apps",
         resources: &["controllerrevisions"],
         verbs: &["list", "create", "delete"],

@@ -82,6 +82,22 @@ impl Guarded {
         self.ended().await.map(drop)
     }
 
+    /// Stops it in the middle of whatever it does, or lets it go on.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        send(self.pid, if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Waits until it ends by itself; gives its exit status.
+    ///
+    /// # Errors
+    /// When it does not end within a minute.
+    pub async fn ends(&mut self) -> Result<ExitStatus> {
+        self.ended().await
+    }
+
     /// Ends it by SIGTERM, as Kubernetes ends a pod; gives its exit status and how long it took.
     ///
     /// A signal that it did not handle shows as exit code 128 + signal (143 for SIGTERM).

@@ -20,6 +20,7 @@ pub mod demo;
 pub mod evidence;
 pub mod fault_proxy;
 pub mod guarded;
+pub mod image;
 pub mod install;
 pub mod installed;
 pub mod kubeconfig;

@@ -66,6 +66,8 @@ impl Operator {
             .env("KUBECONFIG", &options.kubeconfig)
             .env("POD_NAMESPACE", "goldenpath-system")
             .env("RUST_LOG", "info,goldenpath=debug")
+            // one that was killed would be waited for; stories of several replicas say otherwise
+            .env("GOLDENPATH_LEADER_ELECT", "false")
             .envs(options.env.iter().map(|(name, value)| (name, value)));
         Ok(Self { process: Guarded::spawn(&command, log)?, port })
     }
@@ -131,6 +133,22 @@ impl Operator {
         let (code, body) = self.get("/metrics").await?;
         ensure!(code == 200, "/metrics says {code} {body}");
         Ok(body)
+    }
+
+    /// As [`Guarded::freeze`].
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        self.process.freeze(frozen)
+    }
+
+    /// As [`Guarded::ends`].
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn ends(&mut self) -> Result<ExitStatus> {
+        self.process.ends().await
     }
 
     /// As [`Guarded::kill`].

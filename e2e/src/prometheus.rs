@@ -97,7 +97,19 @@ impl Prometheus {
     /// # Errors
     /// What Prometheus says of the query.
     pub async fn query(&self, expr: &str) -> Result<Vec<Value>> {
-        let answer = self.get(&format!("/api/v1/query?query={}", encoded(expr))).await;
+        self.ask(expr, "").await
+    }
+
+    /// What a query gave at some time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// What Prometheus says of the query.
+    pub async fn query_at(&self, expr: &str, time: i64) -> Result<Vec<Value>> {
+        self.ask(expr, &format!("&time={time}")).await
+    }
+
+    async fn ask(&self, expr: &str, when: &str) -> Result<Vec<Value>> {
+        let answer = self.get(&format!("/api/v1/query?query={}{when}", encoded(expr))).await;
         let mut answer = answer.with_context(|| format!("query {expr}"))?;
         let result = answer["result"].take();
         // a number is no list of series

@@ -12,7 +12,7 @@ use crate::{ControlPlane, wait};
 /// How long a controller or a simulated node may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// An operator that has not written for so long has nothing left to write: its own pauses are shorter.
-const STILL: Duration = Duration::from_secs(1);
+const STILL: Duration = Duration::from_secs(2);
 
 /// A namespace on a control plane.
 #[derive(Clone, Debug)]

@@ -227,6 +227,8 @@ pub enum Reason {
     NotCounted,
     /// An expression fails on some objects.
     Unevaluable,
+    /// The fix of a Deprecation makes new ones of only some of the objects that it matches, or of none.
+    FixDoesNotApply,
 
     /// The old way is gone, and nobody uses it.
     Completed,

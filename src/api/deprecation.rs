@@ -209,7 +209,8 @@ pub struct Replacement {
     #[schemars(length(max = 256), regex(pattern = "^https?://[!-~]+$"))]
     pub guide_url: Option<String>,
 
-    /// fix is the change that makes an old object a new one.
+    /// fix is the change that makes an old object a new one. Each service is told what of it its object does not have yet. An
+    /// object that is old with it as well is not told to take it, and condition Ready is False and names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<Fix>,
 }

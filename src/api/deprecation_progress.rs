@@ -61,6 +61,14 @@ pub struct Consumers {
     pub exempt: i64,
     /// unevaluable counts the objects for which an expression ends in an error. They never count as matched.
     pub unevaluable: i64,
+    /// unfixable counts the objects that remain and that replacement.fix does not make new ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfixable: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks so
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 /// Each entry is a team that still has something old.

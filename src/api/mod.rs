@@ -10,6 +10,7 @@ pub mod deprecation;
 pub mod deprecation_exemption;
 pub mod deprecation_progress;
 pub mod exemptions;
+pub mod experience;
 pub mod golden_path;
 pub mod labels;
 pub mod notify;
@@ -35,6 +36,7 @@ pub use exemptions::{
     DefaultOverride, Exemption, ExemptionKind, ExemptionRequest, ExemptionSource, ExemptionState, ExemptionStatus,
     ExemptionSubject, GrantedExemption, OverrideAction,
 };
+pub use experience::{Feedback, Milestones};
 pub use golden_path::{
     Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, Override, PathDefault, PathOwner,
     PathReference, RetiredVersion, Retirement, Stage, Timing,

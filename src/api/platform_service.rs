@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DefaultOverride, DefaultOwner, DeprecatedObject, ExemptionRequest, ExemptionStatus, Objectives, Reliability, Tier,
-    WorkloadTemplate, conditions,
+    DefaultOverride, DefaultOwner, DeprecatedObject, ExemptionRequest, ExemptionStatus, Feedback, Milestones,
+    Objectives, Reliability, Tier, WorkloadTemplate, conditions,
 };
 
 /// spec says which workloads the service consists of and which path they take.
@@ -94,6 +94,10 @@ pub struct PlatformServiceSpec {
     /// objectives says how reliable the service is meant to be. Without it, the objectives of its path hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objectives: Option<Objectives>,
+
+    /// feedback says how content the team is with its path. It changes nothing but metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<Feedback>,
 
     /// workloads lists the workloads of the service, each of them once.
     #[schemars(length(min = 1, max = 32))]
@@ -302,6 +306,9 @@ pub struct PlatformServiceStatus {
     /// deprecationsTotal counts these objects, those beyond the 20 of deprecations included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecations_total: Option<i64>,
+    /// milestones says when the service got where for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milestones: Option<Milestones>,
     /// reliability is how reliable the service was since it was available first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
@@ -371,8 +378,8 @@ pub struct RolledBack {
 pub struct Adoption {
     /// state is the state of the workload that has the farthest to go.
     pub state: State,
-    /// origin is what brought the service to the path: Greenfield when it began there, Voluntary when its team took it by
-    /// itself.
+    /// origin is what brought the service to the path: Greenfield when it began there, Mandated when something that it has
+    /// was announced to go, with a date, before the service was created, and Voluntary when its team took it by itself.
     #[serde(default)]
     pub origin: Origin,
     /// score is the weight of the defaults in place over the weight of all that apply, such as "0.92".
@@ -392,6 +399,8 @@ pub enum Origin {
     Voluntary,
     /// It began on the path: a workload of it was made from a template.
     Greenfield,
+    /// A Deprecation with a date, which matches something of it, came first.
+    Mandated,
 }
 
 /// State of a service or of one of its workloads.

@@ -14,6 +14,10 @@ pub struct Values {
     pub image: Image,
     /// Names of the Secrets to pull the image with, such as `[{name: registry}]`. They must be in the release's namespace.
     pub image_pull_secrets: Vec<PullSecret>,
+    /// Pods of the operator. One leads and writes; the others keep watching, and one of them takes over within a second
+    /// when the leader leaves, and within six when it dies.
+    #[schemars(range(min = 1, max = 9))]
+    pub replicas: u8,
     /// The CustomResourceDefinitions of GoldenPath, PlatformService and Deprecation.
     pub crds: Crds,
     /// The GoldenPaths that come with the chart, by name.
@@ -60,6 +64,7 @@ impl Default for Values {
         Self {
             image: Image::default(),
             image_pull_secrets: Vec::new(),
+            replicas: 2,
             crds: Crds::default(),
             paths: BTreeMap::new(),
             companion_kinds: Vec::new(),

@@ -4,12 +4,13 @@ pub mod generate;
 mod install_paths;
 pub mod markdown;
 
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
 use crate::api::labels::DEFAULT_NAMESPACE;
-use crate::controller::run::{run, signalled};
+use crate::controller::run::{Options, run, signalled};
 use crate::observability::logs;
 use crate::plan::companions::{Allowed, CompanionKind};
 
@@ -37,6 +38,12 @@ enum Command {
         /// YAML file with who gets digests about deprecations: a list of {name, url, headers}.
         #[arg(long, env = "GOLDENPATH_RECEIVERS")]
         receivers: Option<PathBuf>,
+        /// Write only while holding the Lease goldenpath in the namespace. Without it there may be one replica.
+        #[arg(long, env = "GOLDENPATH_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
+        leader_elect: bool,
+        /// Name of this replica in the Lease; something random is added to it.
+        #[arg(long, env = "POD_NAME", default_value = "goldenpath")]
+        replica: String,
     },
     /// Bring the GoldenPaths of a folder: those that are missing, and newer ones where nobody has edited the old.
     ///
@@ -55,8 +62,9 @@ enum Command {
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
-        Command::Run { listen, namespace, companion_kinds, receivers } => {
-            start(&listen, namespace, Allowed::new(companion_kinds), receivers.as_deref()).err()
+        Command::Run { listen, namespace, companion_kinds, receivers, leader_elect, replica } => {
+            let (allowed, identity) = (Allowed::new(companion_kinds), leader_elect.then(|| identity(&replica)));
+            start(Options { listen, namespace, allowed, receivers, identity }).err()
         }
         Command::InstallPaths { from } => install_paths(&from).err(),
         Command::Generate => generate::write(Path::new(".")).err(),
@@ -70,16 +78,16 @@ pub fn main() -> std::process::ExitCode {
     }
 }
 
-fn start(
-    listen: &str,
-    namespace: String,
-    allowed: Allowed,
-    receivers: Option<&Path>,
-) -> Result<(), Box<dyn std::error::Error>> {
+/// A name that no other process has, and none of before: who starts anew has forgotten that it led.
+fn identity(replica: &str) -> String {
+    format!("{replica}_{:016x}", std::hash::RandomState::new().hash_one(std::process::id()))
+}
+
+fn start(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     logs::init()?;
     // two threads serve 16 passes at a time: they wait for the API server, not for the processor
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(listen, namespace, allowed, receivers, signalled()))?;
+    runtime.block_on(run(options, signalled()))?;
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     Ok(())
 }

@@ -10,8 +10,8 @@ use super::table::{EntryId, Hit, Row, object};
 use super::{Consumers, Entry};
 use crate::api::{DeprecationExemption, WorkloadKind};
 use crate::fleet::{Names, ServiceKey};
-use crate::plan::consumers::Served;
 use crate::plan::consumers::exempt::{Whereabouts, exemption};
+use crate::plan::consumers::{Remedy, Served};
 use crate::status::consumption::{Consumer, Tally};
 use crate::status::counts::UNOWNED;
 
@@ -43,6 +43,8 @@ pub struct OldObject {
     pub resource: Served,
     /// Its name.
     pub name: String,
+    /// What the fix of the Deprecation does to it.
+    pub remedy: Remedy,
 }
 
 /// What is old of one service.
@@ -204,6 +206,7 @@ impl Place<'_> {
                 deprecation: counted.name.to_owned(),
                 resource: self.resource.clone(),
                 name: self.name.to_owned(),
+                remedy: hit.remedy.clone(),
             });
             if found.some.len() > MAX_FINDINGS {
                 found.some.pop_last();
@@ -216,6 +219,7 @@ impl Place<'_> {
             matched: entry.name.clone(),
             manager: hit.manager.clone(),
             exempt: exempt.map(Into::into),
+            unfit: if let Remedy::Unfit(why) = &hit.remedy { Some(why.clone()) } else { None },
         });
     }
 

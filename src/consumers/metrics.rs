@@ -171,13 +171,14 @@ mod tests {
                 matched: "class".into(),
                 manager: None,
                 exempt: exempt.then(|| "b".into()),
+                unfit: None,
             });
         }
         let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally), requested: 2 };
         let metrics = Metrics::new().unwrap();
         let (touched, _) = futures::channel::mpsc::unbounded();
         let fleet = Fleet::new("goldenpath-system", touched, WatchMetrics::new(&metrics).unwrap());
-        metrics.register(FleetCollector::new(fleet, Vec::new(), Vec::new)).unwrap();
+        metrics.register(FleetCollector::new(fleet, Vec::new(), || Some(Vec::new()))).unwrap();
         metrics.register(DeprecationCollector::new(move || vec![info.clone()])).unwrap();
         let text = metrics.encode().unwrap();
         let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("goldenpath_deprecat")).collect();
@@ -208,6 +209,7 @@ mod tests {
                 matched: "class".into(),
                 manager: None,
                 exempt: None,
+                unfit: None,
             });
         }
         let mut objects = Vec::new();

@@ -20,7 +20,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 pub use count::{Home, Homes};
@@ -38,7 +38,11 @@ pub struct Entry {
     pub id: EntryId,
     /// Its name.
     pub name: Arc<str>,
+    /// The Deprecation.
+    deprecation: Arc<str>,
     spec: DeprecationMatch,
+    /// The patch that the Deprecation says makes an old object a new one.
+    fix: Option<Arc<Map<String, Value>>>,
     /// The same, compiled.
     pub matcher: Matcher,
 }
@@ -47,7 +51,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 struct Wanted {
     entries: Vec<Arc<Entry>>,
-    /// Counts how often that has changed.
+    /// Counts how often what is old has changed.
     version: u64,
 }
 
@@ -100,25 +104,35 @@ impl Consumers {
         }))
     }
 
-    /// Registers what a Deprecation matches. An entry that has not changed goes on as it is. Entries that cannot be compiled
-    /// change nothing.
-    pub fn want(&self, deprecation: &str, matches: &[DeprecationMatch]) -> Result<(), InvalidMatch> {
+    /// Registers what a Deprecation matches, and the patch that is to make it new. An entry that has not changed goes on as
+    /// it is. Entries that cannot be compiled change nothing.
+    pub fn want(
+        &self,
+        deprecation: &str,
+        matches: &[DeprecationMatch],
+        fix: Option<&Map<String, Value>>,
+    ) -> Result<(), InvalidMatch> {
         let before = lock(&self.0.wanted).get(deprecation).cloned().unwrap_or_default();
+        let (name, fix): (Arc<str>, _) = (deprecation.into(), fix.cloned().map(Arc::new));
         let mut entries = Vec::with_capacity(matches.len());
         for spec in matches {
             entries.push(match before.entries.iter().find(|entry| entry.spec == *spec) {
-                Some(same) => same.clone(),
-                None => Arc::new(Entry {
+                Some(same) if same.fix == fix => same.clone(),
+                known => Arc::new(Entry {
                     id: self.next_id(),
                     name: spec.name.as_str().into(),
+                    deprecation: name.clone(),
                     spec: spec.clone(),
-                    matcher: Matcher::compile(spec)?,
+                    fix: fix.clone(),
+                    matcher: known.map_or_else(|| Matcher::compile(spec), |known| Ok(known.matcher.clone()))?,
                 }),
             });
         }
         let ids = |entries: &[Arc<Entry>]| entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
         if ids(&before.entries) != ids(&entries) {
-            let wanted = Wanted { entries, version: before.version + 1 };
+            // with another fix the same is old as before, and can be compared
+            let same = before.entries.iter().map(|entry| &entry.spec).eq(entries.iter().map(|entry| &entry.spec));
+            let wanted = Wanted { entries, version: before.version + u64::from(!same) };
             lock(&self.0.wanted).insert(deprecation.to_owned(), wanted);
             self.0.rearranged.notify_one();
         }

@@ -6,14 +6,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::count::is_namespace;
-use super::table::{Blind, Seen};
+use super::table::{Blind, EntryId, Seen};
 use super::{Consumers, Entry};
 use crate::api::{GROUP, labels};
 use crate::fleet::Sink;
 use crate::fleet::decode::Head;
 use crate::fleet::errors::{Skipped, WatchError};
-use crate::plan::consumers::Served;
+use crate::plan::consumers::fix::remedy;
 use crate::plan::consumers::matcher::service_of;
+use crate::plan::consumers::{Served, Sight};
 use crate::plan::metadata::label;
 
 /// One run of the watch of one resource.
@@ -40,13 +41,49 @@ impl ConsumerSink {
         }
         let looks = self.entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
         let of = if looks { self.consumers.namespace(namespace) } else { Value::Null };
+        let sights: Vec<_> = self.entries.iter().map(|entry| (entry.id, entry.matcher.look(object, &of))).collect();
         Seen {
             namespace,
             name,
             team: label(object, labels::TEAM).filter(|team| !team.is_empty()),
             service: service_of(object),
-            sights: self.entries.iter().map(|entry| (entry.id, entry.matcher.look(object, &of))).collect(),
+            remedies: self.remedies(namespace, object, &of, &sights),
+            sights,
         }
+    }
+
+    /// What the fix of each Deprecation does to an object that is old by an entry of it.
+    fn remedies(
+        &self,
+        namespace: &str,
+        object: &Value,
+        of: &Value,
+        sights: &[(EntryId, Sight)],
+    ) -> Vec<(EntryId, Result<String, String>)> {
+        let mut known: Vec<(&str, Result<String, String>)> = Vec::new();
+        let mut remedies = Vec::new();
+        for (entry, (id, sight)) in self.entries.iter().zip(sights) {
+            let (Some(fix), Sight::Matched { .. }) = (&entry.fix, sight) else { continue };
+            let before = known.iter().find(|(deprecation, _)| *deprecation == &*entry.deprecation);
+            let outcome = if let Some((_, outcome)) = before {
+                outcome.clone()
+            } else {
+                let siblings = self.entries.iter().filter(|other| other.deprecation == entry.deprecation);
+                let selected = siblings.filter(|other| other.id == *id || self.selects(other, namespace));
+                let outcome = remedy(fix, object, of, selected.map(|other| (&*other.name, &other.matcher)));
+                outcome.map(|patch| Value::Object(patch).to_string()).map_err(|unfit| unfit.to_string())
+            };
+            known.push((&entry.deprecation, outcome.clone()));
+            remedies.push((*id, outcome));
+        }
+        remedies
+    }
+
+    /// Whether an entry means objects of a namespace. What is in none is selected by every entry, as in admission.
+    fn selects(&self, entry: &Entry, namespace: &str) -> bool {
+        !entry.matcher.has_selector()
+            || namespace.is_empty()
+            || entry.matcher.selects(&self.consumers.namespace(namespace))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::fleet::Names;
-use crate::plan::consumers::{Served, Sight};
+use crate::plan::consumers::{Remedy, Served, Sight};
 
 /// An entry of `matches`. It has another number once anything about it has changed.
 pub type EntryId = u32;
@@ -34,6 +34,8 @@ pub struct Hit {
     pub unevaluable: bool,
     /// Who writes the object through an old API version.
     pub manager: Option<Arc<str>>,
+    /// What the fix of the Deprecation does to it.
+    pub remedy: Remedy,
 }
 
 /// Why a watch sees nothing.
@@ -71,6 +73,8 @@ pub struct Seen<'a> {
     pub service: Option<String>,
     /// What each entry says of it.
     pub sights: Vec<(EntryId, Sight)>,
+    /// Of those that it is old by and whose Deprecation has a fix: the patch that makes it a new one, or why the fix does not.
+    pub remedies: Vec<(EntryId, Result<String, String>)>,
 }
 
 /// All objects that matter.
@@ -107,7 +111,7 @@ impl Table {
 
     /// An object was added, changed or listed. The answer is whether anything about it has changed that is counted.
     pub fn see(&mut self, resource: &Served, run: u64, seen: Seen<'_>) -> bool {
-        let Seen { namespace, name, team, service, sights } = seen;
+        let Seen { namespace, name, team, service, sights, remedies } = seen;
         if self.rows(resource, run).is_none() {
             return false;
         }
@@ -121,7 +125,12 @@ impl Table {
                     (true, None)
                 }
             };
-            hits.push(Hit { entry, unevaluable, manager });
+            let remedy = match remedies.iter().find(|(of, _)| *of == entry).map(|(_, remedy)| remedy) {
+                None => Remedy::None,
+                Some(Ok(patch)) => Remedy::Patch(self.names.get(patch)),
+                Some(Err(why)) => Remedy::Unfit(self.names.get(why)),
+            };
+            hits.push(Hit { entry, unevaluable, manager, remedy });
         }
         if hits.is_empty() {
             return self.remove(resource, run, namespace, name);

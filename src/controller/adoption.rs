@@ -27,6 +27,7 @@ const SETTLES: Duration = Duration::from_mins(1);
 
 /// Writes whenever counts have changed, for ever.
 pub async fn write_adoption(contacts: &[Contact], context: &Context) {
+    context.leadership.begun().await;
     let mut written: HashMap<String, PathAdoption> = HashMap::new();
     let started = tokio::time::Instant::now();
     loop {
@@ -37,7 +38,7 @@ pub async fn write_adoption(contacts: &[Contact], context: &Context) {
         if !settled || !contacts.iter().all(Contact::is_synced) {
             continue;
         }
-        let (counts, _) = context.fleet.snapshot();
+        let (counts, ..) = context.fleet.snapshot();
         let paths: Vec<Arc<_>> = context.paths.state();
         for path in paths.iter().filter_map(|path| path.0.as_ref().ok()) {
             let subject = observability::Subject { kind: "Adoption", namespace: None, name: &path.name_any() };

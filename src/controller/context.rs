@@ -13,6 +13,7 @@ use tokio::sync::SetOnce;
 
 use super::backoff::Backoff;
 use super::deprecations::Deprecations;
+use super::leadership::Leadership;
 use super::requests::Requests;
 use crate::api::{GoldenPath, PlatformService, PlatformServiceStatus};
 use crate::fleet::{Contact, Fleet, Resource, WorkloadKey};
@@ -38,6 +39,8 @@ pub enum Published {
 pub struct Context {
     /// The way to the API server.
     pub requests: Requests,
+    /// Whether this process leads.
+    pub leadership: Leadership,
     /// Who we are.
     pub operator: Operator,
     /// Counters.
@@ -80,6 +83,8 @@ pub struct Context {
     pub service_backoff: Backoff<String>,
     /// Tries of paths.
     pub path_backoff: Backoff<String>,
+    /// When the status of each path was written last.
+    pub progress: super::progress::Progress,
     /// Woken when a path has changed: every service looks again.
     pub path_changed: UnboundedSender<()>,
     /// Wakes one service.
@@ -113,6 +118,14 @@ impl Context {
     /// gone.
     pub fn sees_services(&self) -> bool {
         self.listed.services.initialized() && self.sees_namespaces()
+    }
+
+    /// Waits until this replica leads. The answer is whether it had to: what a pass was given before is old by then, and it
+    /// begins anew.
+    pub async fn waited_to_lead(&self) -> bool {
+        let waits = !self.leadership.has_begun();
+        self.leadership.begun().await;
+        waits
     }
 
     /// Has a service looked at. One that does not exist is woken in vain.

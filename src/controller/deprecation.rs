@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
+use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
@@ -40,6 +41,9 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// One pass over a Deprecation.
 pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "Deprecation", namespace: None, name: &name };
     let pass = Box::pin(pass(&guarded, &name, &context));
@@ -59,7 +63,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if !context.listed.paths.initialized() {
         return Ok(Action::requeue(COMES));
     }
-    let invalid = context.deprecations.consumers.want(name, &deprecation.spec.matches).err();
+    let invalid = context.deprecations.consumers.want(name, &deprecation.spec.matches, fix_of(&deprecation)).err();
     let targets = context.deprecations.consumers.targets(name);
     if invalid.is_none() && targets.is_none() {
         return Ok(Action::requeue(COMES)); // the API server has not said yet what it serves
@@ -150,16 +154,22 @@ fn not_compiled(invalid: &InvalidMatch) -> NotReady {
     NotReady { reason: Reason::InvalidMatch, message }
 }
 
+/// The patch that is to make old objects new ones.
+fn fix_of(deprecation: &Deprecation) -> Option<&Map<String, Value>> {
+    Some(&deprecation.spec.replacement.as_ref()?.fix.as_ref()?.patch)
+}
+
 /// What the last count says, for the status and for the gates.
 fn count(deprecation: &Deprecation, now: Timestamp, context: &Context) -> (InSight, DeprecationProgress, Option<Left>) {
     let name = deprecation.name_any();
     let before = deprecation.status.as_ref().map(|status| &status.progress);
-    let (sight, tally) = context.deprecations.counted(&name);
+    let (mut sight, tally) = context.deprecations.counted(&name);
     let Some(tally) = tally else { return (sight, before.cloned().unwrap_or_default(), None) };
     let anew = context.deprecations.is_anew(&name, sight.version);
     let progress =
         DeprecationProgress { exemptions: used(&deprecation.spec, &tally, now), ..progress(before, &tally, anew, now) };
     let left = left(&progress, &sight, deprecation.spec.removed);
+    sight.problems.extend(tally.unfit());
     (sight, progress, left)
 }
 

@@ -237,7 +237,10 @@ fn requested(context: &Context) -> BTreeMap<String, u64> {
 /// Puts the gauges of Deprecations on `/metrics`.
 pub fn show(context: &Arc<Context>) {
     let shared = context.clone();
-    let collector = DeprecationCollector::new(move || shared.deprecations.shown(&requested(&shared)));
+    let collector = DeprecationCollector::new(move || {
+        // those of a replica that follows would be counted twice
+        if shared.leadership.has_begun() { shared.deprecations.shown(&requested(&shared)) } else { Vec::new() }
+    });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the metrics of Deprecations are not shown");
     }
@@ -254,7 +257,7 @@ mod tests {
     use crate::fleet::Fleet;
     use crate::fleet::metrics::WatchMetrics;
     use crate::observability::Metrics;
-    use crate::plan::consumers::Served;
+    use crate::plan::consumers::{Remedy, Served};
 
     fn deprecations() -> Deprecations {
         let metrics = WatchMetrics::new(&Metrics::new().unwrap()).unwrap();
@@ -268,7 +271,7 @@ mod tests {
     fn counted(complete: &[(&str, bool)]) -> Counted {
         let old = |deprecation: &str| {
             let deprecation = deprecation.to_owned();
-            OldObject { deprecation, resource: Served::default(), name: "web".into() }
+            OldObject { deprecation, resource: Served::default(), name: "web".into(), remedy: Remedy::None }
         };
         let sight = |complete| InSight { complete, ..InSight::default() };
         let objects = OldObjects {

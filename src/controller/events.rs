@@ -36,9 +36,7 @@ where
             action: type_,
             secondary: None,
         };
-        if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(error = %error, reason, "an Event could not be written");
-        }
+        write(event, object, context).await;
     }
 }
 
@@ -50,7 +48,15 @@ where
     // the API server takes 1024 bytes
     let note = Some(note.chars().take(500).collect());
     let event = Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary: None };
+    write(event, object, context).await;
+}
+
+async fn write<K>(event: Event, object: &K, context: &Context)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let _writes = context.leadership.write().await;
     if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-        tracing::warn!(error = %error, reason, "an Event could not be written");
+        tracing::warn!(error = %error, reason = event.reason, "an Event could not be written");
     }
 }

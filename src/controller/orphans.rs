@@ -2,6 +2,7 @@
 //!
 //! No finalizer: a dead operator must not block the deletion of a namespace.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -46,6 +47,9 @@ impl Suspect {
 /// Looks at suspects one after the other, until the stream ends. A failed look comes again after a pause.
 pub async fn watch_over(suspects: impl Stream<Item = Suspect>, context: Arc<Context>) {
     let mut suspects = std::pin::pin!(suspects);
+    // as long as this replica follows, each once
+    let first: HashSet<Suspect> = suspects.as_mut().take_until(context.leadership.begun()).collect().await;
+    let mut suspects = futures::stream::iter(first).chain(suspects);
     while let Some(suspect) = suspects.next().await {
         let WorkloadKey { namespace, name, .. } = &suspect.workload;
         let subject = observability::Subject { kind: "Workload", namespace: Some(namespace), name };

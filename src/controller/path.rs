@@ -1,7 +1,7 @@
 //! The driver of GoldenPaths: compile, prove, put in force, publish to services.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -26,7 +26,7 @@ use crate::plan::route::{Engine, InForce};
 use crate::plan::waves::next_change;
 use crate::policy::{Job, compile};
 use crate::status::objective::path_objective_met;
-use crate::status::path::{degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
+use crate::status::path::{counts_on, degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
 use crate::status::{Finding, merge, standing, without};
 
 /// Old policies and revisions wait for the last workload that is labelled with them.
@@ -41,6 +41,9 @@ const SERVICES_COME: Duration = Duration::from_millis(250);
 
 /// One pass over a path.
 pub async fn reconcile(guarded: Arc<GuardedPath>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "GoldenPath", namespace: None, name: &name };
     // boxed: the pass holds two compiled policies
@@ -98,7 +101,13 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         wake_waiting(context);
     }
     let status = status(path, finding, current_revision, rollout, now, context);
+    if counts_on(path.status.as_ref(), &status)
+        && let Some(pause) = context.progress.wait(name, Instant::now())
+    {
+        return Ok(Action::requeue(pause));
+    }
     if write_path(path, &status, context).await? {
+        context.progress.written(name, Instant::now());
         publish(path, &before.conditions, &status.conditions, context).await;
     }
     // a proof that fails on a busy API server succeeds later
@@ -347,6 +356,7 @@ fn wake_waiting(context: &Context) {
 /// A path that is gone: what it left is removed once no workload carries its label.
 pub async fn gone(name: &str, context: &Context) -> Result<bool, Error> {
     context.roads.forget(name);
+    context.progress.forget(name);
     context.deprecations.path_seen(name, None);
     wake_waiting(context);
     let _ = context.path_changed.unbounded_send(());

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::errors::Error;
+use super::leadership::Leadership;
 use crate::api::{WorkloadKind, labels};
 use crate::observability::Metrics;
 use crate::plan::consumers::Served;
@@ -19,6 +20,9 @@ use crate::plan::template::ObjectKey;
 
 /// Deadline of one request. kube has none of its own: a silent server would hang a pass for ever.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What changes something, and is for the leader alone. A dry run changes nothing.
+const WRITES: [&str; 3] = ["create", "patch", "delete"];
 
 /// Whether a write is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +38,14 @@ pub enum Write {
 pub struct Requests {
     client: Client,
     metrics: Metrics,
+    leadership: Leadership,
 }
 
 impl Requests {
     /// Over a client.
     #[must_use]
-    pub fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, metrics }
+    pub fn new(client: Client, metrics: Metrics, leadership: Leadership) -> Self {
+        Self { client, metrics, leadership }
     }
 
     /// The client, for watches.
@@ -49,12 +54,20 @@ impl Requests {
         self.client.clone()
     }
 
+    /// Whether this process may write.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership.clone()
+    }
+
     async fn call<T>(
         &self,
         verb: &'static str,
         what: String,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
+        // the rights of a pass that has read what is old by now end with the lease, and so does the process
+        let _writes = if WRITES.contains(&verb) { Some(self.leadership.write().await) } else { None };
         let result = match tokio::time::timeout(DEADLINE, request).await {
             Err(_) => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),
             Ok(Err(source)) => Err(Error::ApiServer { verb, what, source: Box::new(source) }),

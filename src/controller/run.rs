@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,12 +21,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
+use super::leadership::Leadership;
+use super::lease::{Elector, Lost};
 use super::notices::{Notices, deliver};
 use super::orphans::{Suspect, watch_over};
-use super::policies::{Fills, owners};
 use super::receivers::ReceiversError;
 use super::requests::Requests;
-use super::{adoption, path, run_deprecations, service, slim};
+use super::run_paths::{paths_listed, run_paths};
+use super::{adoption, run_deprecations, service, slim};
 use crate::api::labels;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
@@ -39,12 +41,10 @@ use crate::policy::Operator;
 
 /// Passes over services at a time. kube's own default is without bound.
 const SERVICE_CONCURRENCY: u16 = 16;
-/// Passes over paths at a time: each may wait for a proof.
-const PATH_CONCURRENCY: u16 = 4;
 /// Services change in bursts when a path does: one look at all of them is enough.
 const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
-/// A path looks at the statuses of its services, which come back through a watch.
-const PATH_SETTLES: Duration = Duration::from_millis(500);
+/// So long what is being written may take when the operator is asked to stop.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 /// So long the fleet takes what is labelled for claimed, until the services say which workloads they name. Where their kind
 /// is not served it counts without them.
 const SERVICES_FIRST: Duration = Duration::from_secs(5);
@@ -55,6 +55,9 @@ pub enum RunError {
     /// No configuration to reach a cluster with.
     #[error("no cluster: set KUBECONFIG, or run in a pod")]
     NoCluster(#[source] kube::config::InferConfigError),
+    /// Another replica leads, or may soon.
+    #[error("this replica leads no more, and starts anew")]
+    Lost(#[from] Lost),
     /// The API server does not answer at the start.
     #[error("the API server does not say who we are")]
     WhoAmI(#[source] kube::Error),
@@ -75,21 +78,34 @@ pub enum RunError {
     },
 }
 
+/// How to run.
+#[derive(Debug)]
+pub struct Options {
+    /// Address of `/livez`, `/readyz` and `/metrics`.
+    pub listen: String,
+    /// Namespace of the operator.
+    pub namespace: String,
+    /// Kinds of objects that paths may ask for beside workloads.
+    pub allowed: Allowed,
+    /// File with who gets digests.
+    pub receivers: Option<PathBuf>,
+    /// Name in the Lease, that no other process has; nothing where this is the only replica.
+    pub identity: Option<String>,
+}
+
 /// Runs the operator until `stop` resolves.
-pub async fn run(
-    listen: &str,
-    namespace: String,
-    allowed: Allowed,
-    receivers: Option<&Path>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), RunError> {
-    let receivers = super::receivers::read(receivers)?;
-    let config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
+pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let Options { listen, namespace, allowed, receivers, identity } = options;
+    let receivers = super::receivers::read(receivers.as_deref())?;
+    let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
+    config.headers.extend(user_agent(identity.as_deref()).map(|agent| (http::header::USER_AGENT, agent)));
     let client = Client::try_from(config.clone()).map_err(RunError::WhoAmI)?;
     // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
     let mut watching = config;
     watching.default_retry = false;
     let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
+    let mut election = identity.map(|me| Elector::new(watching.clone(), &namespace, me));
+    let leadership = election.as_ref().map_or_else(Leadership::alone, Elector::leadership);
     let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
     metrics.register(Memory::new()?)?;
@@ -106,18 +122,43 @@ pub async fn run(
     let (told, to_tell) = mpsc::unbounded();
     let notices = Notices::new(receivers, told, &metrics)?;
     let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell };
-    let address = || listen.to_owned();
-    let listener = TcpListener::bind(listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
+    let address = || listen.clone();
+    let listener =
+        TcpListener::bind(&listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
     let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
-    let controllers = controllers(client, operator, metrics.clone(), watching, gates, stopping.clone());
-    tokio::select! {
-        () = stop => tracing::info!("asked to stop"),
-        () = controllers => tracing::error!("the controllers ended by themselves"),
-    }
+    let requests = Requests::new(client, metrics.clone(), leadership.clone());
+    let mut controllers = std::pin::pin!(controllers(requests, operator, metrics, watching, gates, stopping.clone()));
+    let lost = tokio::select! {
+        () = stop => { tracing::info!("asked to stop"); None },
+        () = &mut controllers => { tracing::error!("the controllers ended by themselves"); None },
+        lost = elected(&mut election) => Some(lost),
+    };
+    // what is being written goes on to its end, and nothing more begins
+    let released = async {
+        leadership.end(LAST_WRITES).await;
+        if let Some(elector) = election {
+            elector.release().await;
+        }
+    };
+    tokio::select! { () = released => {}, () = &mut controllers => {} }
     stopping.cancel();
     let _ = server.await; // a failure of the server at this point changes nothing
-    Ok(())
+    lost.map_or(Ok(()), |lost| Err(lost.into()))
+}
+
+/// Who writes, in the API server's audit log.
+fn user_agent(identity: Option<&str>) -> Option<http::HeaderValue> {
+    let replica = identity.map_or_else(String::new, |identity| format!(" ({identity})"));
+    http::HeaderValue::from_str(&format!("goldenpath/{}{replica}", env!("CARGO_PKG_VERSION"))).ok()
+}
+
+/// Resolves when this replica leads no more; never where it is the only one.
+async fn elected(election: &mut Option<Elector>) -> Lost {
+    match election {
+        Some(elector) => elector.run().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The name under which the API server knows us, compiled into policies.
@@ -140,7 +181,7 @@ struct Watching {
 }
 
 async fn controllers(
-    client: Client,
+    requests: Requests,
     operator: Operator,
     metrics: Metrics,
     watching: Watching,
@@ -148,6 +189,7 @@ async fn controllers(
     stopping: CancellationToken,
 ) {
     let Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell } = watching;
+    let (client, leadership) = (requests.client(), requests.leadership());
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
     let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone(), slim::path);
@@ -158,7 +200,8 @@ async fn controllers(
     let (deprecations, watched) = run_deprecations::watch(client.clone(), config, consumers);
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
-        requests: Requests::new(client.clone(), metrics.clone()),
+        requests,
+        leadership,
         operator,
         metrics,
         services: services.store(),
@@ -180,6 +223,7 @@ async fn controllers(
         notices,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
+        progress: super::progress::Progress::default(),
         path_changed,
         wake,
         wake_path,
@@ -209,21 +253,11 @@ async fn services_listed(gate: Gate, context: &Context) {
     }
 }
 
-async fn paths_listed(gate: Gate, context: &Context) {
-    if context.paths.wait_until_ready().await.is_ok() {
-        let _ = context.listed.paths.set(());
-        gate.set_ready();
-        // services waited for it; the receiver lives as long as the process
-        let _ = context.path_changed.unbounded_send(());
-        forgotten_paths(context).await;
-    }
-}
-
 /// Puts the fleet's gauges on `/metrics`.
 fn show_fleet(contacts: &[Contact], context: &Context) {
-    let (paths, services) = (context.paths.clone(), context.services.clone());
+    let (paths, services, leadership) = (context.paths.clone(), context.services.clone(), context.leadership.clone());
     let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || {
-        paths_of(&paths, &services, Timestamp::now())
+        leadership.has_begun().then(|| paths_of(&paths, &services, Timestamp::now()))
     });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the fleet's metrics are not shown");
@@ -319,62 +353,13 @@ async fn run_services(
         .await;
 }
 
-async fn run_paths(
-    paths: Controller<GuardedPath>,
-    context: Arc<Context>,
-    woken: UnboundedReceiver<ObjectRef<GuardedPath>>,
-) {
-    paths
-        .with_config(controller::Config::default().concurrency(PATH_CONCURRENCY))
-        .reconcile_on(settled(woken, PATH_SETTLES))
-        .run(path::reconcile, |object, _, context| path::failed(&object, &context), context.clone())
-        .for_each_concurrent(None, |result| {
-            let context = context.clone();
-            async move {
-                if let Err(controller::Error::ObjectNotFound(gone)) = result {
-                    until_gone(&gone.name, &context).await;
-                }
-            }
-        })
-        .await;
-}
-
 /// What was woken, each once in a burst, after a pause in which what woke it comes back through the watches.
-fn settled<T: Eq + Hash>(woken: UnboundedReceiver<T>, pause: Duration) -> impl Stream<Item = T> {
+pub(super) fn settled<T: Eq + Hash>(woken: UnboundedReceiver<T>, pause: Duration) -> impl Stream<Item = T> {
     let bursts = woken.ready_chunks(1024).then(move |burst| async move {
         tokio::time::sleep(pause).await;
         burst.into_iter().collect::<HashSet<_>>()
     });
     bursts.flat_map(futures::stream::iter)
-}
-
-/// Paths that were deleted while no operator ran.
-async fn forgotten_paths(context: &Context) {
-    match owners::<Fills>(labels::PATH, context).await {
-        Ok(left) => {
-            let left = left.into_iter().filter(|name| context.paths.get(&ObjectRef::new(name)).is_none());
-            let waits: Vec<_> = left.map(|name| async move { until_gone(&name, context).await }).collect();
-            futures::future::join_all(waits).await;
-        }
-        Err(error) => tracing::warn!(%error, "policies of deleted paths could not be looked for"),
-    }
-}
-
-/// Waits until the last workload of a deleted path has left, and removes what the path left.
-async fn until_gone(name: &str, context: &Context) {
-    loop {
-        match path::gone(name, context).await {
-            Ok(true) => return,
-            Ok(false) => tokio::time::sleep(Duration::from_secs(30)).await,
-            Err(error) => {
-                tracing::warn!(name, %error, "a deleted path could not be cleaned up");
-                tokio::time::sleep(context.path_backoff.failed(&name.to_owned())).await;
-            }
-        }
-        if context.paths.get(&ObjectRef::new(name)).is_some() {
-            return; // it is back
-        }
-    }
 }
 
 /// Resolves on SIGTERM or Ctrl-C.

@@ -90,6 +90,7 @@ async fn follow_consumers(client: Client, context: &Context) {
 
 /// Deprecations that were deleted while no operator ran.
 async fn forgotten_deprecations(context: &Context) {
+    context.leadership.begun().await;
     let left = loop {
         match owners::<Feedback>(labels::DEPRECATION, context).await {
             Ok(left) => break left,
@@ -108,6 +109,9 @@ async fn forgotten_deprecations(context: &Context) {
 
 /// Takes back what a deleted Deprecation asked of the API server.
 async fn until_withdrawn(name: &str, context: &Context) {
+    if context.waited_to_lead().await && context.deprecations.store.get(&ObjectRef::new(name)).is_some() {
+        return; // it came back meanwhile
+    }
     while let Err(error) = deprecation::gone(name, context).await {
         tracing::warn!(name, %error, "what a deleted Deprecation refused could not be taken back");
         tokio::time::sleep(context.deprecations.backoff.failed(&name.to_owned())).await;

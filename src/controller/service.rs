@@ -18,7 +18,7 @@ use super::make::sweep;
 use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
-use crate::api::{DeprecatedObject, PlatformService, PlatformServiceStatus, Reason, Reliability};
+use crate::api::{DeprecatedObject, Origin, PlatformService, PlatformServiceStatus, Reason, Reliability};
 use crate::consumers::count::{MAX_FINDINGS, OldObject};
 use crate::fleet::{Evaluation, FIRST_LIST};
 use crate::observability;
@@ -26,11 +26,15 @@ use crate::plan::score::weights;
 use crate::plan::service::{PathFacts, ServiceFacts, plan};
 use crate::status::counts::{ServiceBucket, UNOWNED};
 use crate::status::deprecated::{self, Deprecated};
+use crate::status::experience::came_before;
 use crate::status::objective::next_change;
 use crate::status::service::{Assessment, Evaluated, Outcome, assess};
 
 /// One pass over a service.
 pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> Result<Action, Error> {
+    if context.waited_to_lead().await {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
@@ -166,7 +170,8 @@ fn with_deprecated(
         return status;
     };
     let told = |object: &OldObject| {
-        deprecated::told(&context.deprecations.get(&object.deprecation)?, &object.resource, &namespace, &object.name)
+        let deprecation = context.deprecations.get(&object.deprecation)?;
+        deprecated::told(&deprecation, &object.resource, &namespace, &object.name, &object.remedy)
     };
     let mut objects: Vec<DeprecatedObject> = found.some.iter().filter_map(told).collect();
     let seen = objects.len();
@@ -178,8 +183,26 @@ fn with_deprecated(
     let kept = objects.len() - seen;
     objects.truncate(MAX_FINDINGS);
     let total = i64::try_from(total).unwrap_or(i64::MAX).saturating_add(i64::try_from(kept).unwrap_or(0));
+    let status = with_origin(service, status, &objects, context);
     let found = Deprecated { objects, total };
     deprecated::with(status, found, service.metadata.generation, now)
+}
+
+/// A team that comes when a deadline is known has not come by itself.
+fn with_origin(
+    service: &PlatformService,
+    mut status: PlatformServiceStatus,
+    objects: &[DeprecatedObject],
+    context: &Context,
+) -> PlatformServiceStatus {
+    let created = service.metadata.creation_timestamp.as_ref().map(|created| created.0);
+    let known = |object: &DeprecatedObject| context.deprecations.get(&object.name);
+    if let Some(adoption) = status.adoption.as_mut().filter(|adoption| adoption.origin == Origin::Voluntary)
+        && objects.iter().filter_map(known).any(|deprecation| came_before(&deprecation, created))
+    {
+        adoption.origin = Origin::Mandated;
+    }
+    status
 }
 
 /// Registers the workloads that the service names, and hands over those that it does not name any more.

@@ -103,9 +103,9 @@ pub struct Slim<'a> {
     #[serde(borrow, default, deserialize_with = "or_default")]
     pub metadata: Metadata<'a>,
     #[serde(default)]
-    spec: Option<Spec>,
-    #[serde(default)]
-    status: Option<Status>,
+    pub(super) spec: Option<Spec>,
+    #[serde(borrow, default)]
+    pub(super) status: Option<Status<'a>>,
 }
 
 /// Metadata of an object.
@@ -124,7 +124,9 @@ pub struct Metadata<'a> {
     #[serde(default)]
     labels: Option<Labels>,
     #[serde(default)]
-    annotations: Option<Annotations>,
+    pub(super) generation: Option<i64>,
+    #[serde(borrow, default)]
+    pub(super) annotations: Option<Annotations<'a>>,
     #[serde(borrow, default)]
     owner_references: Option<Vec<Owner<'a>>>,
 }
@@ -140,9 +142,18 @@ struct Labels {
 }
 
 #[derive(Deserialize, Debug)]
-struct Annotations {
+pub(super) struct Annotations<'a> {
     #[serde(rename = "k8s.io/initial-events-end")]
     initial_events_end: Option<String>,
+    /// When what it runs was committed, as whoever deploys it says.
+    #[serde(rename = "goldenpath.dev/commit-timestamp")]
+    pub committed: Option<String>,
+    /// Number of a Deployment's template.
+    #[serde(borrow, default, rename = "deployment.kubernetes.io/revision", deserialize_with = "text")]
+    pub revision: Cow<'a, str>,
+    /// Number of a DaemonSet's template.
+    #[serde(borrow, default, rename = "deprecated.daemonset.template.generation", deserialize_with = "text")]
+    pub template_generation: Cow<'a, str>,
 }
 
 #[derive(Deserialize, Debug)]
@@ -165,16 +176,42 @@ impl Owner<'_> {
 }
 
 #[derive(Deserialize, Debug)]
-struct Spec {
+pub(super) struct Spec {
     #[serde(default)]
     replicas: Option<i32>,
+    #[serde(default)]
+    pub paused: Option<bool>,
+}
+
+/// Of whatever kind: each has some of these.
+#[derive(Deserialize, Debug, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status<'a> {
+    desired_number_scheduled: Option<i32>,
+    pub current_number_scheduled: Option<i32>,
+    pub updated_number_scheduled: Option<i32>,
+    pub number_available: Option<i32>,
+    pub observed_generation: Option<i64>,
+    pub replicas: Option<i32>,
+    pub updated_replicas: Option<i32>,
+    pub available_replicas: Option<i32>,
+    #[serde(borrow, deserialize_with = "text")]
+    pub current_revision: Cow<'a, str>,
+    #[serde(borrow, deserialize_with = "text")]
+    pub update_revision: Cow<'a, str>,
+    #[serde(borrow)]
+    pub conditions: Option<Vec<Condition<'a>>>,
 }
 
 #[derive(Deserialize, Debug)]
 #[serde(rename_all = "camelCase")]
-struct Status {
-    #[serde(default)]
-    desired_number_scheduled: Option<i32>,
+pub(super) struct Condition<'a> {
+    #[serde(borrow, default, rename = "type", deserialize_with = "text")]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub reason: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub last_update_time: Cow<'a, str>,
 }
 
 /// Null is as good as absent, as for the API server.

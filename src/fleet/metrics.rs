@@ -10,21 +10,26 @@ use prometheus::IntCounterVec;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::Fleet;
+use super::deploys::Tally;
 use super::errors::Skipped;
 use super::health::Contact;
+use super::{Fleet, delivery};
 use crate::api::{GoldenPath, GrantedExemption, PlatformService, RolloutPhase, RolloutStatus, WorkloadKind};
 use crate::observability::Metrics;
 use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::{MetricsError, counter, gauge};
+use crate::plan::availability::share;
 use crate::plan::score::Weights;
 use crate::status::adoption::{TeamShare, is_on_the_road, team_shares};
 use crate::status::counts::{Class, Counts};
+use crate::status::experience::{self, PathExperience};
 use crate::status::objective::{PathReliability, by_path};
 
 /// Most teams that have series of their own; the smaller ones are summed up as [`OTHER`].
 pub(crate) const MAX_TEAMS: usize = 100;
-/// The team of all smaller teams.
+/// Most paths that have series of their own: those with most services.
+const MAX_PATHS: usize = 100;
+/// The team of all smaller teams, and the path of all smaller paths.
 pub(crate) const OTHER: &str = "other";
 /// The path of a service that has none that can be taken.
 const NO_PATH: &str = "";
@@ -80,6 +85,10 @@ pub struct PathInfo {
     pub rollout: Option<RolloutStatus>,
     /// How available its services are.
     pub reliability: PathReliability,
+    /// How available they are meant to be, from 0 to 1.
+    pub objective: Option<f64>,
+    /// How teams fare with it.
+    pub experience: PathExperience,
 }
 
 type Paths = Vec<PathInfo>;
@@ -88,13 +97,18 @@ type Paths = Vec<PathInfo>;
 pub struct FleetCollector {
     fleet: Fleet,
     contacts: Vec<Contact>,
-    paths: Box<dyn Fn() -> Paths + Send + Sync>,
+    paths: Box<dyn Fn() -> Option<Paths> + Send + Sync>,
 }
 
 impl FleetCollector {
-    /// Over a fleet and the paths of a store.
+    /// Over a fleet and the paths of a store. Of a replica that follows there are none, and it tells of itself alone: what
+    /// is counted in the cluster would be counted twice.
     #[must_use]
-    pub fn new(fleet: Fleet, contacts: Vec<Contact>, paths: impl Fn() -> Paths + Send + Sync + 'static) -> Self {
+    pub fn new(
+        fleet: Fleet,
+        contacts: Vec<Contact>,
+        paths: impl Fn() -> Option<Paths> + Send + Sync + 'static,
+    ) -> Self {
         Self { fleet, contacts, paths: Box::new(paths) }
     }
 }
@@ -107,11 +121,15 @@ pub fn paths_of(
     now: Timestamp,
 ) -> Paths {
     let services = services.state();
-    let mut reliability = by_path(services.iter().filter_map(|service| service.0.as_ref().ok()), now);
-    let readable = |path: &Arc<DeserializeGuard<GoldenPath>>| {
+    let readable = || services.iter().filter_map(|service| service.0.as_ref().ok());
+    let (mut reliability, mut experience) = (by_path(readable(), now), experience::by_path(readable()));
+    let of_path = |path: &Arc<DeserializeGuard<GoldenPath>>| {
         let path = path.0.as_ref().ok()?;
         let name = path.metadata.name.clone()?;
+        let objective = path.spec.objectives.as_ref().and_then(|objectives| objectives.availability.as_deref());
         Some(PathInfo {
+            objective: objective.and_then(share),
+            experience: experience.remove(&name).unwrap_or_default(),
             reliability: reliability.remove(&name).unwrap_or_default(),
             rollout: path.status.as_ref().and_then(|status| status.rollout.clone()),
             name,
@@ -119,7 +137,7 @@ pub fn paths_of(
             exemptions: path.status.as_ref().map(|status| status.exemptions.clone()).unwrap_or_default(),
         })
     };
-    store.state().iter().filter_map(readable).collect()
+    store.state().iter().filter_map(of_path).collect()
 }
 
 impl Collector for FleetCollector {
@@ -129,13 +147,14 @@ impl Collector for FleetCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let (counts, sizes) = self.fleet.snapshot();
-        let mut gauges = Gauges::of(&counts);
+        let (counts, sizes, deploys) = self.fleet.snapshot();
+        let paths = (self.paths)();
+        let leads = f64::from(u8::from(paths.is_some()));
+        let mut gauges = Gauges::of(&counts, paths.as_deref().unwrap_or_default());
         let added = gauges
-            .fleet(sizes, &self.contacts)
-            .and_then(|()| gauges.workloads(&counts))
-            .and_then(|()| gauges.services(&counts))
-            .and_then(|()| gauges.paths(&counts, &(self.paths)()));
+            .add(&catalogue::LEADER, [([], leads)])
+            .and_then(|()| gauges.fleet(sizes, &self.contacts))
+            .and_then(|()| paths.map_or(Ok(()), |paths| gauges.cluster(&counts, &deploys, &paths)));
         // names and labels are constants, so this cannot happen twice
         if let Err(error) = added {
             tracing::error!(%error, "the fleet's metrics cannot be made");
@@ -146,18 +165,44 @@ impl Collector for FleetCollector {
 
 struct Gauges {
     families: Vec<MetricFamily>,
-    named: HashSet<Arc<str>>,
+    teams: HashSet<Arc<str>>,
+    paths: HashSet<Arc<str>>,
 }
 
 type Added = Result<(), prometheus::Error>;
 
 impl Gauges {
-    fn of(counts: &Counts) -> Self {
-        Self { families: Vec::new(), named: counts.teams().into_iter().take(MAX_TEAMS).collect() }
+    fn of(counts: &Counts, paths: &[PathInfo]) -> Self {
+        let teams = counts.teams().into_iter().take(MAX_TEAMS).collect();
+        let mut services: BTreeMap<Arc<str>, u64> =
+            paths.iter().map(|path| (Arc::from(path.name.as_str()), 0)).collect();
+        for (service, n) in &counts.services {
+            if let Some(path) = &service.path {
+                *services.entry(path.clone()).or_default() += n;
+            }
+        }
+        let mut paths: Vec<(Arc<str>, u64)> = services.into_iter().collect();
+        paths.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Self { families: Vec::new(), teams, paths: paths.into_iter().take(MAX_PATHS).map(|(path, _)| path).collect() }
     }
 
     fn team<'a>(&self, team: &'a Arc<str>) -> &'a str {
-        if self.named.contains(team) { team } else { OTHER }
+        if self.teams.contains(team) { team } else { OTHER }
+    }
+
+    fn path<'a>(&self, path: Option<&'a Arc<str>>) -> &'a str {
+        path.map_or(NO_PATH, |path| if self.paths.contains(path) { path } else { OTHER })
+    }
+
+    fn delivery(&mut self, counts: &Counts, deploys: &[Tally; 2], paths: &[&PathInfo]) -> Added {
+        self.families.extend(delivery::of_workloads(counts, deploys)?);
+        let services = counts
+            .services
+            .iter()
+            .map(|(service, n)| (self.path(service.path.as_ref()).to_owned(), service.clone(), *n));
+        let families = delivery::of_paths(paths, services)?;
+        self.families.extend(families);
+        Ok(())
     }
 
     fn add<const N: usize>(&mut self, metric: &Metric, values: impl IntoIterator<Item = ([String; N], f64)>) -> Added {
@@ -180,6 +225,14 @@ impl Gauges {
         self.add(&catalogue::FLEET_BLIND, blind)
     }
 
+    fn cluster(&mut self, counts: &Counts, deploys: &[Tally; 2], paths: &Paths) -> Added {
+        let named: Vec<&PathInfo> = paths.iter().filter(|path| self.paths.contains(path.name.as_str())).collect();
+        self.workloads(counts)?;
+        self.services(counts)?;
+        self.paths(counts, &named)?;
+        self.delivery(counts, deploys, &named)
+    }
+
     fn workloads(&mut self, counts: &Counts) -> Added {
         let mut claimed = Vec::new();
         let (mut unclaimed, mut managed) = (Vec::new(), Vec::new());
@@ -196,7 +249,7 @@ impl Gauges {
                     unclaimed.push(([team, kind], value));
                 }
                 Class::Claimed { path, state, mode } => {
-                    let path = path.as_deref().unwrap_or(NO_PATH).to_owned();
+                    let path = self.path(path.as_ref()).to_owned();
                     claimed.push(([path.clone(), team.clone(), state.to_string(), format!("{mode:?}")], value));
                     let weights = scores.entry([path, team]).or_default();
                     weights.good += sum.weights.good;
@@ -214,19 +267,19 @@ impl Gauges {
 
     fn services(&mut self, counts: &Counts) -> Added {
         let services = counts.services.iter().map(|(service, n)| {
-            let (path, team) = (service.path.as_deref().unwrap_or(NO_PATH), self.team(&service.team));
+            let (path, team) = (self.path(service.path.as_ref()), self.team(&service.team));
             ([path.to_owned(), team.to_owned(), service.state.to_string(), format!("{:?}", service.mode)], float(*n))
         });
         let services: Vec<_> = services.collect();
         self.add(&catalogue::SERVICES, services)?;
         let verdicts = counts.verdicts.iter().map(|((path, default, state), n)| {
-            ([path.to_string(), default.to_string(), format!("{state:?}")], float(*n))
+            ([self.path(Some(path)).to_owned(), default.to_string(), format!("{state:?}")], float(*n))
         });
         let verdicts: Vec<_> = verdicts.collect();
         self.add(&catalogue::VERDICTS, verdicts)
     }
 
-    fn paths(&mut self, counts: &Counts, paths: &Paths) -> Added {
+    fn paths(&mut self, counts: &Counts, paths: &[&PathInfo]) -> Added {
         let (mut eligible, mut teams) = (Vec::new(), Vec::new());
         let (mut of_workloads, mut of_teams) = (Vec::new(), Vec::new());
         let exemptions = paths.iter().flat_map(|path| path.exemptions.iter().map(move |e| (path, e.state)));
@@ -254,7 +307,7 @@ impl Gauges {
         self.add(&catalogue::TEAM_ADOPTION, of_teams)
     }
 
-    fn rollouts(&mut self, paths: &Paths) -> Added {
+    fn rollouts(&mut self, paths: &[&PathInfo]) -> Added {
         let (mut phases, mut services, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for (path, rollout) in paths.iter().filter_map(|path| Some((&path.name, path.rollout.as_ref()?))) {
             phases.push(([path.clone(), format!("{:?}", rollout.phase)], 1.0));
@@ -277,11 +330,11 @@ impl Gauges {
         self.add(&catalogue::ROLLOUT_WAVE_STARTED, begun)
     }
 
-    fn reliability(&mut self, paths: &Paths) -> Added {
-        let known = |path: &PathInfo| Some(([path.name.clone()], path.reliability.watched.ratio()?));
+    fn reliability(&mut self, paths: &[&PathInfo]) -> Added {
+        let known = |path: &&PathInfo| Some(([path.name.clone()], path.reliability.watched.ratio()?));
         let availability: Vec<_> = paths.iter().filter_map(known).collect();
         self.add(&catalogue::AVAILABILITY, availability)?;
-        let of_path = |path: &PathInfo| {
+        let of_path = |path: &&PathInfo| {
             let [met, missed, unknown] = path.reliability.objectives;
             let name = path.name.clone();
             [("True", met), ("False", missed), ("Unknown", unknown)]

@@ -7,10 +7,12 @@
 //! ```
 //!
 //! A store of typed Deployments would take 50 kB an object and double on every relist; a row of the table takes about
-//! 130 bytes. The whole object is kept, compressed, only for workloads that a service names.
+//! 140 bytes. The whole object is kept, compressed, only for workloads that a service names.
 
 mod claims;
 pub mod decode;
+mod delivery;
+pub mod deploys;
 pub mod errors;
 mod health;
 mod kept;
@@ -29,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -36,6 +39,7 @@ use tokio::time::Instant;
 
 pub use claims::{ServiceKey, WorkloadKey};
 use decode::Slim;
+use deploys::{Moment, Tally};
 use errors::Skipped;
 pub use health::Contact;
 pub use kept::Kept;
@@ -113,11 +117,11 @@ impl Fleet {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The counts, and the sizes of the table.
+    /// The counts, the sizes of the table, and the deploys of workloads off the road and on it.
     #[must_use]
-    pub fn snapshot(&self) -> (Counts, ([usize; 4], usize)) {
+    pub fn snapshot(&self) -> (Counts, ([usize; 4], usize), [Tally; 2]) {
         let table = self.table();
-        (table.counts().clone(), table.sizes())
+        (table.counts().clone(), table.sizes(), table.deploys().tallies().clone())
     }
 
     /// Resolves after the next change of anything.
@@ -158,8 +162,14 @@ impl Fleet {
         let Ok(slim) = serde_json::from_str::<Slim<'_>>(raw.get()) else { return };
         let Some(version) = slim.version() else { return };
         let mut table = self.table();
-        table.see(key.kind, &slim, version);
+        table.see(key.kind, &slim, version, self.moment());
         table.keep(key, version, Kept::new(&raw));
+    }
+
+    fn moment(&self) -> Moment {
+        // tenths of seconds of thirteen years
+        let uptime = u32::try_from(self.0.since.elapsed().as_millis() / 100).unwrap_or(u32::MAX);
+        Moment { uptime, wall: Timestamp::now() }
     }
 
     fn metrics(&self) -> &WatchMetrics {
@@ -186,7 +196,7 @@ impl Fleet {
         if slim.metadata.namespace.is_empty() {
             return self.skip(resource, Skipped::NoName);
         }
-        let change = self.table().see(kind, slim, version);
+        let change = self.table().see(kind, slim, version, self.moment());
         if !change.news {
             return;
         }

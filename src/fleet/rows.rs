@@ -1,6 +1,7 @@
 //! Rows of the digest table: what is remembered of one workload and of one namespace.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::kept::Kept;
@@ -8,7 +9,7 @@ use crate::api::{Mode, State, VerdictState, WorkloadKind};
 use crate::plan::score::Weights;
 use crate::status::counts::{Bucket, Class, Counted, UNOWNED};
 
-/// One workload: about 130 bytes with its name, whatever its size on the API server.
+/// One workload: about 140 bytes with its name, whatever its size on the API server.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     pub version: u64,
@@ -18,6 +19,12 @@ pub(super) struct Row {
     pub managed: bool,
     /// The list in which it was seen last.
     pub epoch: u8,
+    /// Whether a pod of it is available, where it asks for any.
+    pub up: Option<bool>,
+    /// Number of its template, see [`super::deploys::Rollout`].
+    pub template: u32,
+    /// Lead time of its last deploy, in tenths of a second.
+    pub lead: Option<NonZeroU32>,
 }
 
 /// What is remembered beyond that of a workload which a service names.
@@ -95,6 +102,8 @@ impl Home {
         Counted {
             bucket: Bucket { kind, team: team.unwrap_or_else(|| names.get(UNOWNED)), class },
             replicas: row.replicas,
+            up: row.up,
+            lead: row.lead.map(NonZeroU32::get),
             weights: evaluation.map(|e| e.weights).unwrap_or_default(),
             verdicts: evaluation.map(|e| e.verdicts.to_vec()).unwrap_or_default(),
         }
@@ -131,6 +140,11 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_is_counted_in_bytes() {
+        assert!(size_of::<Row>() <= 48, "{} bytes", size_of::<Row>());
+    }
 
     #[test]
     fn names_that_nobody_uses_are_dropped() {

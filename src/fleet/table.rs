@@ -1,13 +1,15 @@
-//! The digest table: every workload of the cluster in about 130 bytes, and the counts over all of them.
+//! The digest table: every workload of the cluster in about 140 bytes, and the counts over all of them.
 //!
 //! No client, no clock: a watch feeds it, in whatever order its lines come. A fact never gives way to an older one, told
 //! by `resourceVersion`; a list marks what it has seen, and its end sweeps away what it has not.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::claims::{Claims, ServiceKey, WorkloadKey};
 use super::decode::Slim;
+use super::deploys::{Deploys, Moment, Standing};
 use super::kept::Kept;
 use super::rows::{Claimed, Home, Names, Namespace, Row};
 use crate::api::{WorkloadKind, labels};
@@ -44,6 +46,7 @@ pub struct Table {
     pub(super) services: HashMap<ServiceKey, ServiceBucket>,
     pub(super) counts: Counts,
     pub(super) names: Names,
+    deploys: Deploys,
     /// The services of the cluster have been listed, so who claims what is known.
     knows_claims: bool,
     operator_namespace: String,
@@ -66,7 +69,7 @@ impl Table {
     }
 
     /// A workload was added, changed or listed.
-    pub fn see(&mut self, kind: WorkloadKind, slim: &Slim<'_>, version: u64) -> Change {
+    pub fn see(&mut self, kind: WorkloadKind, slim: &Slim<'_>, version: u64, at: Moment) -> Change {
         let (namespace, name) = (&*slim.metadata.namespace, &*slim.metadata.name);
         let key = WorkloadKey { kind, namespace: namespace.to_owned(), name: name.to_owned() };
         if self.gone.get(&key).is_some_and(|gone| *gone >= version) {
@@ -76,16 +79,26 @@ impl Table {
         // services are listed at the same time, and after a start the label says nearly always what they will say
         let claimed = self.claims.is_claimed(&key) || (!self.knows_claims && slim.service().is_some());
         let known = self.namespaces.get_mut(namespace).and_then(|n| n.workloads[kind as usize].get_mut(name));
+        let mut before = None;
         if let Some(row) = known {
             row.epoch = epoch;
             if row.version >= version {
                 return Change { news: false, claimed };
             }
+            // of a cluster that was set back nothing is known
+            before = (row.version > 0).then_some(row.template);
         } else if !running && listed.is_some_and(|listed| listed >= version) {
             return Change::default();
         }
         let team = slim.team().map(|team| self.names.get(team));
+        let rollout = slim.rollout(kind);
+        let ended = self.deploys.see(&key, before, rollout, slim.service().is_some(), at).then_some(at.wall);
+        let is_over = rollout.standing == Standing::Over && (kind == WorkloadKind::Deployment || ended.is_some());
         self.change(&key, true, |row| {
+            (row.up, row.template) = (rollout.up, if rollout.template == 0 { row.template } else { rollout.template });
+            if is_over {
+                row.lead = slim.lead(kind, ended).and_then(|tenths| NonZeroU32::new(tenths.max(1)));
+            }
             row.version = version;
             row.epoch = epoch;
             row.team = team;
@@ -147,6 +160,7 @@ impl Table {
         if row.is_some_and(|row| row.version > version) {
             return false;
         }
+        self.deploys.forget(&key);
         if let Some(namespace) = self.namespaces.get_mut(&*key.namespace) {
             if let Some(row) = namespace.workloads[key.kind as usize].remove(&*key.name) {
                 self.counts.subtract(&namespace.home.counted(key.kind, &row, &mut self.names));
@@ -178,8 +192,10 @@ impl Table {
                 let stays = row.epoch == epoch || row.version > version;
                 if !stays {
                     self.counts.subtract(&home.counted(kind, row, &mut self.names));
+                    let key = WorkloadKey { kind, namespace: name.to_string(), name: workload.to_string() };
+                    self.deploys.forget(&key);
                     if row.claimed.is_some() {
-                        claimed.push(WorkloadKey { kind, namespace: name.to_string(), name: workload.to_string() });
+                        claimed.push(key);
                     }
                 }
                 stays
@@ -294,6 +310,12 @@ impl Table {
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// The deploys that were seen.
+    #[must_use]
+    pub fn deploys(&self) -> &Deploys {
+        &self.deploys
     }
 
     /// The same counts, from scratch: for tests of the above.

@@ -48,6 +48,7 @@ impl Metric {
             Some("seconds") if self.name.ends_with("timestamp_seconds") => "seconds since 1970",
             Some("seconds") => "seconds",
             Some("ratio") => "0 to 1",
+            Some("score") => "1 to 5",
             Some("bytes") => "bytes",
             _ => "",
         }
@@ -127,9 +128,36 @@ catalogue! {
     AVAILABILITY Gauge "availability_ratio" ["path"]
         "Part of the last 30 days in which the services of the path were available, all of them together."
         "Is the road itself reliable?" "min by (path) (goldenpath_availability_ratio)"
+    AVAILABILITY_OBJECTIVE Gauge "availability_objective_ratio" ["path"]
+        "The availability that a path promises."
+        "Does a path keep its promise?" "max by (path) (goldenpath_availability_ratio) - on (path) max by (path) (goldenpath_availability_objective_ratio)"
     OBJECTIVES Gauge "service_objectives" ["path", "met"]
         "Services of the path that have an objective, by whether they meet it: True, False, Unknown."
         "Do services miss their objective?" "max by (path) (goldenpath_service_objectives{met=\"False\"}) > 0"
+    SERVING_WORKLOADS Gauge "serving_workloads" ["adopted", "available"]
+        "Workloads that ask for pods, on the road (adopted) and off it, by whether at least one of their pods is available."
+        "Is what is on the road more available?" "avg_over_time((sum by (adopted) (max without (instance, pod) (goldenpath_serving_workloads{available=\"true\"})) / sum by (adopted) (max without (instance, pod) (goldenpath_serving_workloads)))[30d:1h])"
+    DEPLOYS Counter "deploys_total" ["adopted", "outcome"]
+        "Deploys that ended, of workloads with the operator's label (adopted) and without it: Complete, Failed, or Replaced by the next one before they ended. Every replica counts all of them."
+        "How many deploys fail?" "max by (adopted) (increase(goldenpath_deploys_total{outcome=\"Failed\"}[30d])) / on (adopted) sum by (adopted) (max by (adopted, outcome) (increase(goldenpath_deploys_total[30d])))"
+    DEPLOY_DURATION Histogram "deploy_duration_seconds" ["adopted"]
+        "From the new template to the last pod that runs it, of complete deploys whose beginning was seen. Every replica counts all of them."
+        "How long does a deploy take?" "histogram_quantile(0.5, max by (adopted, le) (increase(goldenpath_deploy_duration_seconds_bucket[30d])))"
+    LEAD_TIME Histogram "lead_time_seconds" ["adopted"]
+        "From the commit (annotation goldenpath.dev/commit-timestamp) to the end of the rollout, of the last deploy of each workload that has the annotation: of those on the road (adopted) and of those off it. It counts what is there now, so it can fall."
+        "Are teams faster on the road?" "histogram_quantile(0.5, max by (adopted, le) (goldenpath_lead_time_seconds_bucket))"
+    FIRST_DEPLOY Histogram "time_to_first_deploy_seconds" ["path", "origin"]
+        "From the creation of a service to its first running pods, of all services that are there, by what brought them. It can fall."
+        "How soon does a new service run?" "histogram_quantile(0.5, max by (path, le) (goldenpath_time_to_first_deploy_seconds_bucket{origin=\"Greenfield\"}))"
+    SERVICE_ORIGINS Gauge "service_origins" ["path", "origin"]
+        "PlatformServices by what brought them: Voluntary, Greenfield, or Mandated when a deadline was known before they were created."
+        "How many come by themselves?" "sum(max by (path, origin) (goldenpath_service_origins{origin!=\"Mandated\"})) / sum(max by (path, origin) (goldenpath_service_origins))"
+    SATISFACTION Gauge "satisfaction_score" ["path"]
+        "Mean of the scores, from 1 to 5, that services give their path in feedback."
+        "Do teams like the path?" "max by (path) (goldenpath_satisfaction_score)"
+    FEEDBACK Gauge "feedback_services" ["path", "score"]
+        "Services that give their path a score, by the score."
+        "How many are unhappy?" "sum by (path) (max by (path, score) (goldenpath_feedback_services{score=~\"1|2\"}))"
     DEPRECATED_OBJECTS Gauge "deprecated_objects" ["deprecation", "team", "state"]
         "Objects that a Deprecation matches, by whether they have to be moved (Remaining) or are Exempt, and those on which its expression fails (Unevaluable)."
         "Who has most to move?" "topk(10, max by (deprecation, team) (goldenpath_deprecated_objects{state=\"Remaining\"}))"
@@ -154,6 +182,9 @@ catalogue! {
     NOTIFICATIONS Counter "notifications_total" ["receiver", "outcome"]
         "Digests about deprecations, by receiver and whether they were delivered or failed for good."
         "Does a receiver not take its digests?" "sum by (receiver) (increase(goldenpath_notifications_total{outcome=\"failed\"}[1d])) > 0"
+    LEADER Gauge "leader" []
+        "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
+        "Does exactly one lead?" "sum(goldenpath_leader) == 1"
     FLEET_WORKLOADS Gauge "fleet_workloads" ["kind"]
         "Workloads that are watched, by kind."
         "How much is watched?" "sum(max by (kind) (goldenpath_fleet_workloads))"
@@ -204,7 +235,8 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         for metric in ALL {
             assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
-            assert_eq!(metric.kind == Kind::Histogram, metric.name.ends_with("duration_seconds"), "{}", metric.name);
+            let of_time = metric.name.ends_with("_seconds") && !metric.name.contains("timestamp");
+            assert!(metric.kind != Kind::Histogram || of_time, "{}", metric.name);
             assert!(metric.help.ends_with('.') && metric.example.0.ends_with('?'), "{}", metric.name);
             assert!(metric.example.1.contains(metric.name), "{}", metric.name);
         }

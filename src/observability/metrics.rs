@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::catalogue::{self, Metric};
+use crate::status::spread::Shown;
 use prometheus::core::Collector;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{self, MetricFamily, MetricType};
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 /// Upper bounds in seconds. One API call takes 5 to 20 ms and a pass makes between one and some hundred of them; beyond
@@ -91,6 +92,59 @@ pub fn gauge<const N: usize>(
         gauge.with_label_values(&labels.each_ref().map(String::as_str)).add(value);
     }
     Ok(gauge.collect().into_iter().filter(|family| !family.get_metric().is_empty()).collect())
+}
+
+/// A counter of the catalogue, of what somebody else has counted.
+pub fn total<const N: usize>(
+    metric: &Metric,
+    values: impl IntoIterator<Item = ([String; N], u64)>,
+) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let counter = IntCounterVec::new(Opts::new(metric.name, metric.help), metric.labels)?;
+    for (labels, value) in values {
+        counter.with_label_values(&labels.each_ref().map(String::as_str)).inc_by(value);
+    }
+    Ok(counter.collect())
+}
+
+/// A histogram of the catalogue, of what somebody else has counted; nothing where it has no values. The crate's own can only
+/// be told of one thing after another.
+pub fn histogram<const N: usize>(
+    metric: &Metric,
+    values: impl IntoIterator<Item = ([String; N], Shown)>,
+) -> Vec<MetricFamily> {
+    let metrics: Vec<proto::Metric> =
+        values.into_iter().map(|(labels, shown)| bucketed(metric, labels, shown)).collect();
+    if metrics.is_empty() {
+        return Vec::new();
+    }
+    let mut family = MetricFamily::default();
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(metrics);
+    vec![family]
+}
+
+fn bucketed<const N: usize>(metric: &Metric, labels: [String; N], shown: Shown) -> proto::Metric {
+    let bucket = |(bound, count): (f64, u64)| {
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    };
+    let label = |(name, value): (&&str, String)| {
+        let mut label = proto::LabelPair::default();
+        label.set_name((*name).to_owned());
+        label.set_value(value);
+        label
+    };
+    let mut histogram = proto::Histogram::default();
+    histogram.set_bucket(shown.buckets.into_iter().map(bucket).collect());
+    histogram.set_sample_count(shown.count);
+    histogram.set_sample_sum(shown.sum);
+    let mut one = proto::Metric::from_label(metric.labels.iter().zip(labels).map(label).collect());
+    one.set_histogram(histogram);
+    one
 }
 
 /// The constant 1 whose labels tell which build runs; joined with other metrics to see what a rollout changed.

@@ -101,6 +101,13 @@ fn allowed(objective: &str) -> Option<i64> {
     Some(100_000 - whole.parse::<i64>().ok()? * 1000 - thousandths)
 }
 
+/// The part of the time, from 0 to 1, in which an objective asks a service to be available.
+#[must_use]
+pub fn share(objective: &str) -> Option<f64> {
+    let allowed = i32::try_from(allowed(objective)?).ok()?;
+    Some(1.0 - f64::from(allowed) / 100_000.0)
+}
+
 /// The reliability of a service after a look at its workloads. Nothing before they were all available for the first time.
 #[must_use]
 pub fn look(

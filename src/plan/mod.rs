@@ -12,6 +12,7 @@ pub mod gaps;
 pub mod guard;
 pub mod health;
 pub mod leaf;
+pub mod lease;
 pub mod making;
 pub mod members;
 pub mod metadata;

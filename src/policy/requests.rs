@@ -66,7 +66,7 @@ pub fn is_within((start, end): (Timestamp, Timestamp)) -> String {
 }
 
 /// A selector of namespaces, as CEL.
-fn selects(selector: &NamespaceSelector) -> Vec<String> {
+pub fn selects(selector: &NamespaceSelector) -> Vec<String> {
     let labels = "dyn(namespaceObject).metadata[?'labels'].orValue(dyn({}))";
     let is =
         |(name, value): (&String, &String)| format!("{labels}[?{}] == optional.of({})", string(name), string(value));

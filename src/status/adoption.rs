@@ -144,7 +144,14 @@ mod tests {
         let mut counts = Counts::default();
         for (kind, team, class) in workloads {
             let bucket = Bucket { kind: *kind, team: (*team).into(), class: class.clone() };
-            counts.add(&Counted { bucket, replicas: 1, weights: Weights::default(), verdicts: Vec::new() });
+            counts.add(&Counted {
+                bucket,
+                replicas: 1,
+                up: None,
+                lead: None,
+                weights: Weights::default(),
+                verdicts: Vec::new(),
+            });
         }
         counts
     }

@@ -15,7 +15,7 @@ use crate::api::{
     ConditionType, Consumers, DeprecationExemption, DeprecationProgress, DeprecationSpec, DeprecationStage,
     DeprecationTeam, DeprecationWeek, Forecast, Reason, Straggler,
 };
-use crate::plan::consumers::InSight;
+use crate::plan::consumers::{InSight, Problem};
 use crate::plan::deprecation::Left;
 
 /// Teams that are listed.
@@ -46,6 +46,8 @@ pub struct Consumer {
     pub manager: Option<Arc<str>>,
     /// The exemption that is in force for it.
     pub exempt: Option<Arc<str>>,
+    /// Why the fix of the Deprecation does not apply to it.
+    pub unfit: Option<Arc<str>>,
 }
 
 /// What one count found.
@@ -56,6 +58,9 @@ pub struct Tally {
     /// By exemption: each that there was when this was counted.
     exemptions: BTreeMap<Arc<str>, u64>,
     unevaluable: u64,
+    unfit: u64,
+    /// The first of these, with the reason.
+    first_unfit: Option<(String, Arc<str>)>,
     services: BTreeSet<(Arc<str>, Arc<str>)>,
     teams: BTreeMap<Arc<str>, u64>,
     stragglers: BTreeMap<String, Straggler>,
@@ -88,6 +93,12 @@ impl Tally {
         }
         if examples.len() > MAX_EXAMPLES {
             examples.pop_last();
+        }
+        if let Some(why) = consumer.unfit {
+            self.unfit += 1;
+            if self.first_unfit.as_ref().is_none_or(|(first, _)| consumer.object < *first) {
+                self.first_unfit = Some((consumer.object.clone(), why));
+            }
         }
         // of 100,000 only the first are kept; which ones does not depend on the order in which they were seen
         let beyond = self.stragglers.len() >= MAX_STRAGGLERS;
@@ -130,6 +141,13 @@ impl Tally {
         self.exempt
     }
 
+    /// Objects to which the fix does not apply.
+    #[must_use]
+    pub fn unfit(&self) -> Option<Problem> {
+        let (object, why) = self.first_unfit.as_ref()?;
+        Some(Problem::FixDoesNotApply { count: self.unfit, object: object.clone(), why: why.to_string() })
+    }
+
     /// Objects that lean on an exemption; nothing where it is newer than the count.
     #[must_use]
     pub fn leaning_on(&self, exemption: &str) -> Option<u64> {
@@ -170,6 +188,7 @@ pub fn progress(
             remaining,
             exempt: int(tally.exempt),
             unevaluable: int(tally.unevaluable),
+            unfixable: int(tally.unfit),
         }),
         teams: teams.into_iter().map(listed).collect(),
         teams_total,

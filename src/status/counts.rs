@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::spread::{LEAD, Spread};
 use crate::api::{Mode, Origin, State, VerdictState, WorkloadKind};
 use crate::plan::score::Weights;
 
@@ -48,10 +49,26 @@ pub struct Counted {
     pub bucket: Bucket,
     /// Pods that it asks for.
     pub replicas: u32,
+    /// Whether a pod of it is available, where it asks for any.
+    pub up: Option<bool>,
+    /// Lead time of its last deploy, in tenths of a second.
+    pub lead: Option<u32>,
     /// Its part of the score.
     pub weights: Weights,
     /// The verdict of each default.
     pub verdicts: Vec<(Arc<str>, VerdictState)>,
+}
+
+impl Counted {
+    /// Whether it is on the road, nothing where it cannot be. A workload gets there by a deploy that brings what its path
+    /// fills, so the last deploy of one that is there was made on the road.
+    fn adopted(&self) -> Option<bool> {
+        match &self.bucket.class {
+            Class::Excluded | Class::Managed => None,
+            Class::Unclaimed => Some(false),
+            Class::Claimed { state, .. } => Some(*state == State::Adopted),
+        }
+    }
 }
 
 /// The sum of one bucket.
@@ -92,6 +109,10 @@ pub struct Counts {
     pub services: HashMap<ServiceBucket, u64>,
     /// Verdicts of all claimed workloads; no entry is zero.
     pub verdicts: HashMap<VerdictKey, u64>,
+    /// Workloads that ask for pods, of those off the road and of those on it: without one that is available, and with one.
+    pub serving: [[u64; 2]; 2],
+    /// Lead times of the last deploys, of workloads off the road and of those on it.
+    pub leads: [Spread; 2],
 }
 
 impl Counts {
@@ -102,6 +123,14 @@ impl Counts {
         sum.replicas += u64::from(workload.replicas);
         sum.weights.good += workload.weights.good;
         sum.weights.all += workload.weights.all;
+        if let Some(adopted) = workload.adopted().map(usize::from) {
+            if let Some(up) = workload.up {
+                self.serving[adopted][usize::from(up)] += 1;
+            }
+            if let Some(lead) = workload.lead {
+                self.leads[adopted].add(LEAD, lead);
+            }
+        }
         for key in verdict_keys(workload) {
             *self.verdicts.entry(key).or_default() += 1;
         }
@@ -116,6 +145,15 @@ impl Counts {
             sum.weights.all = sum.weights.all.saturating_sub(workload.weights.all);
             if sum.workloads == 0 {
                 self.workloads.remove(&workload.bucket);
+            }
+        }
+        if let Some(adopted) = workload.adopted().map(usize::from) {
+            if let Some(lead) = workload.lead {
+                self.leads[adopted].subtract(LEAD, lead);
+            }
+            if let Some(up) = workload.up {
+                let count = &mut self.serving[adopted][usize::from(up)];
+                *count = count.saturating_sub(1);
             }
         }
         for key in verdict_keys(workload) {
@@ -175,6 +213,8 @@ mod tests {
         Counted {
             bucket: Bucket { kind: WorkloadKind::Deployment, team: team.into(), class },
             replicas: 3,
+            up: Some(true),
+            lead: Some(6000),
             weights: Weights { good: 1, all: 2 },
             verdicts: vec![("requests".into(), VerdictState::Applied)],
         }
@@ -189,6 +229,8 @@ mod tests {
         counts.add(&counted("b", State::Migrating));
         let key = ("web".into(), "requests".into(), VerdictState::Applied);
         assert_eq!(counts.verdicts.get(&key), Some(&3));
+        assert_eq!(counts.serving, [[0, 1], [0, 2]]);
+        assert_eq!(counts.leads.each_ref().map(|leads| leads.shown(LEAD).count), [1, 2]);
         counts.subtract(&counted("b", State::Migrating));
         counts.subtract(&counted("a", State::Adopted));
         assert_eq!(counts, one);

@@ -1,14 +1,12 @@
 //! What the status of a PlatformService says of what it has that is deprecated.
 
+use super::{Finding, merge, standing};
+use crate::api::{ConditionType, DeprecatedObject, Deprecation, DeprecationStage, PlatformServiceStatus, Reason};
+use crate::plan::consumers::{Remedy, Served};
+use crate::plan::deprecation::deadline;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use serde_json::json;
-
-use super::{Finding, merge, standing};
-use crate::api::{ConditionType, DeprecatedObject, Deprecation, DeprecationStage, PlatformServiceStatus, Reason};
-use crate::plan::consumers::Served;
-use crate::plan::deprecation::deadline;
 
 /// A longer command is not printed: the guide has to do.
 const MAX_FIX: usize = 1024;
@@ -24,30 +22,49 @@ pub struct Deprecated {
 
 /// What a service is told of one of its objects. Nothing while nobody is told.
 #[must_use]
-pub fn told(deprecation: &Deprecation, resource: &Served, namespace: &str, name: &str) -> Option<DeprecatedObject> {
+pub fn told(
+    deprecation: &Deprecation,
+    resource: &Served,
+    namespace: &str,
+    name: &str,
+    remedy: &Remedy,
+) -> Option<DeprecatedObject> {
     let stage = deprecation.status.as_ref().map(|status| status.stage)?;
     if stage == DeprecationStage::Planned {
         return None;
     }
+    let guide = deprecation.spec.replacement.as_ref().and_then(|replacement| replacement.guide_url.as_ref());
+    let guide = guide.map(|url| format!("see {url}"));
+    let fix = match remedy {
+        Remedy::None => guide,
+        Remedy::Patch(patch) => {
+            Some(command(resource, namespace, name, patch)).filter(|c| c.chars().count() <= MAX_FIX).or(guide)
+        }
+        Remedy::Unfit(why) => {
+            let text =
+                format!("spec.replacement.fix of Deprecation {} does not apply to it: {why}", deprecation.name_any());
+            Some(guide.map_or_else(|| text.clone(), |guide| format!("{guide}; {text}")))
+        }
+    };
     Some(DeprecatedObject {
         name: deprecation.name_any(),
         stage,
         deadline: deadline(&deprecation.spec.timeline).map(Time),
         object: format!("{}/{name}", resource.kind.to_lowercase()),
-        fix: fix(deprecation, resource, namespace, name),
+        fix,
     })
 }
 
-/// The command that makes an object a new one, else where the way is described.
-fn fix(deprecation: &Deprecation, resource: &Served, namespace: &str, name: &str) -> Option<String> {
-    let replacement = deprecation.spec.replacement.as_ref()?;
-    let guide = replacement.guide_url.as_ref().map(|url| format!("see {url}"));
-    let Some(fix) = &replacement.fix else { return guide };
+/// The command that makes an object a new one. In the version that the patch was made for, where kubectl would take another.
+fn command(resource: &Served, namespace: &str, name: &str, patch: &str) -> String {
     let Served { group, plural, .. } = resource;
-    let resource = if group.is_empty() { plural.clone() } else { format!("{plural}.{group}") };
-    let patch = json!(fix.patch).to_string().replace('\'', r"'\''");
-    let command = format!("kubectl patch {resource} {name} -n {namespace} --type merge -p '{patch}'");
-    if command.chars().count() > MAX_FIX { guide } else { Some(command) }
+    let resource = match (group.is_empty(), resource.preferred) {
+        (true, _) => plural.clone(),
+        (false, true) => format!("{plural}.{group}"),
+        (false, false) => resource.to_string(),
+    };
+    let patch = patch.replace('\'', r"'\''");
+    format!("kubectl patch {resource} {name} -n {namespace} --type merge -p '{patch}'")
 }
 
 /// The status of a service with what it has that is deprecated.
@@ -95,6 +112,7 @@ pub fn uses_deprecated(deprecated: &Deprecated, has_had: bool, now: Timestamp) -
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
     use crate::api::DeprecationStatus;
@@ -108,28 +126,50 @@ mod tests {
     }
 
     fn resource(group: &str, plural: &str) -> Served {
-        Served { group: group.into(), plural: plural.into(), kind: "Ingress".into(), ..Served::default() }
+        let (group, version, plural) = (group.to_owned(), "v1".to_owned(), plural.to_owned());
+        Served { group, version, plural, kind: "Ingress".into(), preferred: true, watchable: true }
+    }
+
+    fn patch(patch: &serde_json::Value) -> Remedy {
+        Remedy::Patch(patch.to_string().into())
     }
 
     #[rstest]
     #[case::a_patch(
-        json!({"fix": {"patch": {"spec": {"ingressClassName": "it's new"}}}}),
+        patch(&json!({"spec": {"ingressClassName": "it's new"}})), json!({}),
         Some(r#"kubectl patch ingresses.networking.k8s.io web -n shop --type merge -p '{"spec":{"ingressClassName":"it'\''s new"}}'"#)
     )]
-    #[case::a_guide(json!({"guideURL": "https://d"}), Some("see https://d"))]
-    #[case::too_long(json!({"guideURL": "https://d", "fix": {"patch": {"a": "x".repeat(2000)}}}), Some("see https://d"))]
-    #[case::nothing(json!({}), None)]
-    fn the_fix_can_be_pasted(#[case] replacement: serde_json::Value, #[case] expected: Option<&str>) {
+    #[case::a_guide(Remedy::None, json!({"guideURL": "https://d"}), Some("see https://d"))]
+    #[case::too_long(patch(&json!({"a": "x".repeat(2000)})), json!({"guideURL": "https://d"}), Some("see https://d"))]
+    #[case::no_way_out(
+        Remedy::Unfit("match class holds with it as well".into()), json!({"guideURL": "https://d"}),
+        Some("see https://d; spec.replacement.fix of Deprecation legacy does not apply to it: match class holds with it as well")
+    )]
+    #[case::nothing(Remedy::None, json!({}), None)]
+    fn the_fix_can_be_pasted(
+        #[case] remedy: Remedy,
+        #[case] replacement: serde_json::Value,
+        #[case] expected: Option<&str>,
+    ) {
         let deprecation = deprecation(DeprecationStage::Warning, &replacement);
-        let told = told(&deprecation, &resource("networking.k8s.io", "ingresses"), "shop", "web").unwrap();
+        let told = told(&deprecation, &resource("networking.k8s.io", "ingresses"), "shop", "web", &remedy).unwrap();
         assert_eq!(told.fix.as_deref(), expected);
         assert_eq!((told.object.as_str(), told.stage), ("ingress/web", DeprecationStage::Warning));
     }
 
     #[test]
+    fn the_patch_is_sent_in_the_version_that_it_was_made_for() {
+        let older = Served { preferred: false, ..resource("autoscaling", "horizontalpodautoscalers") };
+        let command = command(&older, "shop", "web", "{}");
+        assert!(command.starts_with("kubectl patch horizontalpodautoscalers.v1.autoscaling web "), "{command}");
+        let core = super::command(&resource("", "configmaps"), "shop", "web", "{}");
+        assert!(core.starts_with("kubectl patch configmaps web "), "{core}");
+    }
+
+    #[test]
     fn nobody_is_told_before_the_announcement() {
         let planned = deprecation(DeprecationStage::Planned, &json!({}));
-        assert_eq!(told(&planned, &resource("", "configmaps"), "shop", "web"), None);
+        assert_eq!(told(&planned, &resource("", "configmaps"), "shop", "web", &Remedy::None), None);
     }
 
     #[test]

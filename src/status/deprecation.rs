@@ -77,6 +77,7 @@ fn ready(found: &Found<'_>) -> Finding {
         Problem::Unresolved { .. } => (1, Reason::ResourceNotServed),
         Problem::Blind { .. } => (2, Reason::ApiServerRefused),
         Problem::Unevaluable { .. } => (3, Reason::Unevaluable),
+        Problem::FixDoesNotApply { .. } => (4, Reason::FixDoesNotApply),
     };
     let mut ranked: Vec<_> = problems.iter().map(|problem| (rank(problem), problem.to_string())).collect();
     ranked.sort_by_key(|((rank, _), _)| *rank);

@@ -67,7 +67,7 @@ mod tests {
         for n in 0..10 {
             let exempt = exempt.get(n).map(|name| (*name).into());
             let (object, team, matched) = (format!("ingress/shop/{n}"), "a".into(), "class".into());
-            tally.add(Consumer { object, team, service: None, matched, manager: None, exempt });
+            tally.add(Consumer { object, team, service: None, matched, manager: None, exempt, unfit: None });
         }
         let now = at("2026-12-01T00:00:00Z");
         let progress =

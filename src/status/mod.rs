@@ -6,10 +6,12 @@ pub mod counts;
 pub mod deprecated;
 pub mod deprecation;
 mod exercise;
+pub mod experience;
 pub mod granted;
 pub mod objective;
 pub mod path;
 pub mod service;
+pub mod spread;
 pub mod version;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -22,9 +22,9 @@ pub fn objective(facts: &ServiceFacts) -> Option<&str> {
     own.and_then(|own| own.availability.as_deref()).or_else(|| of_path?.availability.as_deref())
 }
 
-/// How reliable a service is, after a look at its workloads.
+/// The workloads of a service that are meant to have pods now.
 #[must_use]
-pub fn reliability(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -> Option<Reliability> {
+pub fn sights(facts: &ServiceFacts, outcomes: &[Outcome]) -> Vec<Sight> {
     let all = facts.workloads.iter().zip(outcomes);
     let seen = all.filter_map(|(workload, outcome)| match (&outcome.object, &outcome.blocker) {
         (Some(object), None) => sight(workload.target.kind, object),
@@ -32,9 +32,14 @@ pub fn reliability(facts: &ServiceFacts, outcomes: &[Outcome], now: Timestamp) -
         (None, _) if workload.target.kind != WorkloadKind::CronJob => Some(Sight { up: false, since: None }),
         _ => None,
     });
-    let sights: Vec<_> = seen.collect();
+    seen.collect()
+}
+
+/// How reliable a service is, after a look at its workloads.
+#[must_use]
+pub fn reliability(facts: &ServiceFacts, sights: &[Sight], now: Timestamp) -> Option<Reliability> {
     let before = facts.service.status.as_ref().and_then(|status| status.reliability.as_ref());
-    look(before, &sights, objective(facts), now)
+    look(before, sights, objective(facts), now)
 }
 
 /// Whether the objective of a service is met.

@@ -1,4 +1,4 @@
-//! What the status of a GoldenPath says about its exemptions.
+//! What the status of a GoldenPath says about its exemptions and its rollout.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::Finding;
 use crate::api::{
     ConditionType, Exemption, ExemptionKind, ExemptionSource, ExemptionState, ExemptionStatus, GoldenPath,
-    GrantedExemption, PlatformService, Reason, RolloutPhase, RolloutStatus,
+    GoldenPathStatus, GrantedExemption, PlatformService, Reason, RolloutPhase, RolloutStatus,
 };
 
 /// The path's exemptions, and how many services lean on each.
@@ -137,4 +137,45 @@ pub fn followers<'a>(
         status.is_some_and(|followed| followed.name == name)
     };
     services.filter(follows).collect()
+}
+
+/// Whether a status tells nothing new but how far something is: no step of the rollout, no condition, no failure.
+#[must_use]
+pub fn counts_on(before: Option<&GoldenPathStatus>, after: &GoldenPathStatus) -> bool {
+    before.is_some_and(|before| before != after && without_counts(before) == without_counts(after))
+}
+
+fn without_counts(status: &GoldenPathStatus) -> GoldenPathStatus {
+    let mut status = GoldenPathStatus { adoption: None, ..status.clone() };
+    if let Some(rollout) = &mut status.rollout {
+        *rollout = RolloutStatus { moved: 0, exercised: 0, pending: 0, waiting_for: None, ..rollout.clone() };
+    }
+    status.exemptions.iter_mut().for_each(|exemption| exemption.services = 0);
+    status.conditions.iter_mut().for_each(|condition| condition.message.clear());
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::status::merge;
+
+    fn status(phase: RolloutPhase, exercised: i64, failed: i64) -> GoldenPathStatus {
+        let rollout = RolloutStatus { phase, moved: 9, exercised, failed, ..RolloutStatus::default() };
+        let conditions = merge(&[], &rolled_out(&rollout), Some(1), Timestamp::UNIX_EPOCH);
+        GoldenPathStatus { rollout: Some(rollout), conditions, ..GoldenPathStatus::default() }
+    }
+
+    #[rstest]
+    #[case::one_more_has_rolled_out(status(RolloutPhase::Exercising, 4, 0), true)]
+    #[case::the_same(status(RolloutPhase::Exercising, 3, 0), false)]
+    #[case::one_has_failed(status(RolloutPhase::Exercising, 4, 1), false)]
+    #[case::a_step(status(RolloutPhase::Soaking, 4, 0), false)]
+    #[case::another_generation(GoldenPathStatus { observed_generation: Some(2), ..status(RolloutPhase::Exercising, 4, 0) }, false)]
+    fn what_only_counts_on_is_told_from_a_step(#[case] after: GoldenPathStatus, #[case] expected: bool) {
+        assert_eq!(counts_on(Some(&status(RolloutPhase::Exercising, 3, 0)), &after), expected);
+        assert!(!counts_on(None, &after));
+    }
 }

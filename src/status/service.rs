@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::counts::UNOWNED;
 use super::exercise::exercise;
-use super::objective::{objective, objective_met, outage, reliability};
+use super::experience::milestones;
+use super::objective::{objective, objective_met, outage, reliability, sights};
 use super::version::{followed, up_to_date};
 use super::{Finding, merge, whole_second, without};
 use crate::api::{
@@ -117,13 +118,15 @@ fn service_status(
     let route = route_of(facts);
     let mut findings = vec![ready(facts, outcomes, revision), adopted(evaluated, facts), conflicted(evaluated)];
     findings.extend(route.map(|route| up_to_date(route, &facts.service, now)));
-    let reliability = reliability(facts, outcomes, now);
+    let sights = sights(facts, outcomes);
+    let reliability = reliability(facts, &sights, now);
     findings.extend(objective(facts).map(|objective| objective_met(objective, reliability.as_ref(), now)));
     let outage = outage(facts, reliability.as_ref(), evaluated, now);
     let (has_objective, conditions) = (objective(facts).is_some(), before.conditions.clone());
     let conditions = if has_objective { conditions } else { without(&conditions, ConditionType::ObjectiveMet) };
     let adoption = adoption(facts, &before, evaluated, now);
     let defaults = default_statuses(evaluated);
+    let conditions = merge(&conditions, &findings, facts.service.metadata.generation, now);
     PlatformServiceStatus {
         observed_generation: facts.service.metadata.generation,
         team: Some(team(facts)),
@@ -137,8 +140,9 @@ fn service_status(
         defaults: defaults.into_iter().take(MAX_DEFAULTS).collect(),
         workloads: evaluated.iter().map(|e| e.status.clone()).collect(),
         exemptions: exemptions(facts, &before, evaluated, now),
+        milestones: milestones(&before, &conditions, reliability.as_ref(), !sights.is_empty()),
         reliability,
-        conditions: merge(&conditions, &findings, facts.service.metadata.generation, now),
+        conditions,
         deprecations: before.deprecations,
         deprecations_total: before.deprecations_total,
         folded: None,

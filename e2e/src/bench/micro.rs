@@ -12,6 +12,7 @@ use goldenpath::api::{GoldenPath, WorkloadKind};
 use goldenpath::cel::Subject;
 use goldenpath::fleet::Table;
 use goldenpath::fleet::decode::Frame;
+use goldenpath::fleet::deploys::Moment;
 use goldenpath::plan::exceptions::Exceptions;
 use goldenpath::plan::revision::{Revision, Rule};
 use goldenpath::plan::service::template;
@@ -59,6 +60,7 @@ pub fn measure(lines: usize) -> Result<Micro> {
 /// # Errors
 /// When the object of the benchmark cannot be read.
 pub fn decode(count: usize) -> Result<()> {
+    let at = Moment { uptime: 0, wall: jiff::Timestamp::UNIX_EPOCH };
     let lines: Vec<String> = (0..OBJECTS).map(line).collect::<Result<_>>()?;
     let mut left = count;
     while left > 0 {
@@ -68,7 +70,7 @@ pub fn decode(count: usize) -> Result<()> {
         for line in lines.iter().take(left) {
             let frame: Frame<'_> = serde_json::from_str(line)?;
             let version = frame.object.version().context("no version")?;
-            black_box(table.see(WorkloadKind::Deployment, &frame.object, version));
+            black_box(table.see(WorkloadKind::Deployment, &frame.object, version, at));
         }
         left = left.saturating_sub(OBJECTS);
         black_box(&table);

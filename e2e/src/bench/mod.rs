@@ -47,6 +47,9 @@ const SCRAPE_PAUSE: Duration = Duration::from_millis(50);
 /// Events a second.
 const RATE: u32 = 200;
 
+/// So many workloads a service names where nobody says otherwise.
+const WORKLOADS_OF_A_SERVICE: usize = 4;
+
 /// What can be chosen about a run.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Settings {
@@ -57,7 +60,7 @@ pub struct Settings {
     #[arg(long, default_value_t = 1_000)]
     pub claimed: usize,
     /// Workloads that each of those PlatformServices names
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = WORKLOADS_OF_A_SERVICE)]
     pub per_service: usize,
     /// Rounds of every comparison
     #[arg(long, default_value_t = 5)]
@@ -86,6 +89,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// In what the fleet is not as usual.
+    #[must_use]
+    pub fn shape(&self) -> String {
+        if self.per_service == WORKLOADS_OF_A_SERVICE {
+            String::new()
+        } else {
+            format!("--per-service {}", self.per_service)
+        }
+    }
+
     /// The command of a run with these settings.
     #[must_use]
     pub fn command(&self) -> String {
@@ -94,7 +107,7 @@ impl Settings {
             flags.extend((value != default).then(|| format!("--{name} {value}")));
         };
         flag("claimed", self.claimed as u64, 1_000);
-        flag("per-service", self.per_service as u64, 4);
+        flag("per-service", self.per_service as u64, WORKLOADS_OF_A_SERVICE as u64);
         flag("runs", self.runs as u64, 5);
         flag("settle", self.settle, 60);
         flag("idle", self.idle, 300);

@@ -86,7 +86,8 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode> {
     println!("\n{section}");
     if let Some(path) = &arguments.report {
         let before = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let after = document::with_section(&before, arguments.settings.workloads, &section);
+        let after =
+            document::with_section(&before, arguments.settings.workloads, &arguments.settings.shape(), &section);
         std::fs::write(path, after).with_context(|| format!("write {}", path.display()))?;
     }
     let missed = results.budgets().iter().filter(|budget| !budget.is_met()).count();
@@ -97,8 +98,9 @@ async fn measure(arguments: &Arguments) -> Result<ExitCode> {
 fn section(settings: &Settings, results: &Results) -> Result<String> {
     let date = jiff::Zoned::now().date();
     Ok(format!(
-        "## {} workloads\n\n`{}` on {date}: {}; {}. Figures are medians, with least and most in brackets.\n\n{}",
+        "## {} workloads{}\n\n`{}` on {date}: {}; {}. Figures are medians, with least and most in brackets.\n\n{}",
         settings.workloads,
+        if settings.shape().is_empty() { String::new() } else { format!(", {}", settings.shape()) },
         settings.command(),
         machine::machine(),
         machine::versions(&programs::versions()?),

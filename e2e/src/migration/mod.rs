@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath::api::WorkloadKind::{CronJob, Deployment, StatefulSet};
-use jiff::{SignedDuration, Timestamp};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::{Value, json};
 
-pub use history::History;
+pub use history::{History, ONE, TWO};
 
 use crate::{ControlPlane, Operator, wait};
 use teams::{TEAMS, Team};
 
 /// How long the history is that it leaves.
 const WEEKS: Duration = Duration::from_hours(13 * 7 * 24);
+/// The Deprecation of the story.
+pub const OLD_IMAGES: &str = "images-before-1-2";
 /// How often the same counts must be seen to be believed.
 const SAME: usize = 3;
 
@@ -61,6 +64,10 @@ impl<'a> Migration<'a> {
                 self.apply(before.runs(2)).await?;
             }
             self.passes(2).await?;
+            if number == 2 {
+                // who comes from now on knows that the old images go
+                self.closes_the_old_way().await?;
+            }
             if number == 4 {
                 self.trouble(begin).await?;
             }
@@ -101,6 +108,54 @@ impl<'a> Migration<'a> {
         self.paths("2").await?;
         self.passes(1).await?;
         self.apply([search.workload(Deployment, "indexer", 3, &json!({}))]).await
+    }
+
+    /// Images from before version 1.2 are to go in two months. The weeks before, in which some went, are told: without them
+    /// there is no forecast.
+    async fn closes_the_old_way(&self) -> Result<()> {
+        let in_days = |days: i64| Timestamp::now().checked_add(SignedDuration::from_hours(24 * days));
+        let images = json!(["registry.example.com/*:1.0.*", "registry.example.com/*:1.1.*"]);
+        self.apply([json!({
+            "apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": OLD_IMAGES},
+            "spec": {
+                "title": "Images from before 1.2",
+                "matches": [{
+                    "name": "image", "images": images, "resourceRules": [
+                        {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"]},
+                        {"apiGroups": ["batch"], "resources": ["cronjobs"]},
+                    ],
+                }],
+                "gates": {"replacementStage": "None", "minReplacementAdopters": 0, "requireObjectiveMet": false},
+                "timeline": {"warnAt": in_days(30)?.to_string(), "removeAt": in_days(60)?.to_string()},
+                "exemptions": [{
+                    "name": "depot", "namespace": "logistics", "reason": "RISK-91", "approvedBy": "ana",
+                    "expiresAt": in_days(200)?.to_string(),
+                }],
+            },
+        })])
+        .await?;
+        let deprecation = format!("depr/{OLD_IMAGES}");
+        let counted = "--for=jsonpath={.status.consumers.exempt}=5";
+        self.control_plane.kubectl(["wait", counted, &deprecation, "--timeout=60s"]).await?;
+        let weeks_ago = |weeks: i64| -> Result<String> {
+            let date = Timestamp::now().to_zoned(TimeZone::UTC).date().checked_sub(weeks.weeks())?;
+            let monday = date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days())?;
+            Ok(monday.to_string())
+        };
+        let history = json!([
+            {"date": weeks_ago(6)?, "remaining": 40}, {"date": weeks_ago(3)?, "remaining": 36},
+            {"date": weeks_ago(0)?, "remaining": 31},
+        ]);
+        let patch = json!({"status": {"history": history}}).to_string();
+        let patch = ["patch", &deprecation, "--subresource=status", "--type=merge", "-p", &patch];
+        // a write of the operator at the same time would put the weeks into another order
+        wait::until("a forecast", Duration::from_mins(1), async || {
+            self.control_plane.kubectl(patch).await?;
+            let forecast = "--for=jsonpath={.status.forecast.completeBy}";
+            self.control_plane.kubectl(["wait", forecast, &deprecation, "--timeout=3s"]).await.map(Some)
+        })
+        .await
+        .map(drop)
     }
 
     /// The paths; the second version of one of them comes in waves.
@@ -192,7 +247,13 @@ pub async fn busy(control_plane: &ControlPlane, time: Duration) -> Result<()> {
 
 /// What does not change by itself.
 fn gauges(metrics: &str) -> String {
-    let steady = ["goldenpath_workloads", "goldenpath_services", "goldenpath_verdicts", "goldenpath_rollout_services"];
+    let steady = [
+        "goldenpath_workloads",
+        "goldenpath_services",
+        "goldenpath_verdicts",
+        "goldenpath_rollout_services",
+        "goldenpath_deprecated_objects",
+    ];
     metrics.lines().filter(|line| steady.iter().any(|name| line.starts_with(name))).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,6 +1,7 @@
 //! Who takes part.
 
 use goldenpath::api::WorkloadKind::{self, CronJob, Deployment, StatefulSet};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 /// A team.
@@ -108,7 +109,12 @@ impl Team {
         } else {
             json!({"replicas": 1, "selector": {"matchLabels": labels}, "template": template})
         };
-        let metadata = json!({"name": name, "namespace": self.name});
+        // what was on its way for days before the road takes hours on it
+        let hours = if version < 2 { 50 + 7 * name.len() } else { 1 + name.len() / 2 };
+        let hours = SignedDuration::from_hours(i64::try_from(hours).unwrap_or(0));
+        let committed = Timestamp::now().saturating_sub(hours).unwrap_or(Timestamp::UNIX_EPOCH);
+        let annotations = json!({"goldenpath.dev/commit-timestamp": committed.to_string()});
+        let metadata = json!({"name": name, "namespace": self.name, "annotations": annotations});
         json!({"apiVersion": kind.api_version(), "kind": kind, "metadata": metadata, "spec": spec})
     }
 
@@ -121,7 +127,11 @@ impl Team {
         json!({
             "apiVersion": "goldenpath.dev/v1alpha1", "kind": "PlatformService",
             "metadata": {"name": name, "namespace": self.name},
-            "spec": {"mode": mode, "workloads": [{"name": "main", "ref": {"kind": kind, "name": name}}]},
+            "spec": {
+                "mode": mode, "workloads": [{"name": "main", "ref": {"kind": kind, "name": name}}],
+                // not everybody is happy, and not everybody says so
+                "feedback": (!name.len().is_multiple_of(3)).then(|| json!({"score": 5 - name.len() % 4, "comment": "it holds"})),
+            },
         })
     }
 }

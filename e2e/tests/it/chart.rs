@@ -9,7 +9,7 @@ use goldenpath::api::GoldenPath;
 use serde_json::json;
 
 /// A path as the chart would ship it; `defaults` are names of pod fields that it sets to false.
-fn shipped(name: &str, version: &str, defaults: &[&str]) -> GoldenPath {
+pub(super) fn shipped(name: &str, version: &str, defaults: &[&str]) -> GoldenPath {
     let default = |field: &&str| json!({"name": field.to_lowercase(), "podTemplate": {"spec": {*field: false}}});
     serde_json::from_value(json!({
         "apiVersion": "goldenpath.dev/v1alpha1",

@@ -2,6 +2,7 @@
 //! refuses, and with which words.
 
 mod agreement;
+mod fixes;
 mod kinds;
 mod latency;
 mod passing;

@@ -21,6 +21,7 @@ mod faults;
 mod fleet;
 mod greenfield;
 mod harness;
+mod leadership;
 mod pod_schema;
 mod samples;
 mod shipped_paths;

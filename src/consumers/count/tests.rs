@@ -78,7 +78,7 @@ fn objects(progress: &DeprecationProgress) -> Vec<(&str, &str, &str)> {
 #[test]
 fn what_matches_is_counted_and_what_fails_is_not() {
     let consumers = consumers();
-    consumers.want("ing", &[entry("class", &ingresses(), &json!({"expression": LEGACY}))]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &json!({"expression": LEGACY}))], None).unwrap();
     assert!(!consumers.in_sight("ing").complete);
     let seen = [
         ingress("shop", "a", Some("legacy")),
@@ -108,8 +108,8 @@ fn an_object_counts_once_and_for_each_deprecation() {
     let consumers = consumers();
     let both =
         [entry("first", &ingresses(), &json!({})), entry("second", &ingresses(), &json!({"expression": LEGACY}))];
-    consumers.want("two", &both).unwrap();
-    consumers.want("one", &[entry("only", &ingresses(), &json!({"expression": LEGACY}))]).unwrap();
+    consumers.want("two", &both, None).unwrap();
+    consumers.want("one", &[entry("only", &ingresses(), &json!({"expression": LEGACY}))], None).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", Some("legacy")), ingress("shop", "b", None)]);
     let (two, one) = (shown(&consumers, &Homes::new(), "two"), shown(&consumers, &Homes::new(), "one"));
     assert_eq!(
@@ -124,7 +124,7 @@ fn an_object_counts_once_and_for_each_deprecation() {
 fn a_namespace_that_is_not_selected_any_more_needs_no_new_list() {
     let consumers = consumers();
     let selector = json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}});
-    consumers.want("ing", &[entry("class", &ingresses(), &selector)]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &selector)], None).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     let count = |env: &str| {
         let homes = Homes::from([("shop".into(), home(None, env))]);
@@ -138,8 +138,8 @@ fn what_is_in_no_namespace_is_selected_and_a_namespace_by_its_own_labels() {
     let (consumers, namespaces) = (consumers(), served("", "namespaces", "Namespace"));
     let classes = served("networking.k8s.io", "ingressclasses", "IngressClass");
     let selector = json!({"namespaceSelector": {"matchLabels": {"env": "prod"}}});
-    consumers.want("ns", &[entry("a", &namespaces, &selector)]).unwrap();
-    consumers.want("classes", &[entry("a", &classes, &selector)]).unwrap();
+    consumers.want("ns", &[entry("a", &namespaces, &selector)], None).unwrap();
+    consumers.want("classes", &[entry("a", &classes, &selector)], None).unwrap();
     let object = |name: &str| json!({"metadata": {"name": name, "resourceVersion": "5"}});
     list(&consumers, &namespaces, &[object("shop"), object("dev")]);
     list(&consumers, &classes, &[object("nginx")]);
@@ -152,7 +152,7 @@ fn what_is_in_no_namespace_is_selected_and_a_namespace_by_its_own_labels() {
 #[test]
 fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_name() {
     let (consumers, deployments) = (consumers(), served("apps", "deployments", "Deployment"));
-    consumers.want("d", &[entry("a", &deployments, &json!({}))]).unwrap();
+    consumers.want("d", &[entry("a", &deployments, &json!({}))], None).unwrap();
     let mut labelled = json!({"metadata": {"namespace": "shop", "name": "labelled", "resourceVersion": "5"}});
     labelled["metadata"]["labels"] = json!({"goldenpath.dev/service": "checkout", "goldenpath.dev/team": "ignored"});
     let object = |name: &str| json!({"metadata": {"namespace": "shop", "name": name, "resourceVersion": "5"}});
@@ -178,7 +178,7 @@ fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_n
 #[test]
 fn what_is_exempt_is_left_alone_until_the_end() {
     let consumers = consumers();
-    consumers.want("ing", &[entry("class", &ingresses(), &json!({}))]).unwrap();
+    consumers.want("ing", &[entry("class", &ingresses(), &json!({}))], None).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None), ingress("bank", "b", None)]);
     let exemption: DeprecationExemption = serde_json::from_value(json!({"name": "x", "namespace": "shop",
         "reason": "r", "approvedBy": "ana", "expiresAt": "2026-12-01T00:00:00Z"}))
@@ -198,10 +198,10 @@ fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
     let consumers = consumers();
     let (stays, before) =
         (entry("stays", &ingresses(), &json!({})), entry("changes", &ingresses(), &json!({"images": ["a"]})));
-    consumers.want("ing", &[stays.clone(), before]).unwrap();
+    consumers.want("ing", &[stays.clone(), before], None).unwrap();
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     let first = consumers.in_sight("ing");
-    consumers.want("ing", &[stays.clone(), entry("changes", &ingresses(), &json!({"images": ["b"]}))]).unwrap();
+    consumers.want("ing", &[stays.clone(), entry("changes", &ingresses(), &json!({"images": ["b"]}))], None).unwrap();
     let second = consumers.in_sight("ing");
     assert!(first.complete && !second.complete && first.version != second.version);
     assert_eq!(
@@ -212,7 +212,7 @@ fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
     list(&consumers, &ingresses(), &[ingress("shop", "a", None)]);
     assert!(consumers.in_sight("ing").complete);
     let broken = entry("changes", &ingresses(), &json!({"expression": "object."}));
-    assert!(consumers.want("ing", &[stays, broken]).is_err());
+    assert!(consumers.want("ing", &[stays, broken], None).is_err());
     assert_eq!(consumers.in_sight("ing"), consumers.in_sight("ing"), "a typo changes nothing");
     assert!(consumers.in_sight("ing").complete);
     consumers.forget("ing");
@@ -223,7 +223,9 @@ fn an_entry_that_stays_goes_on_and_one_that_changes_waits_for_its_list() {
 fn what_is_not_served_is_reported_and_does_not_hide_the_rest() {
     let consumers = consumers();
     let policies = served("kyverno.io", "clusterpolicies", "ClusterPolicy");
-    consumers.want("x", &[entry("there", &ingresses(), &json!({})), entry("gone", &policies, &json!({}))]).unwrap();
+    consumers
+        .want("x", &[entry("there", &ingresses(), &json!({})), entry("gone", &policies, &json!({}))], None)
+        .unwrap();
     list(&consumers, &ingresses(), &[]);
     let sight = consumers.in_sight("x");
     assert!(sight.complete, "what is not served has no objects");
@@ -237,7 +239,7 @@ fn what_is_not_served_is_reported_and_does_not_hide_the_rest() {
 #[test]
 fn what_another_controller_owns_is_not_counted() {
     let (consumers, jobs) = (consumers(), served("batch", "jobs", "Job"));
-    consumers.want("jobs", &[entry("a", &jobs, &json!({}))]).unwrap();
+    consumers.want("jobs", &[entry("a", &jobs, &json!({}))], None).unwrap();
     let job = |name: &str, version: &str, controller: bool| {
         json!({"metadata": {"namespace": "shop", "name": name, "resourceVersion": "5",
             "ownerReferences": [{"apiVersion": version, "kind": "CronJob", "controller": controller}]}})
@@ -252,7 +254,7 @@ fn what_another_controller_owns_is_not_counted() {
 #[test]
 fn namespaces_of_the_system_are_no_consumers_and_have_no_service() {
     let (consumers, namespaces) = (consumers(), served("", "namespaces", "Namespace"));
-    consumers.want("ns", &[entry("a", &namespaces, &json!({}))]).unwrap();
+    consumers.want("ns", &[entry("a", &namespaces, &json!({}))], None).unwrap();
     let object = |name: &str| json!({"metadata": {"name": name, "resourceVersion": "5"}});
     list(&consumers, &namespaces, &[object("shop"), object("kube-system"), object("goldenpath-system")]);
     let mut home = home(None, "prod");
@@ -268,7 +270,7 @@ fn an_object_that_is_looked_at_in_two_versions_is_one() {
     let consumers = consumers();
     let (v1, v2) = (ingresses(), Served { version: "v2".into(), preferred: false, ..ingresses() });
     let in_v2 = json!({"resourceRules": [{"apiGroups": [v2.group], "apiVersions": ["v2"], "resources": [v2.plural]}]});
-    consumers.want("ing", &[entry("first", &v1, &json!({})), entry("second", &v1, &in_v2)]).unwrap();
+    consumers.want("ing", &[entry("first", &v1, &json!({})), entry("second", &v1, &in_v2)], None).unwrap();
     let wanted = consumers.arrange(consumers.entries().into_values().flatten(), &[v1.clone(), v2.clone()]);
     for (resource, entries) in wanted {
         consumers.table().start(&resource, 1);
@@ -280,4 +282,52 @@ fn an_object_that_is_looked_at_in_two_versions_is_one() {
     }
     assert_eq!(consumers.table().len(), 2);
     assert_eq!(shown(&consumers, &Homes::new(), "ing").consumers.unwrap().objects, 1);
+}
+
+#[test]
+fn each_object_has_its_own_patch_and_one_that_the_fix_does_not_mend_is_named() {
+    let consumers = consumers();
+    let deployments = served("apps", "deployments", "Deployment");
+    let class =
+        entry("class", &ingresses(), &json!({"expression": "object.spec.?ingressClassName.orValue('') == 'legacy'"}));
+    let both = [class, entry("image", &deployments, &json!({"images": ["java8*"]}))];
+    let fix = json!({"metadata": {"annotations": {"new": "yes"}}, "spec": {"ingressClassName": "new"}});
+    consumers.want("old", &both, fix.as_object()).unwrap();
+    let mut half = ingress("shop", "half", Some("legacy"));
+    half["metadata"]["annotations"] = json!({"new": "yes"});
+    list(&consumers, &ingresses(), &[ingress("shop", "whole", Some("legacy")), half]);
+    let pods = json!({"template": {"spec": {"containers": [{"image": "java8:1"}]}}});
+    let deployment = json!({"metadata": {"namespace": "shop", "name": "app", "resourceVersion": "5"}, "spec": pods});
+    list(&consumers, &deployments, &[deployment]);
+    let mut home = home(None, "prod");
+    home.services.extend(["whole", "half", "app"].map(|name| (name.to_owned(), None)));
+    let count = consumers.count(&Homes::from([("shop".into(), home)]), &BTreeMap::new(), NOW.parse().unwrap());
+    let remedies: Vec<(&str, &Remedy)> =
+        count.of_services.values().flat_map(|all| &all.some).map(|o| (o.name.as_str(), &o.remedy)).collect();
+    let patch = |text: &str| Remedy::Patch(text.into());
+    let expected = [
+        ("app", &Remedy::Unfit("match image holds with it as well".into())),
+        ("half", &patch(r#"{"spec":{"ingressClassName":"new"}}"#)),
+        ("whole", &patch(&fix.to_string())),
+    ];
+    assert_eq!(remedies, expected);
+    let tally = &count.tallies["old"];
+    assert_eq!(progress(None, tally, false, NOW.parse().unwrap()).consumers.unwrap().unfixable, 1);
+    let named = tally.unfit().unwrap().to_string();
+    assert!(
+        named.contains("to 1 of the objects that are left, such as deployment/shop/app: match image holds"),
+        "{named}"
+    );
+}
+
+#[test]
+fn another_fix_is_another_list_and_no_other_count() {
+    let consumers = consumers();
+    let (class, fix) = ([entry("class", &ingresses(), &json!({}))], json!({"spec": {"a": 1}}));
+    consumers.want("ing", &class, None).unwrap();
+    list(&consumers, &ingresses(), &[]);
+    let before = consumers.in_sight("ing");
+    consumers.want("ing", &class, fix.as_object()).unwrap();
+    let after = consumers.in_sight("ing");
+    assert!(before.complete && !after.complete && before.version == after.version, "{after:?}");
 }

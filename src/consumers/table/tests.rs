@@ -34,7 +34,7 @@ fn only_what_matters_is_remembered() {
     assert!(!table.see(&ingresses(), 1, seen("b", vec![(7, Sight::NotMatched)])));
     assert_eq!((names(&table), table.len()), (vec!["a".to_owned()], 1));
     let hit = &table.of(&ingresses()).unwrap().namespaces["shop"]["a"].hits;
-    assert_eq!(**hit, [Hit { entry: 7, unevaluable: false, manager: None }]);
+    assert_eq!(**hit, [Hit { entry: 7, unevaluable: false, manager: None, remedy: Remedy::None }]);
     assert!(!table.see(&ingresses(), 1, seen("a", vec![(7, matched())])), "the same is no news");
     assert!(table.see(&ingresses(), 1, seen("a", vec![(7, Sight::NotMatched)])), "it has migrated");
     assert!(table.is_empty() && table.of(&ingresses()).unwrap().namespaces.is_empty());

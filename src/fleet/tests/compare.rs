@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 
 use super::{Slim, WorkloadKind};
 
@@ -25,10 +25,12 @@ pub fn compare(text: &str) -> Result<(), String> {
     if serde_json::from_str::<Unique>(text).is_err() {
         return Ok(());
     }
-    // a field that only DaemonSets have may be anything in a Deployment
+    // a field that only other kinds have may be anything in a Deployment
     let daemon_set = serde_json::from_str::<DaemonSet>(&text.replace("\"Deployment\"", "\"DaemonSet\"")).ok();
+    let stateful = serde_json::from_str::<StatefulSet>(&text.replace("\"Deployment\"", "\"StatefulSet\"")).is_ok();
     let Ok(slim) = serde_json::from_str::<Slim<'_>>(text) else {
-        return daemon_set.map_or(Ok(()), |_| Err(format!("only k8s-openapi reads {text}")));
+        let others = daemon_set.filter(|_| stateful);
+        return others.map_or(Ok(()), |_| Err(format!("only k8s-openapi reads {text}")));
     };
     let scheduled = daemon_set.as_ref().map(|_| slim.replicas(WorkloadKind::DaemonSet));
     let ours = Read {

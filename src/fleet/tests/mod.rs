@@ -15,6 +15,7 @@ use crate::plan::score::Weights;
 use crate::status::counts::{Bucket, Class, Counts, Sum};
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
+const AT: Moment = Moment { uptime: 0, wall: Timestamp::UNIX_EPOCH };
 
 fn object(namespace: &str, name: &str, version: u64, team: Option<&str>) -> Value {
     json!({
@@ -31,7 +32,7 @@ fn key(namespace: &str, name: &str) -> WorkloadKey {
 fn see(table: &mut Table, object: &Value) -> bool {
     let text = object.to_string();
     let slim: Slim<'_> = serde_json::from_str(&text).unwrap();
-    table.see(DEPLOYMENT, &slim, slim.version().unwrap()).news
+    table.see(DEPLOYMENT, &slim, slim.version().unwrap(), AT).news
 }
 
 fn see_namespace(table: &mut Table, name: &str, version: u64, team: Option<&str>) {

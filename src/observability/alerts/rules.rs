@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Alert, Clock, Recording, Severity};
 use crate::observability::catalogue::{
-    BUILD_INFO, EXEMPTIONS, FLEET_BLIND, OBJECTIVES, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION,
-    VERDICTS, WORKLOAD_ADOPTION,
+    BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_FORECAST, DEPRECATION_STAGE, EXEMPTIONS, FLEET_BLIND,
+    OBJECTIVES, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION, VERDICTS, WORKLOAD_ADOPTION,
 };
-use crate::observability::promql::{gauge, rate};
+use crate::observability::promql::{gauge, gauge_by, rate};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -38,6 +38,7 @@ pub fn recordings() -> Vec<Recording> {
 pub fn alerts(clock: Clock) -> Vec<Alert> {
     let mut all = of_rollouts(clock);
     all.extend(of_adoption(clock));
+    all.extend(of_deprecations(clock));
     all.extend(of_the_operator(clock));
     all
 }
@@ -122,6 +123,52 @@ fn of_adoption(clock: Clock) -> Vec<Alert> {
             summary: "GoldenPath {{ $labels.path }}: services that miss their objective: {{ $value }}",
             description: "They were less available in the last 30 days than they promise. The condition ObjectiveMet of \
                           each says by how much: `kubectl get psvc -A -o yaml`.",
+        },
+    ]
+}
+
+fn of_deprecations(clock: Clock) -> Vec<Alert> {
+    let due = gauge_by(&DEPRECATION_DUE, r#"stage="Removed""#, &["deprecation"]);
+    let left = format!("sum by (cluster, deprecation) ({})", gauge(&DEPRECATED_OBJECTS, r#"state="Remaining""#));
+    let forecast = gauge(&DEPRECATION_FORECAST, "");
+    let completed = gauge_by(&DEPRECATION_STAGE, r#"stage="Completed""#, &["deprecation"]);
+    vec![
+        Alert {
+            name: "GoldenpathDeprecationAtRisk",
+            severity: Severity::Warning,
+            when: "At the speed of the last weeks something old will be left when it is to go; or its date is less than four \
+                   weeks away, and nobody moves.",
+            expr: format!(
+                "({forecast} > {due} or ({left} > 0 unless {forecast} and {due} - time() < {})) \
+                 and {left} > 0 and {due} > time()",
+                clock.seconds(28 * DAY)
+            ),
+            wait: Some(clock.wait(HOUR)),
+            summary: "Deprecation {{ $labels.deprecation }} will not be over at its date",
+            description: "More is old than will move until then. `kubectl describe depr {{ $labels.deprecation }}` says \
+                          which teams and objects are left, and when it would end as it goes now.",
+        },
+        Alert {
+            name: "GoldenpathDeprecationStragglers",
+            severity: Severity::Warning,
+            when: "The date at which the old way was to go has passed, and for an hour somebody who is not exempt has \
+                   still used it.",
+            expr: format!("{left} > 0 and {due} < time()"),
+            wait: Some(clock.wait(HOUR)),
+            summary: "Deprecation {{ $labels.deprecation }} is past its date: objects that are old still: {{ $value }}",
+            description: "They break on the day the old way is taken away. \
+                          `kubectl get depr {{ $labels.deprecation }} -o jsonpath='{.status.stragglers}'` names them.",
+        },
+        Alert {
+            name: "GoldenpathDeprecationNotRemoved",
+            severity: Severity::Info,
+            when: "The date at which the old way was to go has passed a week ago, nobody is counted who uses it, and the \
+                   Deprecation is not completed.",
+            expr: format!("{due} < time() - {} unless {left} > 0 unless {completed} == 1", clock.seconds(7 * DAY)),
+            wait: Some(clock.wait(15 * MINUTE)),
+            summary: "Deprecation {{ $labels.deprecation }}: nobody has removed what nobody uses",
+            description: "Its date was {{ $value | humanizeTimestamp }}. Remove the old way itself, and then set \
+                          `removed: true` in the Deprecation.",
         },
     ]
 }

@@ -259,7 +259,9 @@ fn overrides(panel: &Panel) -> Vec<Value> {
             ]),
         ));
     }
-    if let Kind::Table(Table::Columns { key, name, link, .. }) = &panel.kind {
+    if let Kind::Table(Table::Columns { key, name, link, .. }) = &panel.kind
+        && !link.is_empty()
+    {
         let url = format!("/d/{link}?var-{key}=${{__value.text}}&${{datasource:queryparam}}&${{cluster:queryparam}}");
         let links = json!([{"title": format!("Open {name}"), "url": url, "targetBlank": false}]);
         overrides.push(of(name, json!([{"id": "links", "value": links}])));

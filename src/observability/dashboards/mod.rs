@@ -7,6 +7,8 @@
 //! Colours are those of Okabe and Ito, which colour-blind readers can tell apart, and what is bad is never told by a colour
 //! alone. No series is stacked: Grafana joins stacked series across gaps.
 
+mod closing;
+mod delivery;
 mod json;
 mod operator;
 mod panel;

@@ -92,7 +92,7 @@ pub enum Table {
         name: &'static str,
         /// Column to sort by.
         sort: &'static str,
-        /// Dashboard that a row's name leads to.
+        /// Dashboard that a row's name leads to; none where it is empty.
         link: &'static str,
     },
     /// One row for each value of a label, one column for each of another.

@@ -1,10 +1,11 @@
 //! For platform engineers: what a path does to its services, and how its last change fares.
 
+use super::delivery;
 use super::panel::{Color, Dashboard, Kind, MUCH_IS_GOOD, NOTHING_IS_GOOD, Panel, Query, Row, STATES, Table, Variable};
 use super::queries::{Scope, sum_by, total};
 use crate::observability::catalogue::{
-    AVAILABILITY, EXEMPTIONS, OBJECTIVES, ROLLOUT_PHASE, ROLLOUT_SERVICES, ROLLOUT_WAVE_STARTED, VERDICTS,
-    WORKLOAD_ADOPTION,
+    AVAILABILITY, AVAILABILITY_OBJECTIVE, EXEMPTIONS, OBJECTIVES, ROLLOUT_PHASE, ROLLOUT_SERVICES,
+    ROLLOUT_WAVE_STARTED, VERDICTS, WORKLOAD_ADOPTION,
 };
 
 const SCOPE: Scope = Scope { labels: &["path"] };
@@ -27,6 +28,7 @@ pub(super) fn dashboard() -> Dashboard {
             Row { title: "Rollout of the current revision", height: 8, panels: rollout() },
             Row { title: "Defaults", height: 10, panels: defaults() },
             Row { title: "Workloads", height: 8, panels: workloads() },
+            Row { title: "How teams fare with it", height: 6, panels: delivery::with_a_path() },
         ],
     }
 }
@@ -68,8 +70,12 @@ fn now() -> Vec<Panel> {
             5,
             Kind::Stat,
             "Availability",
-            "Part of the last 30 days in which the services of the path were available, all of them together.",
-            vec![Query::over_time("available", format!("min({})", SCOPE.gauge(&AVAILABILITY, "")))],
+            "Part of the last 30 days in which the services of the path were available, all of them together, and what \
+             the path promises.",
+            vec![
+                Query::over_time("available", format!("min({})", SCOPE.gauge(&AVAILABILITY, ""))),
+                Query::over_time("promised", format!("max({})", SCOPE.gauge(&AVAILABILITY_OBJECTIVE, ""))),
+            ],
         )
         .unit("percentunit")
         .decimals(2)

@@ -2,7 +2,10 @@
 
 use super::panel::{Color, Dashboard, Kind, MUCH_IS_GOOD, PLAIN, Panel, Query, Row, STATES, Table, Variable};
 use super::queries::{Scope, by_team, sum_by, teams, teams_all_the_way, teams_begun, total};
-use crate::observability::catalogue::{ELIGIBLE_WORKLOADS, SCORE, SERVICES, WORKLOAD_ADOPTION, WORKLOADS};
+use super::{closing, delivery};
+use crate::observability::catalogue::{
+    ELIGIBLE_WORKLOADS, SCORE, SERVICE_ORIGINS, SERVICES, WORKLOAD_ADOPTION, WORKLOADS,
+};
 
 const SCOPE: Scope = Scope { labels: &["path"] };
 
@@ -17,6 +20,8 @@ pub(super) fn dashboard() -> Dashboard {
             Row { title: "How far are we?", height: 5, panels: how_far() },
             Row { title: "How did we get here?", height: 9, panels: course() },
             Row { title: "Who is there, and who is not?", height: 11, panels: who() },
+            Row { title: "What is closing, and when?", height: 9, panels: closing::for_the_program() },
+            Row { title: "Is it worth it?", height: 8, panels: delivery::on_and_off_the_road() },
             Row { title: "On which terms?", height: 7, panels: terms() },
         ],
     }
@@ -97,15 +102,19 @@ fn course() -> Vec<Panel> {
             12,
             Kind::Lines,
             "Adoption",
-            "Workloads on the road, workloads that a service names, and teams that are all the way there: all as shares.",
+            "Workloads on the road, workloads that a service names, and teams that are all the way there, as shares of \
+             those that could be; and what is deprecated and has to be moved still, as a share of the most there was in 90 \
+             days.",
             vec![
                 Query::over_time("Workloads on the road", format!("{} / {}", adopted(), eligible())),
                 Query::over_time("Workloads named by a service", format!("{named} / {}", eligible())),
                 Query::over_time("Teams all the way", format!("{} / {}", teams_all_the_way(SCOPE), teams(SCOPE))),
+                Query::over_time("Old ways left", closing::share_left()),
             ],
         )
         .unit("percentunit")
         .colors(&[
+            ("Old ways left", Color::Vermillion),
             ("Workloads on the road", Color::Blue),
             ("Workloads named by a service", Color::Purple),
             ("Teams all the way", Color::Orange),
@@ -168,9 +177,10 @@ fn who() -> Vec<Panel> {
 fn terms() -> Vec<Panel> {
     let services = SCOPE.gauge(&SERVICES, "");
     let workloads = SCOPE.named();
+    let origins = SCOPE.gauge(&SERVICE_ORIGINS, "");
     vec![
         Panel::new(
-            8,
+            6,
             Kind::Bars,
             "Paths",
             "Adopted workloads over eligible ones, of each path.",
@@ -179,7 +189,16 @@ fn terms() -> Vec<Panel> {
         .unit("percentunit")
         .steps(MUCH_IS_GOOD),
         Panel::new(
-            8,
+            6,
+            Kind::Bars,
+            "What brought the services",
+            "Voluntary: the team came by itself. Greenfield: the service began on the path. Mandated: something that it \
+             has was announced to go, with a date, before the service was created.",
+            vec![Query::now("{{origin}}", sum_by("origin", &origins))],
+        )
+        .colors(&[("Voluntary", Color::Blue), ("Greenfield", Color::Green), ("Mandated", Color::Orange)]),
+        Panel::new(
+            6,
             Kind::Bars,
             "Services by mode",
             "Observe only reports, Default fills what nobody set, Enforce also replaces what the path forbids to override.",
@@ -187,7 +206,7 @@ fn terms() -> Vec<Panel> {
         )
         .steps(PLAIN),
         Panel::new(
-            8,
+            6,
             Kind::Bars,
             "Workloads by state",
             "Workloads that a service names. Migrating waits for the team's next deploy; Drifted was adopted once.",

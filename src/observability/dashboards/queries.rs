@@ -1,6 +1,8 @@
 //! Questions that several panels ask.
 
-use crate::observability::catalogue::{BUILD_INFO, ELIGIBLE_WORKLOADS, Metric, WORKLOADS};
+use crate::observability::catalogue::{
+    BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_STAGE, ELIGIBLE_WORKLOADS, Metric, WORKLOADS,
+};
 use crate::observability::promql;
 
 /// What one has chosen at the top of a dashboard.
@@ -20,6 +22,34 @@ impl Scope {
     pub fn gauge_before(self, metric: &Metric, matchers: &str, ago: &str) -> String {
         let now = self.gauge(metric, matchers);
         format!("{} offset {ago})", now.strip_suffix(')').unwrap_or(&now))
+    }
+
+    /// How much a counter or a histogram has grown in a window, of those that every replica counts alike.
+    pub fn grown(self, metric: &Metric, suffix: &str, matchers: &str, labels: &[&str], window: &str) -> String {
+        promql::grown(&format!("{metric}{suffix}"), &self.matchers(metric, matchers), labels, window)
+    }
+
+    /// Half of what a histogram counts took no longer, in seconds. The histogram counts what is there now.
+    pub fn median_now(self, metric: &Metric, matchers: &str) -> String {
+        let buckets = format!("{metric}_bucket{{{}}}", self.matchers(metric, matchers));
+        format!("histogram_quantile(0.5, sum by (le) (max without (instance, pod) ({buckets})))")
+    }
+
+    /// Objects that a Deprecation matches and that have to be moved, by what is asked for.
+    pub fn old(self, labels: &str) -> String {
+        sum_by(labels, &self.gauge(&DEPRECATED_OBJECTS, r#"state="Remaining""#))
+    }
+
+    /// The same by Deprecation, and zero for those of which nothing is left.
+    pub fn old_by_deprecation(self) -> String {
+        let stages = sum_by("deprecation", &self.gauge(&DEPRECATION_STAGE, ""));
+        format!("({} or 0 * {stages})", self.old("deprecation"))
+    }
+
+    /// Days until the old way is to go, less than nothing when that was to be.
+    pub fn days_left(self) -> String {
+        let due = self.gauge(&DEPRECATION_DUE, r#"stage="Removed""#);
+        format!("(max by (deprecation) ({due}) - time()) / 86400")
     }
 
     /// How often a second a counter grows, by `labels`, in the window that Grafana takes for a point.
@@ -63,6 +93,11 @@ pub fn or_zero(expr: &str) -> String {
 /// Sums by labels.
 pub fn sum_by(labels: &str, expr: &str) -> String {
     format!("sum by ({labels}) ({expr})")
+}
+
+/// The value of something on the road, or off it.
+pub fn on_road(adopted: bool) -> String {
+    format!("adopted=\"{adopted}\"")
 }
 
 /// By team, also of those that have nothing of `part`.

@@ -1,5 +1,6 @@
 //! For an application team: where its services stand, and what is left to do.
 
+use super::closing;
 use super::panel::{Color, Dashboard, Kind, MUCH_IS_GOOD, NOTHING_IS_GOOD, Panel, Query, Row, STATES, Table, Variable};
 use super::queries::{Scope, sum_by, total};
 use crate::observability::catalogue::{
@@ -18,6 +19,7 @@ pub(super) fn dashboard() -> Dashboard {
         rows: vec![
             Row { title: "Now", height: 5, panels: now() },
             Row { title: "Our services", height: 9, panels: services() },
+            Row { title: "What is due", height: 7, panels: closing::for_a_team(SCOPE) },
             Row { title: "What is left", height: 8, panels: left() },
         ],
     }

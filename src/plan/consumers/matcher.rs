@@ -63,6 +63,12 @@ impl Matcher {
         self.check.as_ref().is_some_and(|check| check.source().contains("namespaceObject"))
     }
 
+    /// Whether not every namespace is meant.
+    #[must_use]
+    pub fn has_selector(&self) -> bool {
+        self.selector.is_some()
+    }
+
     /// Whether objects of a namespace are meant at all. Asked when objects are counted, not when one is seen: the labels of
     /// a namespace change without an event of the objects in it.
     #[must_use]

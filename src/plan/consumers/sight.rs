@@ -46,6 +46,19 @@ pub enum Problem {
         /// The words of the error.
         message: String,
     },
+    /// The fix is no way out for some objects.
+    #[error(
+        "replacement.fix does not apply to {count} of the objects that are left, such as {object}: {why}; correct the fix, or \
+         split the Deprecation so that each part has its own"
+    )]
+    FixDoesNotApply {
+        /// How many.
+        count: u64,
+        /// One of the objects.
+        object: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// How much of what a Deprecation matches is in sight.

@@ -7,6 +7,7 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/>.
 
+mod fixes;
 mod matches;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::cel_text::string;
@@ -23,7 +24,8 @@ use super::compile::{COMPILER_VERSION, Operator, not_excluded};
 use super::feedback::Feedback;
 use super::metadata::CREATES;
 use super::requests::{Grant, is_granted, is_within, not_managed};
-use crate::api::{Brownout, BrownoutAction, DeprecationMatch, DeprecationSpec, DeprecationStage, labels};
+use crate::api::{Brownout, BrownoutAction, DeprecationMatch, DeprecationSpec, DeprecationStage, ResourceRule, labels};
+use crate::plan::consumers::fix::names_identity;
 use crate::plan::consumers::resolve::Served;
 use crate::plan::deprecation::stage::{notice_over, window};
 use crate::plan::deprecation::{Level, Step, level};
@@ -151,7 +153,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn policy_spec(&self, doing: &Doing<'_>) -> Value {
-        let words = Words::of(self.name, self.spec, self.entry, &doing.when);
+        let words = Words::of(self.name, self.spec, self.entry, &doing.when, self.printed_patch().is_some());
         json!({
             "failurePolicy": "Ignore",
             "matchConstraints": {
@@ -236,7 +238,28 @@ impl<'a> Compiler<'a> {
         }
         variables.push(("met", format!("{window}{exempted}{question}")));
         variables.extend(words::variables());
+        variables.extend(self.printed_patch().map(|patch| ("fits", self.fits(patch))));
         variables.into_iter().map(|(name, expression)| json!({"name": name, "expression": expression})).collect()
+    }
+
+    /// The patch of the command that is printed. Who writes through an old version is moved by no patch of the object, and
+    /// some fields can be changed in a manifest alone.
+    fn printed_patch(&self) -> Option<&'a Map<String, Value>> {
+        let patch = &self.spec.replacement.as_ref()?.fix.as_ref()?.patch;
+        (self.entry.written_as.is_empty() && words::is_printed(patch) && !names_identity(patch)).then_some(patch)
+    }
+
+    /// Whether the patch makes a new one of what is sent, or of what is there, which is what a command would patch.
+    fn fits(&self, patch: &Map<String, Value>) -> String {
+        let is_mine = |rule: &ResourceRule| {
+            let names =
+                |served: &Served| rule.api_groups.contains(&served.group) && rule.resources.contains(&served.plural);
+            self.served.iter().any(names)
+        };
+        let looks =
+            |entry: &&DeprecationMatch| entry.name == self.entry.name || entry.resource_rules.iter().any(is_mine);
+        let entries = self.spec.matches.iter().filter(looks);
+        fixes::fits(patch, "(variables.was ? dyn(oldObject) : dyn(object))", entries)
     }
 
     /// The exemptions that have not ended. Each carries its own end, so that it ends without us too.

@@ -1,7 +1,7 @@
 //! What a warning and a refusal say: what is old, since when or from when on, what to do, where to read on, whom to ask.
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::api::{
     Brownout, BrownoutAction, DeprecationMatch, DeprecationOwner, DeprecationSpec, Replacement, Timeline,
@@ -9,7 +9,6 @@ use crate::api::{
 use crate::plan::deprecation::Level;
 use crate::plan::deprecation::stage::window;
 use crate::policy::cel_text::string;
-use crate::policy::metadata::CREATES;
 
 /// Longest fix that is printed. The API server drops a message of more than 5 KiB, and cuts warnings that have more than 4
 /// KiB together.
@@ -104,8 +103,8 @@ pub struct Words {
 }
 
 impl Words {
-    /// The words about an entry of a Deprecation.
-    pub fn of(name: &str, spec: &DeprecationSpec, entry: &DeprecationMatch, when: &When) -> Self {
+    /// The words about an entry of a Deprecation. A `command` is printed where variable `fits` says that it helps.
+    pub fn of(name: &str, spec: &DeprecationSpec, entry: &DeprecationMatch, when: &When, command: bool) -> Self {
         let title = spec.title.as_deref().unwrap_or(name);
         let when = match when {
             When::Dates(dates) if dates.is_empty() => String::new(),
@@ -120,14 +119,14 @@ impl Words {
         let guide = replacement.and_then(|replacement| replacement.guide_url.as_ref());
         let guide = guide.map(|url| format!("; guide: {url}"));
         let ask = spec.owner.as_ref().and_then(ask).map(|ask| format!("; {ask}"));
-        let fix = replacement.and_then(|replacement| fix(name, replacement));
+        let fix = replacement.and_then(|replacement| fix(name, replacement, command));
         let help: String = guide.into_iter().chain(ask).collect();
         Self { says: one_line(&says), fix, help: one_line(&help) }
     }
 
     /// What is said where nothing can be computed.
     pub fn at_least(&self) -> String {
-        let fix = self.fix.as_ref().map(Fix::of_a_manifest).unwrap_or_default();
+        let fix = self.fix.as_ref().map(Fix::elsewhere).unwrap_or_default();
         format!("it{}{fix}{}", self.says, self.help)
     }
 
@@ -163,40 +162,64 @@ fn ask(owner: &DeprecationOwner) -> Option<String> {
 }
 
 /// What makes an old object a new one.
-enum Fix {
-    /// A merge patch as JSON, without spaces.
-    Patch(String),
-    /// It is too long, and stands in the Deprecation of this name.
-    Elsewhere(String),
+struct Fix {
+    /// The Deprecation in which it stands.
+    deprecation: String,
+    form: Form,
+}
+
+/// How it is told.
+enum Form {
+    /// A merge patch as JSON, without spaces: as a command where the object exists, and only where it helps.
+    Command(String),
+    /// The same, which only changes what is sent.
+    Manifest(String),
+    /// It is too long.
+    Elsewhere,
 }
 
 impl Fix {
-    /// What is said to somebody who can change what is sent.
-    fn of_a_manifest(&self) -> String {
-        match self {
-            Self::Patch(patch) => format!("; fix: merge {patch} into it"),
-            Self::Elsewhere(name) => format!("; fix: see spec.replacement.fix of Deprecation {name}"),
-        }
+    /// Where it stands.
+    fn elsewhere(&self) -> String {
+        format!("; fix: see spec.replacement.fix of Deprecation {}", self.deprecation)
     }
 
-    /// The CEL of what is said about an object that exists, or does not.
+    /// The CEL of what is said about an object that is sent, or exists.
     fn cel(&self) -> String {
-        let manifest = string(&self.of_a_manifest());
-        match self {
-            Self::Elsewhere(_) => manifest,
-            Self::Patch(patch) => {
+        let merge = |patch: &String| string(&format!("; fix: merge {patch} into it"));
+        match &self.form {
+            Form::Elsewhere => string(&self.elsewhere()),
+            Form::Manifest(patch) => merge(patch),
+            Form::Command(patch) => {
                 // as one word of a shell, whatever the values are
                 let word = format!("'{}'", patch.replace('\'', r"'\''"));
                 let command = "'; fix: kubectl patch ' + variables.place + ' --type=merge -p ' + ";
-                format!("({CREATES} ? {manifest} : {command}{})", string(&word))
+                let misses = format!("; spec.replacement.fix of Deprecation {} does not apply to it", self.deprecation);
+                format!(
+                    "(!variables.fits ? {} : !variables.was ? {} : {command}{})",
+                    string(&misses),
+                    merge(patch),
+                    string(&word)
+                )
             }
         }
     }
 }
 
-fn fix(name: &str, replacement: &Replacement) -> Option<Fix> {
-    let text = Value::Object(replacement.fix.as_ref()?.patch.clone()).to_string();
-    Some(if text.len() <= MAX_FIX { Fix::Patch(text) } else { Fix::Elsewhere(name.to_owned()) })
+fn fix(name: &str, replacement: &Replacement, command: bool) -> Option<Fix> {
+    let patch = &replacement.fix.as_ref()?.patch;
+    let text = Value::Object(patch.clone()).to_string();
+    let form = match command {
+        true => Form::Command(text),
+        false if is_printed(patch) => Form::Manifest(text),
+        false => Form::Elsewhere,
+    };
+    Some(Fix { deprecation: name.to_owned(), form })
+}
+
+/// Whether a patch is short enough to be printed.
+pub fn is_printed(patch: &Map<String, Value>) -> bool {
+    Value::Object(patch.clone()).to_string().len() <= MAX_FIX
 }
 
 /// A message with a line break is dropped by the API server.

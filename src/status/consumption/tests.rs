@@ -14,6 +14,7 @@ fn consumer(object: &str, team: &str, service: Option<&str>, exempt: bool) -> Co
         matched: "class".into(),
         manager: None,
         exempt: exempt.then(|| "one".into()),
+        unfit: None,
     }
 }
 
@@ -38,8 +39,16 @@ fn everything_is_counted_once() {
     tally.add(consumer("ingress/shop/d", "ml", Some("train"), true));
     tally.add_unevaluable();
     let progress = progress(None, &tally, false, at(NOW));
-    let consumers =
-        Consumers { objects: 4, services: 2, teams: 3, migrated: 0, remaining: 3, exempt: 1, unevaluable: 1 };
+    let consumers = Consumers {
+        objects: 4,
+        services: 2,
+        teams: 3,
+        migrated: 0,
+        remaining: 3,
+        exempt: 1,
+        unevaluable: 1,
+        unfixable: 0,
+    };
     assert_eq!(progress.consumers, Some(consumers));
     let teams: Vec<(&str, i64)> = progress.teams.iter().map(|team| (team.name.as_str(), team.remaining)).collect();
     assert_eq!((teams, progress.teams_total), (vec![("payments", 2), ("search", 1)], Some(2)), "ml has nothing left");

@@ -30,10 +30,12 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Waits until an alert fires about a path, or about nothing named; its texts must have become sentences.
-    async fn fires(&mut self, name: &'static str, path: &str) -> Result<()> {
-        let about = |alert: &Value| path.is_empty() || alert["labels"]["path"] == path;
-        let alert = wait::until(&format!("{name} to fire about {path:?}"), PATIENCE, async || {
+    /// Waits until an alert fires about a path or a Deprecation, or about nothing named; its texts must have become sentences.
+    async fn fires(&mut self, name: &'static str, what: &str) -> Result<()> {
+        let about = |alert: &Value| {
+            what.is_empty() || ["path", "deprecation"].iter().any(|label| alert["labels"][*label] == what)
+        };
+        let alert = wait::until(&format!("{name} to fire about {what:?}"), PATIENCE, async || {
             let alerts = self.prometheus.alerts().await?;
             let mut of_name = alerts.iter().filter(|alert| alert["labels"]["alertname"] == name && about(alert));
             Ok(of_name.find(|alert| alert["state"] == "firing").cloned())
@@ -94,7 +96,9 @@ async fn every_alert_fires_and_none_while_nothing_is_wrong() -> Result<()> {
     let mut stage = Stage { control_plane: &control_plane, proxy, operator, prometheus, fired: Vec::new() };
     stage.is_quiet().await?;
     of_adoption(&mut stage, &leaver, &stayer, strict).await?;
+    closing(&mut stage, stayer.namespace.as_str()).await?;
     of_rollouts(&mut stage, waves).await?;
+    closed(&mut stage, stayer.namespace.as_str()).await?;
     of_the_operator(&mut stage, &stayer).await?;
 
     let all: Vec<&str> = alerts::alerts(clock).iter().map(|alert| alert.name).collect();
@@ -135,6 +139,37 @@ fn clean(object: &Value) -> Value {
     let mut clean = crate::deployers::manifest(Deployment);
     clean["spec"]["progressDeadlineSeconds"] = object["spec"]["progressDeadlineSeconds"].clone();
     clean
+}
+
+const OLD: &str = "old-maps";
+
+/// Something old has half a minute left, and nobody moves.
+async fn closing(stage: &mut Stage<'_>, namespace: &str) -> Result<()> {
+    let end = Timestamp::now().checked_add(SignedDuration::from_secs(30))?;
+    let expression = format!("object.metadata.namespace == '{namespace}' && object.metadata.name == 'old'");
+    let old = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "old", "namespace": namespace}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": {"app": "old"}},
+        "template": {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "app", "image": "old"}]}},
+    }});
+    let deprecation = json!({"apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": OLD}, "spec": {
+        "matches": [{
+            "name": "name", "expression": expression,
+            "resourceRules": [{"apiGroups": ["apps"], "resources": ["deployments"]}],
+        }],
+        "gates": {"replacementStage": "None", "minReplacementAdopters": 0, "requireObjectiveMet": false, "minNotice": "0s"},
+        "timeline": {"removeAt": end.to_string()},
+    }});
+    let both = json!({"apiVersion": "v1", "kind": "List", "items": [old, deprecation]});
+    stage.control_plane.apply(&both.to_string()).await?;
+    stage.fires("GoldenpathDeprecationAtRisk", OLD).await
+}
+
+/// Its date has passed.
+async fn closed(stage: &mut Stage<'_>, namespace: &str) -> Result<()> {
+    stage.fires("GoldenpathDeprecationStragglers", OLD).await?;
+    stage.control_plane.kubectl(["delete", "deployment", "old", "-n", namespace]).await?;
+    stage.is_over("GoldenpathDeprecationStragglers").await?;
+    stage.fires("GoldenpathDeprecationNotRemoved", OLD).await
 }
 
 async fn of_rollouts(stage: &mut Stage<'_>, waves: Team<'_>) -> Result<()> {

@@ -117,7 +117,8 @@ async fn installs(release: &Release) -> Result<Operator> {
 /// The namespace enforces the profile: the chart's pods are there, and a lesser one is refused.
 async fn restricted(release: &Release) -> Result<()> {
     let pods = release.kubectl(&format!("get pods -n {NAMESPACE} -o jsonpath={{.items[*].status.phase}}")).await?;
-    ensure!(pods.split(' ').count() == 2 && pods.contains("Running"), "{pods}");
+    let running = pods.split(' ').filter(|phase| *phase == "Running").count();
+    ensure!(pods.split(' ').count() == 3 && running == 2, "two replicas and the Job of the paths: {pods}");
     let run = format!("run lesser -n {NAMESPACE} --image=example.com/lesser:1");
     let refused = release.control_plane.kubectl_output(run.split(' '), "").await?;
     ensure!(refused.stderr.contains("violates PodSecurity \"restricted:latest\""), "{}", refused.stderr);

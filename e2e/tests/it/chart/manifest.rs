@@ -140,6 +140,7 @@ const EVERYTHING: &[&str] = &[
     "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "image.pullPolicy=Always",
     "imagePullSecrets[0].name=registry",
+    "replicas=3",
     "companionKinds[0].apiVersion=keda.sh/v1alpha1",
     "companionKinds[0].kind=ScaledObject",
     "companionKinds[0].resource=scaledobjects",

@@ -8,7 +8,7 @@ use goldenpath::rbac::{CLUSTER_RULES, NAMESPACE_RULES};
 use goldenpath_e2e::audit::account;
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::rights::{Granted, missing, unused};
-use goldenpath_e2e::{ControlPlane, Options, install, programs, wait};
+use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, install, programs, wait};
 use serde_json::{Value, json};
 
 use super::shipped;
@@ -212,9 +212,20 @@ async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()>
     control_plane.kubectl(["apply", "--server-side", "-f", &manifest.to_string_lossy()]).await?;
     install::crds_served(&control_plane).await?;
     let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
-    let mut operator = control_plane.start_operator(kubeconfig).await?;
+    let env = vec![("GOLDENPATH_LEADER_ELECT".to_owned(), "true".to_owned())];
+    let options = OperatorOptions { kubeconfig, env, ..OperatorOptions::default() };
+    let mut operator = Operator::start(&control_plane, &options).await?;
+    // its next renewal is refused, so it reads the Lease, finds its own name, and goes on
+    wait::until("the Lease to be annotated", PATIENCE, async || {
+        control_plane
+            .kubectl(["annotate", "lease/goldenpath", "-n", NAMESPACE, "example.com/touched=1"])
+            .await
+            .map(Some)
+    })
+    .await?;
+    // one that follows watches the Lease, and a watch is in the log when it ends
+    Operator::start(&control_plane, &options).await?.terminate().await?;
     let lived = whole_life(&control_plane).await;
-    // a watch is in the log when it ends
     operator.terminate().await?;
     let missing = missing(&control_plane.audit_since(mark)?, &user, &granted);
     ensure!(missing.is_empty(), "add to src/rbac.rs, or do not do it: {missing:#?}");

@@ -77,6 +77,7 @@ async fn a_service_is_told(cluster: &Cluster, shop: &str) -> Result<()> {
         "spec": {"team": "payments", "workloads": [{"name": "main", "ref": {"kind": "Deployment", "name": "checkout"}}]},
     });
     cluster.apply(&service).await?;
+    a_fix_that_does_not_apply_is_named(cluster, shop).await?;
     let service = service_is(cluster, shop, "UsesDeprecated").await?;
     let told = &service["status"]["deprecations"][0];
     let command = format!(
@@ -98,6 +99,39 @@ async fn a_service_is_told(cluster: &Cluster, shop: &str) -> Result<()> {
     let counts = cluster.counts("legacy-ingress", &json!({"objects": 2, "migrated": 1})).await?;
     ensure!(counts["status"]["stragglersTotal"] == 2, "{}", counts["status"]);
     Ok(())
+}
+
+/// A fix that makes no new object of an old one is no command that anybody is told; the right one is, without what the object
+/// has already.
+async fn a_fix_that_does_not_apply_is_named(cluster: &Cluster, shop: &str) -> Result<()> {
+    cluster.kubectl(&format!("annotate ingress checkout -n {shop} example.com/moved=yes")).await?;
+    let fix = |spec: Value| json!({"replacement": {"fix": {"patch": {"metadata": {"annotations": {"example.com/moved": "yes"}}, "spec": spec}}}});
+    cluster.patch("legacy-ingress", &fix(json!({"ingressClassName": "legacy-nginx"}))).await?;
+    let message = cluster.condition("legacy-ingress", "Ready", "FixDoesNotApply").await?;
+    println!("{message}");
+    ensure!(message.contains("to 3 of the objects that are left, such as ingress/"), "{message}");
+    ensure!(message.contains("match class holds with it as well"), "{message}");
+    cluster.counts("legacy-ingress", &json!({"objects": 3, "unfixable": 3})).await?;
+    told(
+        cluster,
+        shop,
+        "see https://docs.example.com/migrate-ingress; spec.replacement.fix of Deprecation legacy-ingress does not",
+    )
+    .await?;
+    cluster.patch("legacy-ingress", &fix(json!({"ingressClassName": "shared-gateway"}))).await?;
+    cluster.condition("legacy-ingress", "Ready", "Ready").await?;
+    told(cluster, shop, "kubectl patch").await
+}
+
+/// Waits until the service is told so.
+async fn told(cluster: &Cluster, namespace: &str, words: &str) -> Result<()> {
+    wait::until(&format!("service checkout to be told: {words}"), super::PATIENCE, async || {
+        let service = cluster.object(&format!("psvc checkout -n {namespace}")).await?;
+        let fix = service["status"]["deprecations"][0]["fix"].as_str().unwrap_or_default();
+        ensure!(fix.starts_with(words), "{}", service["status"]["deprecations"]);
+        Ok(Some(()))
+    })
+    .await
 }
 
 async fn service_is(cluster: &Cluster, namespace: &str, reason: &str) -> Result<Value> {

@@ -1,0 +1,194 @@
+//! The elector: holds the Lease while this process runs, or waits for it. What it decides stands in `plan::lease`.
+//!
+//! It has a client of its own, without kube's silent retries, and a deadline on each request. A leader that cannot renew
+//! stops to write before its lease has run out, and ends: whoever starts after it reads everything anew.
+
+use std::time::Instant;
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+
+use super::leadership::Leadership;
+use crate::api::labels;
+use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, RENEW_EVERY, RETRY, Turn, holder};
+
+/// Name of the Lease in the operator's namespace.
+pub const NAME: &str = "goldenpath";
+
+/// Why a leader leads no more.
+#[derive(thiserror::Error, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The lease names somebody else.
+    #[error("the lease {NAME} is held by {0} now")]
+    Taken(String),
+    /// It could not be renewed in time.
+    #[error("the lease {NAME} could not be renewed for {MAY_WRITE:?}: {0}")]
+    NotRenewed(String),
+}
+
+/// One that holds the Lease, or waits for it.
+pub struct Elector {
+    api: Api<Lease>,
+    me: String,
+    leadership: Leadership,
+    /// As the server has it since we hold it.
+    held: Option<Lease>,
+}
+
+impl Elector {
+    /// In a namespace, under a name that no other process has.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, me: String) -> Self {
+        Self { api: Api::namespaced(client, namespace), me, leadership: Leadership::elected(), held: None }
+    }
+
+    /// Whether it has been elected.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership.clone()
+    }
+
+    /// Waits for the lease, holds it, and answers when it is lost.
+    pub async fn run(&mut self) -> Lost {
+        let renewed = self.follow().await;
+        tracing::info!(identity = self.me, "this replica leads");
+        self.lead(renewed).await
+    }
+
+    /// Resolves with the time at which we began to take the lease that we hold.
+    async fn follow(&mut self) -> Instant {
+        let (mut candidate, mut seen, mut known) = (Candidate::default(), None, false);
+        let mut changes = std::pin::pin!(watch_object(self.api.clone(), NAME));
+        let mut told = None;
+        loop {
+            let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
+            let turn = match (known, &seen) {
+                (false, _) => Turn::Wait(DURATION),
+                (true, None) => candidate.look(None, Instant::now()),
+                (true, Some(_)) => candidate.look(Some(&spec(&seen)), Instant::now()),
+            };
+            let wait = match turn {
+                Turn::Wait(left) => left,
+                Turn::Create | Turn::Take => {
+                    let began = Instant::now();
+                    match self.take(seen.as_ref()).await {
+                        Ok(()) => return began,
+                        Err(error) => tracing::info!(error, "the lease was not to be had"),
+                    }
+                    RETRY
+                }
+            };
+            let now = holder(&spec(&seen)).map(str::to_owned);
+            if known && told != now {
+                tracing::info!(identity = self.me, leader = now, "this replica follows");
+                told = now;
+            }
+            match tokio::time::timeout(wait, changes.next()).await {
+                Ok(Some(Ok(lease))) => (seen, known) = (lease, true),
+                Ok(Some(Err(error))) => {
+                    tracing::warn!(%error, "the lease cannot be watched");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Renews until that fails for too long. `renewed` is when the request began that has succeeded last.
+    async fn lead(&mut self, mut renewed: Instant) -> Lost {
+        let mut pause = RENEW_EVERY;
+        let mut why = String::new();
+        loop {
+            self.leadership.extend(renewed + MAY_WRITE);
+            let left = (renewed + MAY_WRITE).saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Lost::NotRenewed(why);
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            let began = Instant::now();
+            (pause, why) = match self.take(self.held.clone().as_ref()).await {
+                Ok(()) => {
+                    renewed = began;
+                    (RENEW_EVERY, String::new())
+                }
+                Err(error) => {
+                    tracing::warn!(error, "the lease was not renewed");
+                    (RETRY, error)
+                }
+            };
+            if let Some(other) = self.other_holder(&why).await {
+                return Lost::Taken(other);
+            }
+        }
+    }
+
+    /// After a renewal that failed: who else holds the lease. Ours that somebody has edited, or deleted, is written over.
+    async fn other_holder(&mut self, why: &str) -> Option<String> {
+        if why.is_empty() {
+            return None;
+        }
+        let read = tokio::time::timeout(DEADLINE, self.api.get_opt(NAME)).await.ok()?.ok()?;
+        let other = read.as_ref().and_then(|lease| lease.spec.as_ref()).and_then(holder).filter(|who| *who != self.me);
+        let other = other.map(str::to_owned);
+        self.held = read;
+        other
+    }
+
+    /// Creates the lease, takes it, or renews it. Whoever has read something older is refused by the server.
+    async fn take(&mut self, before: Option<&Lease>) -> Result<(), String> {
+        let now = MicroTime(Timestamp::now());
+        let last = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+        let ours = last.holder_identity.as_deref() == Some(&self.me);
+        let spec = LeaseSpec {
+            holder_identity: Some(self.me.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: if ours { last.acquire_time.clone() } else { Some(now.clone()) },
+            renew_time: Some(now),
+            lease_transitions: Some(last.lease_transitions.unwrap_or(0) + i32::from(!ours && before.is_some())),
+            ..last
+        };
+        self.held = Some(self.write(before, spec).await?);
+        Ok(())
+    }
+
+    async fn write(&self, before: Option<&Lease>, spec: LeaseSpec) -> Result<Lease, String> {
+        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
+        let request = async {
+            if let Some(before) = before {
+                let metadata = ObjectMeta { managed_fields: None, ..before.metadata.clone() };
+                self.api.replace(NAME, &params, &Lease { metadata, spec: Some(spec) }).await
+            } else {
+                let metadata = ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() };
+                self.api.create(&params, &Lease { metadata, spec: Some(spec) }).await
+            }
+        };
+        match tokio::time::timeout(DEADLINE, request).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+        }
+    }
+
+    /// Leaves the lease to the next one. Nothing may be written any more.
+    pub async fn release(self) {
+        let Some(held) = self.held.as_ref() else { return };
+        let spec = held.spec.clone().unwrap_or_default();
+        if spec.holder_identity.as_deref() != Some(&self.me) {
+            return;
+        }
+        let spec = LeaseSpec {
+            holder_identity: Some(String::new()),
+            lease_duration_seconds: Some(1),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            ..spec
+        };
+        match self.write(Some(held), spec).await {
+            Ok(_) => tracing::info!("the lease is released"),
+            Err(error) => tracing::warn!(error, "the lease was not released; it runs out by itself"),
+        }
+    }
+}
