@@ -73,7 +73,7 @@ impl Receiver {
 async fn answer(request: Request<Incoming>, post: Arc<Mutex<Post>>) -> Result<Response<String>, Infallible> {
     let (head, body) = request.into_parts();
     let asked = head.uri.to_string();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_else(|_| Bytes::new());
+    let body = body.collect().await.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
     let mut post = post.lock().unwrap();
     let tries = post.tries.entry(asked.clone()).or_default();
     *tries += 1;
