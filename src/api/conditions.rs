@@ -221,6 +221,8 @@ pub enum Reason {
     ResourceNotServed,
     /// The operator may not read a resource that is matched.
     ResourceForbidden,
+    /// Somebody is to be told whom nobody configured.
+    ReceiverNotFound,
     /// The objects that are matched have not been listed yet.
     NotCounted,
     /// An expression fails on some objects.

@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{DeprecationExemption, DeprecationProgress, NamespaceSelector, PathReference, conditions};
+use super::{
+    DeprecationExemption, DeprecationProgress, NamespaceSelector, Notified, Notify, PathReference, conditions,
+};
 
 /// spec says what is old, what comes instead, and when each door closes.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -103,6 +105,11 @@ pub struct DeprecationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_exempt_percent: Option<i32>,
+
+    /// notify says how those are told who still use what is old. Without it they read it in the status of their
+    /// PlatformService, and in the warnings of the API server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
 }
 
 /// Who removes the old way.
@@ -443,6 +450,9 @@ pub struct DeprecationStatus {
     /// next says which stage comes, when, and what holds it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStage>,
+    /// notified says when people were told last, and of which stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notified: Option<Notified>,
     /// progress says who still uses what is old.
     #[serde(flatten)]
     pub progress: DeprecationProgress,

@@ -13,6 +13,7 @@ pub mod exemptions;
 pub mod experience;
 pub mod golden_path;
 pub mod labels;
+pub mod notify;
 pub mod platform_service;
 pub mod reliability;
 pub mod rollout;
@@ -40,6 +41,7 @@ pub use golden_path::{
     Category, DefaultOwner, GoldenPath, GoldenPathSpec, GoldenPathStatus, Override, PathDefault, PathOwner,
     PathReference, RetiredVersion, Retirement, Stage, Timing,
 };
+pub use notify::{Notified, Notify};
 pub use platform_service::{
     Adoption, DefaultStatus, DeletionPolicy, GoldenPathRef, GoldenPathStatusRef, Mode, Origin, PlatformService,
     PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,

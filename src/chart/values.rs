@@ -30,6 +30,8 @@ pub struct Values {
     /// `[{apiGroup: networking.k8s.io, resource: ingresses}]`. The operator gets the right to list and watch them in every
     /// namespace. Further ClusterRoles with the label `goldenpath.dev/aggregate-to-reader: "true"` do the same.
     pub read_rules: Vec<ReadRule>,
+    /// Whom Deprecations tell that name receivers.
+    pub notify: Notify,
     /// The ServiceMonitor by which the Prometheus operator finds /metrics.
     pub service_monitor: ServiceMonitor,
     /// Alerts and recording rules as a PrometheusRule of the Prometheus operator; docs/alerts.md lists them.
@@ -67,6 +69,7 @@ impl Default for Values {
             paths: BTreeMap::new(),
             companion_kinds: Vec::new(),
             read_rules: Vec::new(),
+            notify: Notify::default(),
             service_monitor: ServiceMonitor::default(),
             prometheus_rule: PrometheusRule::default(),
             dashboards: Dashboards::default(),
@@ -203,6 +206,33 @@ pub struct ReadRule {
     /// Name of the resource, as in `kubectl api-resources`.
     #[schemars(regex(pattern = "^[a-z][a-z0-9]*$"))]
     pub resource: String,
+}
+
+/// Who gets digests about deprecations.
+#[derive(Serialize, JsonSchema, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Notify {
+    /// Who gets a digest for each team by an HTTP POST of JSON, such as `[{name: chat, url: "https://hooks.example.com/x",
+    /// headers: {authorization: "Bearer x"}}]`. They are kept in a Secret, since an address often is one.
+    pub receivers: Vec<Receiver>,
+    /// Name of a Secret of your own in the release's namespace instead, with such a list under the key `receivers.yaml`. The
+    /// operator reads it when it starts.
+    pub existing_secret: String,
+}
+
+/// A receiver.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    /// What Deprecations call it.
+    #[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), length(max = 40))]
+    pub name: String,
+    /// Where it listens.
+    #[schemars(regex(pattern = "^https?://[!-~]+$"))]
+    pub url: String,
+    /// Further headers of the request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// How Prometheus finds the operator.

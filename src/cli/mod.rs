@@ -35,6 +35,9 @@ enum Command {
         /// Further kinds of objects that paths may ask for beside workloads, <apiVersion>/<Kind>=<plural> each.
         #[arg(long = "companion-kind", env = "GOLDENPATH_COMPANION_KINDS", value_delimiter = ',')]
         companion_kinds: Vec<CompanionKind>,
+        /// YAML file with who gets digests about deprecations: a list of {name, url, headers}.
+        #[arg(long, env = "GOLDENPATH_RECEIVERS")]
+        receivers: Option<PathBuf>,
         /// Write only while holding the Lease goldenpath in the namespace. Without it there may be one replica.
         #[arg(long, env = "GOLDENPATH_LEADER_ELECT", default_value_t = true, action = clap::ArgAction::Set)]
         leader_elect: bool,
@@ -59,9 +62,9 @@ enum Command {
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
-        Command::Run { listen, namespace, companion_kinds, leader_elect, replica } => {
+        Command::Run { listen, namespace, companion_kinds, receivers, leader_elect, replica } => {
             let (allowed, identity) = (Allowed::new(companion_kinds), leader_elect.then(|| identity(&replica)));
-            start(Options { listen, namespace, allowed, identity }).err()
+            start(Options { listen, namespace, allowed, receivers, identity }).err()
         }
         Command::InstallPaths { from } => install_paths(&from).err(),
         Command::Generate => generate::write(Path::new(".")).err(),

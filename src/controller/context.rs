@@ -77,6 +77,8 @@ pub struct Context {
     pub written: Written<PlatformServiceStatus>,
     /// What is deprecated, and who uses it.
     pub deprecations: Deprecations,
+    /// Whom to tell of it.
+    pub notices: super::notices::Notices,
     /// Tries of services.
     pub service_backoff: Backoff<String>,
     /// Tries of paths.

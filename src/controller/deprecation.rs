@@ -14,11 +14,13 @@ use super::deprecations::GuardedDeprecation;
 use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
 use super::errors::Error;
 use super::events::{publish, say};
+use super::notices::{news, notified, until_reminder};
 use super::revisions::NotReady;
 use super::write_status::{say_undecodable, write_deprecation};
-use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, Reason};
+use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, DeprecationStatus, Reason};
 use crate::observability;
 use crate::plan::consumers::{InSight, InvalidMatch};
+use crate::plan::deprecation::notify::{News, unknown_receiver};
 use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
 use crate::status::consumption::{left, progress};
@@ -91,6 +93,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if let Some(invalid) = &invalid {
         enforcement.not_ready = Some(not_compiled(invalid));
     }
+    let news = news(&deprecation, &step, now, context);
     let version = sight.complete.then_some(sight.version);
     let found = Found {
         deprecation: &deprecation,
@@ -100,18 +103,36 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
         sight: &sight,
         progress,
         unenforced: enforcement.not_ready.map(|not_ready| (not_ready.reason, not_ready.message)),
+        notified: notified(&deprecation, news.as_ref(), now),
+        unknown_receiver: unknown_receiver(&deprecation.spec, context.notices.names()),
     };
     let refused = found.unenforced.as_ref().is_some_and(|(reason, _)| *reason == Reason::ApiServerRefused);
     let status = assess(found, now);
-    let (before, conditions) = (deprecation.status.clone().unwrap_or_default(), status.conditions.clone());
-    if write_deprecation(&deprecation, status, context).await? {
-        tell(&deprecation, &step, context).await;
-        publish(&deprecation, &before.conditions, &conditions, context).await;
-    }
+    answer(&deprecation, status, &step, news, context).await?;
     if let Some(version) = version {
         context.deprecations.told(name, version);
     }
-    Ok(Action::requeue(pause(&step, enforcement.waiting, refused, now)))
+    let pause = pause(&step, enforcement.waiting, refused, now);
+    Ok(Action::requeue(until_reminder(&deprecation, now).map_or(pause, |reminder| pause.min(reminder))))
+}
+
+/// Writes the status, and says what is new in it.
+async fn answer(
+    deprecation: &Deprecation,
+    status: DeprecationStatus,
+    step: &Step,
+    news: Option<News>,
+    context: &Context,
+) -> Result<(), Error> {
+    let (before, conditions) = (deprecation.status.clone().unwrap_or_default(), status.conditions.clone());
+    if write_deprecation(deprecation, status, context).await? {
+        tell(deprecation, step, context).await;
+        publish(deprecation, &before.conditions, &conditions, context).await;
+        if let Some(news) = news {
+            context.notices.tell(news); // after it is written that they were told: a restart tells nobody twice
+        }
+    }
+    Ok(())
 }
 
 /// After a start the status stands until what it tells has been counted again: it would be written twice, first to say that

@@ -141,6 +141,21 @@ impl Deprecations {
         all.filter(|(_, objects)| objects.totals.contains_key(deprecation)).map(|(key, _)| key.clone()).collect()
     }
 
+    /// Of each service that has something that a Deprecation matches: the first such object, such as ingress/checkout, and
+    /// how many there are.
+    pub fn old_of_services(&self, deprecation: &str) -> Vec<(ServiceKey, String, u64)> {
+        let last = self.last();
+        let all = last.count.iter().flat_map(|count| &count.of_services);
+        let old = |(key, objects): (&ServiceKey, &OldObjects)| {
+            let total = *objects.totals.get(deprecation)?;
+            // a service with many is told of some, and these may all be of others
+            let first = objects.some.iter().find(|object| object.deprecation == deprecation);
+            let object = first.map(|object| format!("{}/{}", object.resource.kind.to_lowercase(), object.name));
+            Some((key.clone(), object.unwrap_or_else(|| "something".to_owned()), total))
+        };
+        all.filter_map(old).collect()
+    }
+
     /// Keeps a count. The answer is the one before.
     pub fn keep(&self, count: Counted) -> Option<Counted> {
         self.last().count.replace(count)

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
 use super::leadership::Leadership;
 use super::lease::{Elector, Lost};
+use super::notices::{Notices, deliver};
 use super::orphans::{Suspect, watch_over};
+use super::receivers::ReceiversError;
 use super::requests::Requests;
 use super::run_paths::{paths_listed, run_paths};
 use super::{adoption, run_deprecations, service, slim};
@@ -33,6 +36,7 @@ use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
 use crate::observability::memory::Memory;
 use crate::observability::{Gate, Health, Metrics, serve};
 use crate::plan::companions::Allowed;
+use crate::plan::deprecation::notify::News;
 use crate::policy::Operator;
 
 /// Passes over services at a time. kube's own default is without bound.
@@ -57,6 +61,9 @@ pub enum RunError {
     /// The API server does not answer at the start.
     #[error("the API server does not say who we are")]
     WhoAmI(#[source] kube::Error),
+    /// Who gets digests cannot be read.
+    #[error(transparent)]
+    Receivers(#[from] ReceiversError),
     /// A metric could not be registered.
     #[error(transparent)]
     Metrics(#[from] crate::observability::metrics::MetricsError),
@@ -80,13 +87,16 @@ pub struct Options {
     pub namespace: String,
     /// Kinds of objects that paths may ask for beside workloads.
     pub allowed: Allowed,
+    /// File with who gets digests.
+    pub receivers: Option<PathBuf>,
     /// Name in the Lease, that no other process has; nothing where this is the only replica.
     pub identity: Option<String>,
 }
 
 /// Runs the operator until `stop` resolves.
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
-    let Options { listen, namespace, allowed, identity } = options;
+    let Options { listen, namespace, allowed, receivers, identity } = options;
+    let receivers = super::receivers::read(receivers.as_deref())?;
     let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     config.headers.extend(user_agent(identity.as_deref()).map(|agent| (http::header::USER_AGENT, agent)));
     let client = Client::try_from(config.clone()).map_err(RunError::WhoAmI)?;
@@ -109,7 +119,9 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let watch_metrics = WatchMetrics::new(&metrics)?;
     let fleet = Fleet::new(&operator.namespace, touched_out, watch_metrics.clone());
     let consumers = Consumers::new(fleet.clone(), &operator.namespace, watch_metrics);
-    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed };
+    let (told, to_tell) = mpsc::unbounded();
+    let notices = Notices::new(receivers, told, &metrics)?;
+    let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell };
     let address = || listen.clone();
     let listener =
         TcpListener::bind(&listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
@@ -164,6 +176,8 @@ struct Watching {
     contacts: Vec<Contact>,
     touched: UnboundedReceiver<Touched>,
     allowed: Allowed,
+    notices: Notices,
+    to_tell: UnboundedReceiver<News>,
 }
 
 async fn controllers(
@@ -174,7 +188,7 @@ async fn controllers(
     gates: [Gate; 4],
     stopping: CancellationToken,
 ) {
-    let Watching { client: watching, fleet, consumers, contacts, touched, allowed } = watching;
+    let Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell } = watching;
     let (client, leadership) = (requests.client(), requests.leadership());
     let config = watcher::Config::default().timeout(25);
     let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
@@ -206,6 +220,7 @@ async fn controllers(
         claims_seeded: std::sync::Once::new(),
         written: Written::default(),
         deprecations,
+        notices,
         service_backoff: super::backoff::Backoff::default(),
         path_backoff: super::backoff::Backoff::default(),
         progress: super::progress::Progress::default(),
@@ -220,6 +235,7 @@ async fn controllers(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
         run_paths(paths, context.clone(), woken_paths),
         watched.run(watching.clone(), deprecations_gate, context.clone()),
+        deliver(to_tell, &context),
         super::kinds::watch(watching.clone(), made_gate, context.clone()),
         watch_fleet(watching, &contacts, &context),
         adoption::write_adoption(&contacts, &context),

@@ -179,6 +179,9 @@ catalogue! {
     DEPRECATION_MAX_EXEMPT Gauge "deprecation_max_exempt_ratio" ["deprecation"]
         "How much of what is old may be exempt, where the Deprecation says so."
         "Is more exempt than was agreed?" "max by (deprecation) (goldenpath_deprecated_objects{state=\"Exempt\"}) > on (deprecation) max by (deprecation) (goldenpath_deprecation_max_exempt_ratio) * on (deprecation) sum by (deprecation) (max without (instance, pod) (goldenpath_deprecated_objects{state!=\"Unevaluable\"}))"
+    NOTIFICATIONS Counter "notifications_total" ["receiver", "outcome"]
+        "Digests about deprecations, by receiver and whether they were delivered or failed for good."
+        "Does a receiver not take its digests?" "sum by (receiver) (increase(goldenpath_notifications_total{outcome=\"failed\"}[1d])) > 0"
     LEADER Gauge "leader" []
         "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
         "Does exactly one lead?" "sum(goldenpath_leader) == 1"

@@ -22,6 +22,8 @@ use crate::plan::deprecation::Left;
 const MAX_TEAMS: usize = 100;
 /// Objects that are listed.
 const MAX_STRAGGLERS: usize = 50;
+/// Objects of each team that it is told of.
+const MAX_EXAMPLES: usize = 5;
 /// Weeks that are remembered.
 const MAX_WEEKS: usize = 60;
 /// A forecast looks back so many days at most: what was long ago says little about the speed of today.
@@ -64,6 +66,8 @@ pub struct Tally {
     services: BTreeSet<(Arc<str>, Arc<str>)>,
     teams: BTreeMap<Arc<str>, u64>,
     stragglers: BTreeMap<String, Straggler>,
+    /// The first objects of each team, for what it is told: those of most are not among the stragglers.
+    examples: BTreeMap<Arc<str>, BTreeSet<String>>,
 }
 
 impl Tally {
@@ -85,6 +89,13 @@ impl Tally {
             return;
         }
         *remaining += 1;
+        let examples = self.examples.entry(consumer.team.clone()).or_default();
+        if examples.len() < MAX_EXAMPLES || examples.last().is_some_and(|last| *last > consumer.object) {
+            examples.insert(consumer.object.clone());
+        }
+        if examples.len() > MAX_EXAMPLES {
+            examples.pop_last();
+        }
         if let Some(why) = consumer.unfit {
             self.unfit += 1;
             if self.first_unfit.as_ref().is_none_or(|(first, _)| consumer.object < first.as_str()) {
@@ -123,6 +134,11 @@ impl Tally {
         let mut teams: Vec<_> = self.teams.iter().map(|(team, n)| (team, *n)).filter(|(_, n)| *n > 0).collect();
         teams.sort_by(|(a, most), (b, more)| more.cmp(most).then(a.cmp(b)));
         teams
+    }
+
+    /// The first objects of a team that match and are not exempt.
+    pub fn examples(&self, team: &str) -> impl Iterator<Item = &String> {
+        self.examples.get(team).into_iter().flatten()
     }
 
     /// Objects that match and are exempt.

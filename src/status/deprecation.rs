@@ -7,7 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::consumption::on_track;
 use super::granted::degraded;
 use super::{Finding, merge};
-use crate::api::{ConditionType, Deprecation, DeprecationProgress, DeprecationStage, DeprecationStatus, Gate, Reason};
+use crate::api::{
+    ConditionType, Deprecation, DeprecationProgress, DeprecationStage, DeprecationStatus, Gate, Notified, Reason,
+};
 use crate::plan::consumers::{InSight, InvalidMatch, Problem};
 use crate::plan::deprecation::{Closed, Facts, Level, Step, closed, level};
 
@@ -31,6 +33,10 @@ pub struct Found<'a> {
     pub progress: DeprecationProgress,
     /// Why the API server does not do what the stage says.
     pub unenforced: Option<(Reason, String)>,
+    /// When people were told last.
+    pub notified: Option<Notified>,
+    /// A receiver that there is none of.
+    pub unknown_receiver: Option<String>,
 }
 
 /// The status after a pass.
@@ -55,6 +61,7 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
         brownouts: step.brownouts.clone(),
         next: step.next.clone(),
         conditions: merge(before, &findings, generation, now),
+        notified: found.notified,
         progress: found.progress,
     }
 }
@@ -91,6 +98,9 @@ fn ready(found: &Found<'_>) -> Finding {
             texts.push(&more);
         }
         return bad(*reason, texts.join("; "));
+    }
+    if let Some(unknown) = &found.unknown_receiver {
+        return bad(Reason::ReceiverNotFound, unknown.clone());
     }
     if !complete {
         let text = "the objects that it matches are being listed";
@@ -204,6 +214,8 @@ mod tests {
             sight,
             progress: DeprecationProgress::default(),
             unenforced: None,
+            notified: None,
+            unknown_receiver: None,
         };
         let status = assess(found.clone(), now());
         assert_eq!(assess(found, now()), status, "the same twice is the same");

@@ -46,3 +46,10 @@ tolerations: {{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{/* Name of the Secret with who gets digests; empty where nobody does. */}}
+{{- define "goldenpath.receivers" -}}
+{{- with .Values.notify -}}
+{{- if .existingSecret }}{{ .existingSecret }}{{ else if .receivers }}goldenpath-receivers{{ end -}}
+{{- end -}}
+{{- end -}}

@@ -4,13 +4,15 @@ mod brake;
 mod consumers;
 mod corpus;
 mod life;
+mod notices;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath_e2e::audit::AuditEvent;
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
-use goldenpath_e2e::{ControlPlane, Operator, Options, audit, wait};
+use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, audit, wait};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -21,14 +23,25 @@ const COUNTS: Duration = Duration::from_secs(7);
 struct Cluster {
     control_plane: ControlPlane,
     operator: Operator,
+    args: Vec<OsString>,
 }
 
 impl Cluster {
     async fn start() -> Result<Self> {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// With further arguments of the operator.
+    async fn start_with(args: Vec<OsString>) -> Result<Self> {
         let control_plane = ControlPlane::start(Options::default()).await?;
+        let operator = Self::operator(&control_plane, &args).await?;
+        Ok(Self { control_plane, operator, args })
+    }
+
+    async fn operator(control_plane: &ControlPlane, args: &[OsString]) -> Result<Operator> {
         let kubeconfig = control_plane.install_goldenpath().await?;
-        let operator = control_plane.start_operator(kubeconfig).await?;
-        Ok(Self { control_plane, operator })
+        let options = OperatorOptions { kubeconfig, args: args.to_vec(), ..OperatorOptions::default() };
+        Operator::start(control_plane, &options).await
     }
 
     /// Kills the operator.
@@ -38,8 +51,7 @@ impl Cluster {
 
     /// Starts it again.
     async fn comes_back(&mut self) -> Result<()> {
-        let kubeconfig = self.control_plane.install_goldenpath().await?;
-        self.operator = self.control_plane.start_operator(kubeconfig).await?;
+        self.operator = Self::operator(&self.control_plane, &self.args).await?;
         Ok(())
     }
 

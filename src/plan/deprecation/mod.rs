@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod gates;
+pub mod notify;
 pub mod stage;
 #[cfg(test)]
 mod tests;

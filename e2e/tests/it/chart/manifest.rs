@@ -46,6 +46,7 @@ fn the_chart_has_the_version_of_the_program() {
     "companionKinds[0].kind=scaledobjects",
     "at '/companionKinds/0/kind': 'scaledobjects' does not match"
 )]
+#[case::not_an_address("notify.receivers[0].url=hooks", "at '/notify/receivers/0/url': 'hooks' does not match pattern")]
 #[case::not_a_digest("image.digest=latest", "at '/image/digest': 'latest' does not match pattern")]
 fn a_wrong_value_is_refused_by_its_name(#[case] value: &str, #[case] words: &str) {
     let error = chart::template(&chart::folder(), &["--set", value]).unwrap_err().to_string();
@@ -75,6 +76,31 @@ fn a_kind_that_is_allowed_comes_with_the_right_to_make_it() {
     }
     let nothing = chart::template(&chart::folder(), &[]).unwrap();
     assert!(!nothing.contains("GOLDENPATH_COMPANION_KINDS"), "{nothing}");
+}
+
+#[test]
+fn receivers_come_as_a_file_out_of_a_secret() {
+    let rendered = |values: &[&str]| {
+        let values: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
+        chart::template(&chart::folder(), &values).unwrap()
+    };
+    let receivers = ["notify.receivers[0].name=chat", "notify.receivers[0].url=https://hooks.example.com/x?a=1&b=2"];
+    let ours = rendered(&receivers);
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&ours).unwrap();
+    let secret = documents.iter().find(|document| document["kind"] == "Secret").unwrap();
+    let file: serde_json::Value =
+        serde_saphyr::from_str(secret["stringData"]["receivers.yaml"].as_str().unwrap()).unwrap();
+    assert_eq!(file[0]["url"], "https://hooks.example.com/x?a=1&b=2");
+    let mounts = |name: &str| format!("secret: {secret}", secret = format_args!("{{secretName: {name}}}"));
+    let flag = "name: GOLDENPATH_RECEIVERS\n          value: /etc/goldenpath/receivers.yaml";
+    assert!(ours.contains(&mounts("goldenpath-receivers")) && ours.contains(flag), "{ours}");
+    let theirs = rendered(&["notify.existingSecret=mine"]);
+    assert!(theirs.contains(&mounts("mine")) && !theirs.contains("kind: Secret\n"), "{theirs}");
+    let nobody = rendered(&[]);
+    assert!(
+        !nobody.contains("GOLDENPATH_RECEIVERS") && !nobody.contains("volumes:\n      - name: receivers"),
+        "{nobody}"
+    );
 }
 
 #[test]
@@ -123,6 +149,10 @@ const EVERYTHING: &[&str] = &[
     "companionKinds[1].resource=configmaps",
     "readRules[0].apiGroup=networking.istio.io",
     "readRules[0].resource=virtualservices",
+    "notify.receivers[0].name=chat",
+    "notify.receivers[0].url=https://hooks.example.com/x?key=1",
+    "notify.receivers[0].headers.authorization=Bearer x",
+    "notify.existingSecret=receivers",
     "serviceMonitor.enabled=true",
     "serviceMonitor.labels.release=prometheus",
     "prometheusRule.enabled=true",
