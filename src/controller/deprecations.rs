@@ -149,7 +149,7 @@ impl Deprecations {
         let old = |(key, objects): (&ServiceKey, &OldObjects)| {
             let total = *objects.totals.get(deprecation)?;
             // a service with many is told of some, and these may all be of others
-            let first = objects.some.iter().find(|object| object.deprecation == deprecation);
+            let first = objects.some.get(deprecation).and_then(|some| some.first());
             let object = first.map(|object| format!("{}/{}", object.resource.kind.to_lowercase(), object.name));
             Some((key.clone(), object.unwrap_or_else(|| "something".to_owned()), total))
         };

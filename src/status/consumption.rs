@@ -90,8 +90,8 @@ impl Tally {
         }
         *remaining += 1;
         let examples = self.examples.entry(consumer.team.clone()).or_default();
-        if examples.len() < MAX_EXAMPLES || examples.last().is_some_and(|last| *last > consumer.object) {
-            examples.insert(consumer.object.clone());
+        if examples.len() < MAX_EXAMPLES || examples.last().is_some_and(|last| last.as_str() > consumer.object) {
+            examples.insert(consumer.object.to_owned());
         }
         if examples.len() > MAX_EXAMPLES {
             examples.pop_last();
