@@ -10,13 +10,13 @@ use super::DeprecationStage;
 /// notify says how those are told who still use what is old: whenever the stage changes, and again and again.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.every) || duration(self.every) >= duration('10s')").message(
-    "every: people are told every 10s at most; choose a longer time, such as 168h"))]
 pub struct Notify {
     /// every is how often they are told again, such as 168h. Without it, only when the stage changes. Times are counted from a
     /// Monday, 08:00 UTC, so that Deprecations with the same time come in one digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 16), regex(pattern = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"))]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10s')").message(
+        "every: people are told every 10s at most; choose a longer time, such as 168h"))]
     pub every: Option<String>,
     /// events says whether each PlatformService that has something old gets an Event.
     #[serde(default = "yes")]
