@@ -49,7 +49,7 @@ pub fn deprecation(
     let mut policies = Vec::new();
     for entry in &spec.matches {
         let served = targets.get(&entry.name).map_or(&[][..], Vec::as_slice);
-        let compiler = Compiler { name, spec, entry, served, operator, now };
+        let compiler = Compiler { name, spec, entry, served, targets, operator, now };
         if compiler.rules().is_empty() {
             continue;
         }
@@ -86,6 +86,7 @@ struct Compiler<'a> {
     spec: &'a DeprecationSpec,
     entry: &'a DeprecationMatch,
     served: &'a [Served],
+    targets: &'a Targets,
     operator: &'a Operator,
     now: Timestamp,
 }
@@ -256,8 +257,11 @@ impl<'a> Compiler<'a> {
                 |served: &Served| rule.api_groups.contains(&served.group) && rule.resources.contains(&served.plural);
             self.served.iter().any(names)
         };
-        let looks =
-            |entry: &&DeprecationMatch| entry.name == self.entry.name || entry.resource_rules.iter().any(is_mine);
+        // what cannot be compiled must not keep the API server from taking this entry
+        let looks = |entry: &&DeprecationMatch| {
+            self.targets.contains_key(&entry.name)
+                && (entry.name == self.entry.name || entry.resource_rules.iter().any(is_mine))
+        };
         let entries = self.spec.matches.iter().filter(looks);
         fixes::fits(patch, "(variables.was ? dyn(oldObject) : dyn(object))", entries)
     }

@@ -222,6 +222,28 @@ fn a_long_fix_is_named_and_not_printed() {
 }
 
 #[test]
+fn an_entry_that_cannot_be_compiled_is_in_no_policy_of_another() {
+    let mut spec = spec();
+    let mut broken = spec.matches[0].clone();
+    (broken.name, broken.expression) = ("broken".into(), Some("variables.template == 1".into()));
+    spec.matches.push(broken);
+    let text = |targets: &Targets| {
+        let step = step(DeprecationStage::UpdateBlocked);
+        let policies = deprecation("x", &spec, &step, targets, &operator(), at("2027-05-16T00:00:00Z")).unwrap();
+        serde_json::to_string(&of_entry(&policies, "class").policy).unwrap()
+    };
+    assert!(!text(&targets()).contains("variables.template"));
+    // one that is understood is asked whether the fix leaves an object old by it
+    let mut all = targets();
+    all.insert("broken".into(), all["class"].clone());
+    assert!(text(&all).contains("variables.template"));
+}
+
+fn of_entry<'a>(policies: &'a [Feedback], entry: &str) -> &'a Feedback {
+    policies.iter().find(|policy| policy.policy.metadata.labels.as_ref().unwrap()[labels::MATCH] == entry).unwrap()
+}
+
+#[test]
 fn our_own_definitions_stay_ours() {
     let served = Served {
         group: "apiextensions.k8s.io".into(),
