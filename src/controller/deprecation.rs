@@ -23,6 +23,7 @@ use crate::plan::consumers::{InSight, InvalidMatch};
 use crate::plan::deprecation::notify::{News, unknown_receiver};
 use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
+use crate::policy::Targets;
 use crate::status::consumption::{left, progress};
 use crate::status::deprecation::{Found, assess, waiting};
 use crate::status::granted::used;
@@ -85,14 +86,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     let facts = Facts { path, left };
     let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
     let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
-    let mut enforcement = match &targets {
-        Some(targets) => enforce(&deprecation, &step, targets, invalid.is_some(), now, context).await?,
-        None if is_lower(&deprecation, &step) => withdraw(name, context).await.map(|()| Enforcement::default())?,
-        None => Enforcement::default(),
-    };
-    if let Some(invalid) = &invalid {
-        enforcement.not_ready = Some(not_compiled(invalid));
-    }
+    let enforcement = put_in_force(&deprecation, &step, targets.as_ref(), invalid.as_ref(), now, context).await?;
     let news = news(&deprecation, &step, now, context);
     let version = sight.complete.then_some(sight.version);
     let found = Found {
@@ -114,6 +108,27 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     }
     let pause = pause(&step, enforcement.waiting, refused, now);
     Ok(Action::requeue(until_reminder(&deprecation, now).map_or(pause, |reminder| pause.min(reminder))))
+}
+
+/// Puts a stage in force. What an entry refused stays while it cannot be compiled.
+async fn put_in_force(
+    deprecation: &Deprecation,
+    step: &Step,
+    targets: Option<&Targets>,
+    invalid: Option<&InvalidMatch>,
+    now: Timestamp,
+    context: &Context,
+) -> Result<Enforcement, Error> {
+    let mut enforcement = Enforcement::default();
+    if let Some(targets) = targets {
+        enforcement = enforce(deprecation, step, targets, invalid.is_some(), now, context).await?;
+    } else if is_lower(deprecation, step) {
+        withdraw(&deprecation.name_any(), context).await?;
+    }
+    if let Some(invalid) = invalid {
+        enforcement.not_ready = Some(not_compiled(invalid));
+    }
+    Ok(enforcement)
 }
 
 /// Writes the status, and says what is new in it.

@@ -135,6 +135,7 @@ impl<'a> Migration<'a> {
                     ],
                 }],
                 "gates": {"replacementStage": "None", "minReplacementAdopters": 0, "requireObjectiveMet": false},
+                "maxExemptPercent": 50,
                 "timeline": {"warnAt": in_days(30)?.to_string(), "removeAt": in_days(60)?.to_string()},
                 "exemptions": [{
                     "name": "depot", "namespace": "logistics", "reason": "RISK-91", "approvedBy": "ana",
