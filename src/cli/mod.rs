@@ -87,9 +87,10 @@ fn start(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     logs::init()?;
     // two threads serve 16 passes at a time: they wait for the API server, not for the processor
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(options, signalled()))?;
+    let ended = runtime.block_on(run(options, signalled()));
+    // also after an error: a name that nobody resolves would be waited for
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    Ok(())
+    ended.map_err(Into::into)
 }
 
 fn install_paths(from: &Path) -> Result<(), Box<dyn std::error::Error>> {

@@ -75,7 +75,9 @@ fn key_of(workload: &WorkloadFacts, facts: &ServiceFacts) -> WorkloadKey {
 /// How long a restart has to wait at the longest; nothing when its turn has come.
 fn wait_for_turn(key: &WorkloadKey, action: &Action, facts: &ServiceFacts, context: &Context) -> Option<Duration> {
     match (action, &facts.path) {
-        (Action::Restart(_), PathFacts::Ready(route)) => context.turns.begin(key, route, &context.fleet).err(),
+        (Action::Restart(_), PathFacts::Ready(route)) => {
+            context.turns.begin(key, route, &context.fleet, context.leadership.leads_for()).err()
+        }
         _ => None,
     }
 }

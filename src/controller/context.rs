@@ -73,6 +73,8 @@ pub struct Context {
     pub kinds_wanted: tokio::sync::Notify,
     /// Done when the fleet knows the claims of every service that was there at the start.
     pub claims_seeded: Once,
+    /// Done when the fleet knows the claims of every service that was there when this replica began to lead.
+    pub claims_of_the_term: Once,
     /// Statuses that were written and may not have come back through the watch yet.
     pub written: Written<PlatformServiceStatus>,
     /// What is deprecated, and who uses it.
@@ -125,6 +127,8 @@ impl Context {
     pub async fn waited_to_lead(&self) -> bool {
         let waits = !self.leadership.has_begun();
         self.leadership.begun().await;
+        // the claims are of the time when this replica began to follow
+        self.claims_of_the_term.call_once(|| self.claim_all());
         waits
     }
 
@@ -173,13 +177,17 @@ impl Context {
     /// would take a workload, and lose it again.
     pub fn seed_claims(&self) {
         self.claims_seeded.call_once(|| {
-            for service in self.services.state().iter().filter_map(|s| s.0.as_ref().ok()) {
-                let namespace = service.metadata.namespace.clone().unwrap_or_default();
-                let name = service.metadata.name.clone().unwrap_or_default();
-                let _ = self.fleet.claim(&(namespace, name), &super::observe::workload_keys(service));
-            }
+            self.claim_all();
             self.fleet.table().know_claims();
         });
+    }
+
+    fn claim_all(&self) {
+        for service in self.services.state().iter().filter_map(|s| s.0.as_ref().ok()) {
+            let namespace = service.metadata.namespace.clone().unwrap_or_default();
+            let name = service.metadata.name.clone().unwrap_or_default();
+            let _ = self.fleet.claim(&(namespace, name), &super::observe::workload_keys(service));
+        }
     }
 
     /// Registers the claims of a service: none when it is gone. Workloads that it named before and not any more may be

@@ -154,7 +154,7 @@ async fn answer(
 /// nothing is known, and then what it says already. What cannot be seen is said at once, and a list that does not come is
 /// not waited for.
 fn waits_for_count(deprecation: &Deprecation, sight: &InSight, context: &Context) -> bool {
-    let starts = context.deprecations.started.elapsed() < COUNTED_BY;
+    let starts = context.leadership.leads_for() < COUNTED_BY;
     starts && is_answered(deprecation) && !sight.complete && sight.problems.is_empty()
 }
 
@@ -166,7 +166,7 @@ fn is_answered(deprecation: &Deprecation) -> bool {
 
 /// Something that a pass needs is not there. After a start it comes by itself, and later nobody would know why nothing happens.
 async fn waits(deprecation: &Deprecation, what: &str, context: &Context) -> Result<Action, Error> {
-    if context.deprecations.started.elapsed() < COUNTED_BY {
+    if context.leadership.leads_for() < COUNTED_BY {
         return Ok(Action::requeue(COMES));
     }
     write_deprecation(deprecation, waiting(deprecation, what, Timestamp::now()), context).await?;

@@ -7,7 +7,6 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::context::{Context, Written};
@@ -32,8 +31,6 @@ pub struct Deprecations {
     pub consumers: Consumers,
     /// Statuses that were written and may not have come back through the watch yet.
     pub written: Written<DeprecationStatus>,
-    /// When the process began to watch them.
-    pub started: Instant,
     /// Tries.
     pub backoff: Backoff<String>,
     wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
@@ -76,7 +73,7 @@ impl Deprecations {
         wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
     ) -> Self {
         let (written, backoff) = (Written::default(), Backoff::default());
-        Self { store, consumers, written, started: Instant::now(), backoff, wake, last: Mutex::default() }
+        Self { store, consumers, written, backoff, wake, last: Mutex::default() }
     }
 
     /// Every Deprecation that can be read.

@@ -5,6 +5,7 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType};
 
 use super::context::Context;
+use super::requests::DEADLINE;
 use crate::api::ConditionType;
 use crate::status::standing;
 
@@ -56,7 +57,11 @@ where
     K: Resource<DynamicType = ()>,
 {
     let _writes = context.leadership.write().await;
-    if let Err(error) = context.recorder.publish(&event, &object.object_ref(&())).await {
-        tracing::warn!(error = %error, reason = event.reason, "an Event could not be written");
-    }
+    let reference = object.object_ref(&());
+    let error = match tokio::time::timeout(DEADLINE, context.recorder.publish(&event, &reference)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {DEADLINE:?}"),
+    };
+    tracing::warn!(error, reason = event.reason, "an Event could not be written");
 }

@@ -1,6 +1,6 @@
 //! Whether this process leads. Every write asks; what would write without leading waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ pub struct Leadership(Arc<Inner>);
 struct Inner {
     term: watch::Sender<Term>,
     writes: TaskTracker,
+    began: OnceLock<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,10 @@ enum Term {
 }
 
 impl Term {
+    fn has_begun(self) -> bool {
+        matches!(self, Self::Until(_) | Self::Alone)
+    }
+
     fn holds(self, now: Instant) -> bool {
         match self {
             Self::Alone => true,
@@ -52,19 +57,50 @@ impl Leadership {
     }
 
     fn new(term: Term) -> Self {
-        Self(Arc::new(Inner { term: watch::Sender::new(term), writes: TaskTracker::new() }))
+        let began = OnceLock::new();
+        if term == Term::Alone {
+            began.get_or_init(Instant::now);
+        }
+        Self(Arc::new(Inner { term: watch::Sender::new(term), writes: TaskTracker::new(), began }))
     }
 
-    /// Whether it has led. It is a process's last word: who loses the lease ends.
+    /// Whether its term has begun, and is not over.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        *self.0.term.borrow() != Term::Follows
+        self.0.term.borrow().has_begun()
+    }
+
+    /// How long ago its term began. What stood still until then is as after a start.
+    #[must_use]
+    pub fn leads_for(&self) -> Duration {
+        self.0.began.get().map(Instant::elapsed).unwrap_or_default()
     }
 
     /// Resolves when it leads for the first time.
     pub async fn begun(&self) {
         // the sender lives in `self`
-        let _ = self.0.term.subscribe().wait_for(|term| *term != Term::Follows).await;
+        let _ = self.0.term.subscribe().wait_for(|term| term.has_begun()).await;
+    }
+
+    /// Resolves when the term runs out without having been extended. What is being written is given up then, since the next
+    /// leader may begin; at an end that was asked for it is waited for.
+    pub async fn lapsed(&self) {
+        let mut term = self.0.term.subscribe();
+        loop {
+            let now = *term.borrow_and_update();
+            match now {
+                Term::Until(end) if !now.holds(Instant::now()) => {
+                    tracing::warn!(ago = ?end.elapsed(), "the term has run out");
+                    return;
+                }
+                Term::Until(end) => {
+                    let _ = tokio::time::timeout_at(end.into(), term.changed()).await;
+                }
+                Term::Follows | Term::Alone | Term::Over => {
+                    let _ = term.changed().await;
+                }
+            }
+        }
     }
 
     /// The right to one write, as long as the answer lives. Resolves when it leads, and never if it will not again.
@@ -83,14 +119,15 @@ impl Leadership {
 
     /// It leads, until then.
     pub(super) fn extend(&self, until: Instant) {
+        self.0.began.get_or_init(Instant::now);
         self.0.term.send_replace(Term::Until(until));
     }
 
-    /// It writes nothing more. Resolves when what it was writing is done, or after `patience`.
-    pub(super) async fn end(&self, patience: Duration) {
+    /// It writes nothing more. Resolves when what it was writing is done, or after `patience`; the answer is whether it is.
+    pub(super) async fn end(&self, patience: Duration) -> bool {
         self.0.term.send_replace(Term::Over);
         self.0.writes.close();
-        let _ = tokio::time::timeout(patience, self.0.writes.wait()).await;
+        tokio::time::timeout(patience, self.0.writes.wait()).await.is_ok()
     }
 }
 
@@ -132,8 +169,21 @@ mod tests {
         let token = leadership.write().await;
         let mut end = std::pin::pin!(leadership.end(Duration::from_mins(1)));
         assert!((&mut end).now_or_never().is_none());
-        assert!(leadership.write().now_or_never().is_none() && leadership.has_begun());
+        assert!(leadership.write().now_or_never().is_none() && leadership.begun().now_or_never().is_none());
         drop(token);
-        end.await;
+        assert!(end.await);
+    }
+
+    #[tokio::test]
+    async fn what_is_being_written_is_given_up_when_the_term_runs_out_and_not_before() {
+        let leadership = Leadership::elected();
+        leadership.extend(Instant::now() + SOON * 2);
+        let mut lapsed = std::pin::pin!(leadership.lapsed());
+        assert!(tokio::time::timeout(SOON, &mut lapsed).await.is_err());
+        leadership.extend(Instant::now() + SOON * 4);
+        assert!(tokio::time::timeout(SOON * 2, &mut lapsed).await.is_err());
+        lapsed.await;
+        let other = leadership.clone();
+        assert!(!other.end(Duration::ZERO).await || other.lapsed().now_or_never().is_none());
     }
 }

@@ -15,7 +15,7 @@ use kube::{Api, Client};
 
 use super::leadership::Leadership;
 use crate::api::labels;
-use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, RENEW_EVERY, RETRY, Turn, holder};
+use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, RELEASED, RENEW_EVERY, RETRY, Turn, holder};
 
 /// Name of the Lease in the operator's namespace.
 pub const NAME: &str = "goldenpath";
@@ -78,7 +78,7 @@ impl Elector {
                     let began = Instant::now();
                     match self.take(seen.as_ref()).await {
                         Ok(()) => return began,
-                        Err(error) => tracing::info!(error, "the lease was not to be had"),
+                        Err(failed) => tracing::info!(error = failed.why, "the lease was not to be had"),
                     }
                     RETRY
                 }
@@ -94,53 +94,63 @@ impl Elector {
                     tracing::warn!(%error, "the lease cannot be watched");
                     tokio::time::sleep(RETRY).await;
                 }
-                Ok(None) | Err(_) => {}
+                Ok(None) => tokio::time::sleep(RETRY).await,
+                // a watch can be deaf, and who waits for it would never take over
+                Err(_) => {
+                    if let Some(read) = self.read().await {
+                        (seen, known) = (read, true);
+                    }
+                }
             }
         }
+    }
+
+    /// The lease as it is now, if the server answers.
+    async fn read(&self) -> Option<Option<Lease>> {
+        tokio::time::timeout(DEADLINE, self.api.get_opt(NAME)).await.ok()?.ok()
     }
 
     /// Renews until that fails for too long. `renewed` is when the request began that has succeeded last.
     async fn lead(&mut self, mut renewed: Instant) -> Lost {
-        let mut pause = RENEW_EVERY;
-        let mut why = String::new();
+        let (mut pause, mut why) = (RENEW_EVERY, "no answer".to_owned());
         loop {
-            self.leadership.extend(renewed + MAY_WRITE);
-            let left = (renewed + MAY_WRITE).saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let end = renewed + MAY_WRITE;
+            self.leadership.extend(end);
+            let renewal = async {
+                tokio::time::sleep(pause).await;
+                let began = Instant::now();
+                let before = self.held.clone();
+                let taken = self.take(before.as_ref()).await;
+                // somebody else may hold it, or has edited or deleted ours, which is written over
+                let read = if taken.as_ref().is_err_and(|failed| failed.answered) { self.read().await } else { None };
+                (began, taken, read)
+            };
+            let Ok((began, taken, read)) = tokio::time::timeout_at(end.into(), renewal).await else {
                 return Lost::NotRenewed(why);
-            }
-            tokio::time::sleep(pause.min(left)).await;
-            let began = Instant::now();
-            (pause, why) = match self.take(self.held.clone().as_ref()).await {
+            };
+            pause = match taken {
                 Ok(()) => {
                     renewed = began;
-                    (RENEW_EVERY, String::new())
+                    RENEW_EVERY
                 }
-                Err(error) => {
-                    tracing::warn!(error, "the lease was not renewed");
-                    (RETRY, error)
+                Err(failed) => {
+                    tracing::warn!(error = failed.why, "the lease was not renewed");
+                    why = failed.why;
+                    RETRY
                 }
             };
-            if let Some(other) = self.other_holder(&why).await {
-                return Lost::Taken(other);
+            if let Some(read) = read {
+                let other = read.as_ref().and_then(|lease| lease.spec.as_ref()).and_then(holder);
+                if let Some(other) = other.filter(|who| *who != self.me) {
+                    return Lost::Taken(other.to_owned());
+                }
+                self.held = read;
             }
         }
-    }
-
-    /// After a renewal that failed: who else holds the lease. Ours that somebody has edited, or deleted, is written over.
-    async fn other_holder(&mut self, why: &str) -> Option<String> {
-        if why.is_empty() {
-            return None;
-        }
-        let read = tokio::time::timeout(DEADLINE, self.api.get_opt(NAME)).await.ok()?.ok()?;
-        let other = read.as_ref().and_then(|lease| lease.spec.as_ref()).and_then(holder).filter(|who| *who != self.me);
-        let other = other.map(str::to_owned);
-        self.held = read;
-        other
     }
 
     /// Creates the lease, takes it, or renews it. Whoever has read something older is refused by the server.
-    async fn take(&mut self, before: Option<&Lease>) -> Result<(), String> {
+    async fn take(&mut self, before: Option<&Lease>) -> Result<(), Failed> {
         let now = MicroTime(Timestamp::now());
         let last = before.and_then(|lease| lease.spec.clone()).unwrap_or_default();
         let ours = last.holder_identity.as_deref() == Some(&self.me);
@@ -156,7 +166,7 @@ impl Elector {
         Ok(())
     }
 
-    async fn write(&self, before: Option<&Lease>, spec: LeaseSpec) -> Result<Lease, String> {
+    async fn write(&self, before: Option<&Lease>, spec: LeaseSpec) -> Result<Lease, Failed> {
         let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
         let request = async {
             if let Some(before) = before {
@@ -168,27 +178,43 @@ impl Elector {
             }
         };
         match tokio::time::timeout(DEADLINE, request).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+            Ok(answer) => {
+                let answered = matches!(answer, Err(kube::Error::Api(_)));
+                answer.map_err(|error| Failed { why: error.to_string(), answered })
+            }
+            Err(_) => Err(Failed { why: format!("no answer within {DEADLINE:?}"), answered: false }),
         }
     }
 
     /// Leaves the lease to the next one. Nothing may be written any more.
-    pub async fn release(self) {
-        let Some(held) = self.held.as_ref() else { return };
-        let spec = held.spec.clone().unwrap_or_default();
-        if spec.holder_identity.as_deref() != Some(&self.me) {
-            return;
-        }
-        let spec = LeaseSpec {
-            holder_identity: Some(String::new()),
-            lease_duration_seconds: Some(1),
-            renew_time: Some(MicroTime(Timestamp::now())),
-            ..spec
-        };
-        match self.write(Some(held), spec).await {
-            Ok(_) => tracing::info!("the lease is released"),
-            Err(error) => tracing::warn!(error, "the lease was not released; it runs out by itself"),
+    pub async fn release(mut self) {
+        // a renewal that was on its way has made what we hold old
+        for _ in 0..2 {
+            let Some(held) = self.held.take() else { return };
+            let spec = held.spec.clone().unwrap_or_default();
+            if spec.holder_identity.as_deref() != Some(&self.me) {
+                return;
+            }
+            let spec = LeaseSpec {
+                holder_identity: Some(String::new()),
+                lease_duration_seconds: Some(RELEASED),
+                renew_time: Some(MicroTime(Timestamp::now())),
+                ..spec
+            };
+            match self.write(Some(&held), spec).await {
+                Ok(_) => return tracing::info!("the lease is released"),
+                Err(failed) => {
+                    tracing::warn!(error = failed.why, "the lease was not released; else it runs out by itself");
+                }
+            }
+            self.held = self.read().await.flatten();
         }
     }
+}
+
+/// Why the lease was not written.
+struct Failed {
+    why: String,
+    /// The server has answered: it may have another lease than we know.
+    answered: bool,
 }

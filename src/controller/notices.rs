@@ -135,7 +135,9 @@ async fn send(name: &str, receiver: &Receiver, digests: &[Digest], all: &[News],
     let mut failures: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for digest in digests {
         let sent = match serde_json::to_vec(digest) {
-            Ok(json) => receiver.deliver(&json, until).await.map_err(|undelivered| undelivered.message),
+            Ok(json) => {
+                receiver.deliver(&json, until, &context.leadership).await.map_err(|undelivered| undelivered.message)
+            }
             Err(error) => Err(error.to_string()),
         };
         let outcome = if sent.is_ok() { "delivered" } else { "failed" };

@@ -12,6 +12,8 @@ use kube::client::Body;
 use kube::{Client, Config};
 use serde::Deserialize;
 
+use super::leadership::Leadership;
+
 /// Deadline of one try.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Tries after the first one. Their pauses double from a second on.
@@ -150,10 +152,18 @@ impl Receiver {
     }
 
     /// Sends JSON, and again after a pause where that may help.
-    pub async fn deliver(&self, json: &[u8], until: tokio::time::Instant) -> Result<(), Undelivered> {
+    pub async fn deliver(
+        &self,
+        json: &[u8],
+        until: tokio::time::Instant,
+        leadership: &Leadership,
+    ) -> Result<(), Undelivered> {
         let mut pauses = ExponentialBuilder::default().with_jitter().with_max_times(RETRIES).build();
         loop {
+            // nobody is told by two
+            let writes = leadership.write().await;
             let Err(failure) = self.post(json).await else { return Ok(()) };
+            drop(writes);
             let pause = pauses.next().filter(|_| failure.again);
             let Some(pause) = pause.filter(|pause| tokio::time::Instant::now() + *pause < until) else {
                 return Err(failure);

@@ -19,7 +19,7 @@ use crate::plan::consumers::Served;
 use crate::plan::template::ObjectKey;
 
 /// Deadline of one request. kube has none of its own: a silent server would hang a pass for ever.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What changes something, and is for the leader alone. A dry run changes nothing.
 const WRITES: [&str; 3] = ["create", "patch", "delete"];
@@ -67,11 +67,21 @@ impl Requests {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
         // the rights of a pass that has read what is old by now end with the lease, and so does the process
-        let _writes = if WRITES.contains(&verb) { Some(self.leadership.write().await) } else { None };
-        let result = match tokio::time::timeout(DEADLINE, request).await {
-            Err(_) => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),
-            Ok(Err(source)) => Err(Error::ApiServer { verb, what, source: Box::new(source) }),
-            Ok(Ok(value)) => Ok(value),
+        let writes = if WRITES.contains(&verb) { Some(self.leadership.write().await) } else { None };
+        let lapsed = async {
+            match &writes {
+                Some(_) => self.leadership.lapsed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(DEADLINE, request) => answer.ok(),
+            () = lapsed => None,
+        };
+        let result = match answer {
+            None => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),
+            Some(Err(source)) => Err(Error::ApiServer { verb, what, source: Box::new(source) }),
+            Some(Ok(value)) => Ok(value),
         };
         let outcome = match &result {
             Ok(_) => "ok",

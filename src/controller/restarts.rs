@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -21,15 +21,9 @@ const SETTLES: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Turns of every path. After a start of the operator those that have not ended are found again, workload by workload.
+#[derive(Default)]
 pub struct Turns {
-    started: Instant,
     by_path: Mutex<HashMap<String, Restarts<WorkloadKey>>>,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self { started: Instant::now(), by_path: Mutex::default() }
-    }
 }
 
 impl Turns {
@@ -37,10 +31,11 @@ impl Turns {
         self.by_path.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the turn of a workload, if it has come. Else the answer is when to ask again at the latest.
-    pub fn begin(&self, key: &WorkloadKey, route: &Route, fleet: &Fleet) -> Result<(), Duration> {
-        // those that an operator before has asked are known when every service was looked at
-        if self.started.elapsed() < SETTLES && fleet.table().unevaluated() > 0 {
+    /// Takes the turn of a workload, if it has come. Else the answer is when to ask again at the latest. `leads_for` is how long
+    /// this replica has led.
+    pub fn begin(&self, key: &WorkloadKey, route: &Route, fleet: &Fleet, leads_for: Duration) -> Result<(), Duration> {
+        // those that a leader before has asked are known when every service was looked at
+        if leads_for < SETTLES && fleet.table().unevaluated() > 0 {
             return Err(LOOK_AGAIN);
         }
         let most = route.terms.max_concurrent_restarts.unwrap_or(DEFAULT);

@@ -26,7 +26,7 @@ use super::lease::{Elector, Lost};
 use super::notices::{Notices, deliver};
 use super::orphans::{Suspect, watch_over};
 use super::receivers::ReceiversError;
-use super::requests::Requests;
+use super::requests::{DEADLINE, Requests};
 use super::run_paths::{paths_listed, run_paths};
 use super::{adoption, run_deprecations, service, slim};
 use crate::api::labels;
@@ -43,6 +43,8 @@ use crate::policy::Operator;
 const SERVICE_CONCURRENCY: u16 = 16;
 /// Services change in bursts when a path does: one look at all of them is enough.
 const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
+/// Pause between two tries to reach the API server at the start.
+const COMES_BACK: Duration = Duration::from_secs(2);
 /// So long what is being written may take when the operator is asked to stop.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// So long the fleet takes what is labelled for claimed, until the services say which workloads they name. Where their kind
@@ -58,9 +60,9 @@ pub enum RunError {
     /// Another replica leads, or may soon.
     #[error("this replica leads no more, and starts anew")]
     Lost(#[from] Lost),
-    /// The API server does not answer at the start.
-    #[error("the API server does not say who we are")]
-    WhoAmI(#[source] kube::Error),
+    /// What is configured makes no client.
+    #[error("no client can be made for the cluster")]
+    NoClient(#[source] kube::Error),
     /// Who gets digests cannot be read.
     #[error(transparent)]
     Receivers(#[from] ReceiversError),
@@ -99,14 +101,13 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let receivers = super::receivers::read(receivers.as_deref())?;
     let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     config.headers.extend(user_agent(identity.as_deref()).map(|agent| (http::header::USER_AGENT, agent)));
-    let client = Client::try_from(config.clone()).map_err(RunError::WhoAmI)?;
+    let client = Client::try_from(config.clone()).map_err(RunError::NoClient)?;
     // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
     let mut watching = config;
     watching.default_retry = false;
-    let watching = Client::try_from(watching).map_err(RunError::WhoAmI)?;
+    let watching = Client::try_from(watching).map_err(RunError::NoClient)?;
     let mut election = identity.map(|me| Elector::new(watching.clone(), &namespace, me));
     let leadership = election.as_ref().map_or_else(Leadership::alone, Elector::leadership);
-    let operator = Operator { username: who_am_i(&client).await?, namespace };
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
     metrics.register(Memory::new()?)?;
     let gates = ["platformservices", "goldenpaths", "services", "deprecations"]
@@ -114,34 +115,43 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
-    let (touched_out, touched) = mpsc::unbounded();
     let contacts = Fleet::contacts(&health);
+    let address = || listen.clone();
+    let listener =
+        TcpListener::bind(&listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
+    let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
+    let mut stop = std::pin::pin!(stop);
+    let username = tokio::select! { () = &mut stop => return Ok(()), username = who_am_i(&client) => username };
+    let operator = Operator { username, namespace };
+    tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
+    let (touched_out, touched) = mpsc::unbounded();
     let watch_metrics = WatchMetrics::new(&metrics)?;
     let fleet = Fleet::new(&operator.namespace, touched_out, watch_metrics.clone());
     let consumers = Consumers::new(fleet.clone(), &operator.namespace, watch_metrics);
     let (told, to_tell) = mpsc::unbounded();
     let notices = Notices::new(receivers, told, &metrics)?;
     let watching = Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell };
-    let address = || listen.clone();
-    let listener =
-        TcpListener::bind(&listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
-    tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
-    let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
     let requests = Requests::new(client, metrics.clone(), leadership.clone());
     let mut controllers = std::pin::pin!(controllers(requests, operator, metrics, watching, gates, stopping.clone()));
     let lost = tokio::select! {
-        () = stop => { tracing::info!("asked to stop"); None },
+        () = &mut stop => { tracing::info!("asked to stop"); None },
         () = &mut controllers => { tracing::error!("the controllers ended by themselves"); None },
         lost = elected(&mut election) => Some(lost),
     };
-    // what is being written goes on to its end, and nothing more begins
-    let released = async {
-        leadership.end(LAST_WRITES).await;
-        if let Some(elector) = election {
-            elector.release().await;
-        }
-    };
-    tokio::select! { () = released => {}, () = &mut controllers => {} }
+    if lost.is_some() {
+        // the next one may begin: what is on its way is given up, and nobody goes on
+        leadership.end(Duration::ZERO).await;
+    } else {
+        // what is being written goes on to its end, and nothing more begins
+        let left = async {
+            if leadership.end(LAST_WRITES).await
+                && let Some(elector) = election
+            {
+                elector.release().await;
+            }
+        };
+        tokio::select! { () = left => {}, () = &mut controllers => {} }
+    }
     stopping.cancel();
     let _ = server.await; // a failure of the server at this point changes nothing
     lost.map_or(Ok(()), |lost| Err(lost.into()))
@@ -161,11 +171,22 @@ async fn elected(election: &mut Option<Elector>) -> Lost {
     }
 }
 
-/// The name under which the API server knows us, compiled into policies.
-async fn who_am_i(client: &Client) -> Result<String, RunError> {
+/// The name under which the API server knows us, compiled into policies. A server that is away is waited for: a process that
+/// ended would be started again with pauses of minutes.
+async fn who_am_i(client: &Client) -> String {
     let api: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await.map_err(RunError::WhoAmI)?;
-    Ok(review.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default())
+    let params = PostParams::default();
+    let review = SelfSubjectReview::default();
+    loop {
+        match tokio::time::timeout(DEADLINE, api.create(&params, &review)).await {
+            Ok(Ok(answer)) => {
+                return answer.status.and_then(|s| s.user_info).and_then(|u| u.username).unwrap_or_default();
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the API server does not say who we are"),
+            Err(_) => tracing::warn!("the API server does not answer"),
+        }
+        tokio::time::sleep(COMES_BACK).await;
+    }
 }
 
 /// What is watched, and with what.
@@ -218,6 +239,7 @@ async fn controllers(
         allowed,
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
+        claims_of_the_term: std::sync::Once::new(),
         written: Written::default(),
         deprecations,
         notices,

@@ -39,27 +39,33 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Looks at the lease as it is.
+    /// Looks at the lease as it is. Who held it and has not left it may still write: one that was deleted, or whose holder
+    /// somebody has emptied, is waited for like one that is not renewed.
     pub fn look(&mut self, lease: Option<&LeaseSpec>, now: Instant) -> Turn {
-        let Some(lease) = lease else {
-            self.seen = None;
-            return Turn::Create;
-        };
-        if holder(lease).is_none() {
-            return Turn::Take;
+        let is_held = lease.is_some_and(|lease| holder(lease).is_some());
+        if let Some(lease) = lease.filter(|_| is_held)
+            && self.seen.as_ref().is_none_or(|(seen, _)| seen != lease)
+        {
+            self.seen = Some((lease.clone(), now));
         }
-        let since = match &self.seen {
-            Some((seen, since)) if seen == lease => *since,
-            _ => {
-                self.seen = Some((lease.clone(), now));
-                now
+        let free = if lease.is_some() { Turn::Take } else { Turn::Create };
+        match &self.seen {
+            Some((seen, since)) if is_held || !lease.is_some_and(is_released) => {
+                match (*since + duration(seen)).saturating_duration_since(now) {
+                    Duration::ZERO => free,
+                    left => Turn::Wait(left),
+                }
             }
-        };
-        match (since + duration(lease)).saturating_duration_since(now) {
-            Duration::ZERO => Turn::Take,
-            left => Turn::Wait(left),
+            _ => free,
         }
     }
+}
+
+/// What a leader writes that goes: `leaderelection.go` of client-go writes the same.
+pub const RELEASED: i32 = 1;
+
+fn is_released(lease: &LeaseSpec) -> bool {
+    holder(lease).is_none() && lease.lease_duration_seconds == Some(RELEASED)
 }
 
 /// Who holds a lease.
@@ -117,6 +123,16 @@ mod tests {
         assert_eq!(candidate.look(None, now), Turn::Create);
         assert_eq!(candidate.look(Some(&lease("", 0, 1)), now), Turn::Take);
         assert_eq!(candidate.look(Some(&LeaseSpec::default()), now), Turn::Take);
+    }
+
+    #[test]
+    fn whoever_held_what_vanished_is_waited_for_unless_he_has_left_it() {
+        let (mut candidate, now) = (Candidate::default(), Instant::now());
+        candidate.look(Some(&lease("a", 0, 5)), now);
+        assert_eq!(candidate.look(None, now + seconds(2)), Turn::Wait(seconds(3)));
+        assert_eq!(candidate.look(Some(&lease("", 0, 5)), now + seconds(3)), Turn::Wait(seconds(2)));
+        assert_eq!(candidate.look(Some(&lease("", 0, RELEASED)), now + seconds(4)), Turn::Take);
+        assert_eq!(candidate.look(None, now + seconds(5)), Turn::Create);
     }
 
     #[test]

@@ -33,7 +33,8 @@ fn is_honest(story: &Story, before: &DeprecationStatus, step: &Step, now: Timest
     if step.stage >= CreateBlocked {
         let announced = step.stages.iter().find(|entry| entry.stage == Announced).map(|entry| entry.entered_at.0);
         let notice = notice_end(&story.spec, announced.unwrap_or(Timestamp::MAX));
-        if notice > now {
+        // what is completed stays so under a longer notice, and then blocks nothing that has not had it
+        if notice > now && (step.stage != Completed || !step.noticed.is_empty()) {
             return said("a block without its notice");
         }
         let closed = closed(&story.spec, step.stage, announced, &story.facts, now);
