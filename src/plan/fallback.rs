@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::gaps::{Gap, filled, gaps, normalise};
 use super::leaf::{Place, Road, put};
-use super::metadata::records;
+use super::metadata::{newest, records};
 use super::ownership::fields_of_template;
 use super::revision::hex;
 use super::rollout::waits_for;
@@ -25,6 +25,9 @@ use crate::api::{WorkloadKind, labels};
 
 /// Least time between two writes to one template, beside those that a person asks for.
 const PACE: SignedDuration = SignedDuration::from_mins(1);
+
+/// So long after a write of others it is not let go of what is held.
+const APPLIES: SignedDuration = SignedDuration::from_secs(5);
 
 /// What is remembered of a workload from one look to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +113,11 @@ pub fn decide(look: &Look<'_>) -> Decision {
     let Look { kind, object, .. } = *look;
     let held = claims(object).is_some();
     if let Some(manager) = applier(kind, object) {
-        return if held || look.leaves { Decision::Patch(let_go(look, &[])) } else { left_to(look, manager) };
+        return match held.then(|| is_applying(look)).flatten() {
+            Some(pause) => Decision::Wait(pause),
+            None if held || look.leaves => Decision::Patch(let_go(look, &[])),
+            None => left_to(look, manager),
+        };
     }
     if let Some(patch) = brake_comes_back(look) {
         return Decision::Patch(patch);
@@ -211,6 +218,13 @@ fn is_ours(record: &Value) -> bool {
 pub fn claims(object: &Value) -> Option<(usize, &Value)> {
     let found = records(object).enumerate().find(|(_, record)| is_ours(record));
     found.map(|(position, record)| (position, record.get("fieldsV1").unwrap_or(&Value::Null)))
+}
+
+/// How long whoever applies on the server may still be at it. kubectl writes three times when it begins to: what it had recorded
+/// as its own, `resources: {}` among it, is taken out in the end, and with it whatever is in there and nobody's.
+fn is_applying(look: &Look<'_>) -> Option<SignedDuration> {
+    let since = look.now.duration_since(newest(records(look.object).filter(|record| !is_ours(record)))?);
+    (since < APPLIES).then(|| APPLIES - since)
 }
 
 /// Who applies the pod spec on the server, other than the operator.

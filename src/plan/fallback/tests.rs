@@ -173,6 +173,20 @@ fn a_template_that_is_applied_on_the_server_is_let_go_of(#[case] cpu: Option<&st
     }
 }
 
+#[test]
+fn whoever_begins_to_apply_on_the_server_may_end_it_first() {
+    let road = road();
+    let mut object = deployment("b", Some("100m"), None);
+    object["metadata"]["managedFields"][0]["operation"] = json!("Apply");
+    object["metadata"]["managedFields"][0]["manager"] = json!("kubectl");
+    object["metadata"]["managedFields"][0]["time"] = json!((NOW.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(2)).to_string());
+    let before = seen(&deployment("a", Some("100m"), None), &road, None);
+    let look = looks(&object, &road, Some(&before));
+    assert_eq!(decide(&look), Decision::Wait(SignedDuration::from_secs(3)));
+    let later = Look { now: look.now + SignedDuration::from_secs(3), ..look };
+    assert_eq!(kind_of(&decide(&later)), "patch");
+}
+
 #[rstest]
 #[case::waits_for_a_rollout("a", "settled")]
 #[case::with_a_rollout("b", "patch")]
