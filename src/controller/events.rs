@@ -58,7 +58,12 @@ where
 {
     let _writes = context.leadership.write().await;
     let reference = object.object_ref(&());
-    let error = match tokio::time::timeout(DEADLINE, context.recorder.publish(&event, &reference)).await {
+    let answer = tokio::select! {
+        biased; // as every other write
+        () = context.leadership.lapsed() => return,
+        answer = tokio::time::timeout(DEADLINE, context.recorder.publish(&event, &reference)) => answer,
+    };
+    let error = match answer {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {DEADLINE:?}"),

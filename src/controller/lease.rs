@@ -125,8 +125,10 @@ impl Elector {
                 let read = if taken.as_ref().is_err_and(|failed| failed.answered) { self.read().await } else { None };
                 (began, taken, read)
             };
-            let Ok((began, taken, read)) = tokio::time::timeout_at(end.into(), renewal).await else {
-                return Lost::NotRenewed(why);
+            let (began, taken, read) = tokio::select! {
+                biased; // one that was stopped in the middle finds its term over before it asks for more
+                () = tokio::time::sleep_until(end.into()) => return Lost::NotRenewed(why),
+                renewed = renewal => renewed,
             };
             pause = match taken {
                 Ok(()) => {

@@ -94,8 +94,13 @@ pub async fn deliver(mut queue: UnboundedReceiver<News>, context: &Context) {
     while let Some(first) = queue.next().await {
         tokio::time::sleep(SETTLES).await;
         let mut all = BTreeMap::from([(first.deprecation.name_any(), first)]);
-        while let Some(Some(more)) = queue.next().now_or_never() {
-            all.insert(more.deprecation.name_any(), more);
+        while let Some(Some(mut more)) = queue.next().now_or_never() {
+            let name = more.deprecation.name_any();
+            // that the stage has changed is more than a reminder a moment later
+            if all.get(&name).is_some_and(|known| known.cause == Cause::StageChanged) {
+                more.cause = Cause::StageChanged;
+            }
+            all.insert(name, more);
         }
         let all: Vec<News> = all.into_values().collect();
         for news in &all {

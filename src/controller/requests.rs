@@ -75,8 +75,9 @@ impl Requests {
             }
         };
         let answer = tokio::select! {
-            answer = tokio::time::timeout(DEADLINE, request) => answer.ok(),
+            biased; // one that was stopped in the middle must not send what it was about to
             () = lapsed => None,
+            answer = tokio::time::timeout(DEADLINE, request) => answer.ok(),
         };
         let result = match answer {
             None => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),

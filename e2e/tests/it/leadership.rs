@@ -178,11 +178,13 @@ async fn a_leader_that_was_stopped_in_the_middle_writes_nothing_afterwards() -> 
 /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
 fn one_at_a_time(cluster: &Cluster, mark: Mark) -> Result<()> {
     let mut terms: BTreeMap<String, (jiff::Timestamp, jiff::Timestamp, usize)> = BTreeMap::new();
+    let mut last = BTreeMap::new();
     for (replica, event) in cluster.writes(mark)? {
         // a Lease that was taken meanwhile refuses whoever held it: that is what it is for
         if event.resource == "leases" && event.code == 409 {
             continue;
         }
+        last.insert(replica.clone(), format!("{} {} {}", event.verb, event.uri, event.code));
         let term = terms.entry(replica).or_insert((event.time, event.time, 0));
         (term.0, term.1, term.2) = (term.0.min(event.time), term.1.max(event.time), term.2 + 1);
     }
@@ -194,5 +196,7 @@ fn one_at_a_time(cluster: &Cluster, mark: Mark) -> Result<()> {
     let pairs = in_order.windows(2);
     let overlap = pairs.clone().find(|pair| matches!(pair, [(_, (_, end, _)), (_, (begin, ..))] if begin <= end));
     ensure!(in_order.len() > 1, "only {in_order:?} wrote");
-    overlap.map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}"))).context("fencing")
+    overlap
+        .map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}, in the end {last:?}")))
+        .context("fencing")
 }

@@ -179,7 +179,8 @@ fn whoever_begins_to_apply_on_the_server_may_end_it_first() {
     let mut object = deployment("b", Some("100m"), None);
     object["metadata"]["managedFields"][0]["operation"] = json!("Apply");
     object["metadata"]["managedFields"][0]["manager"] = json!("kubectl");
-    object["metadata"]["managedFields"][0]["time"] = json!((NOW.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(2)).to_string());
+    object["metadata"]["managedFields"][0]["time"] =
+        json!((NOW.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(2)).to_string());
     let before = seen(&deployment("a", Some("100m"), None), &road, None);
     let look = looks(&object, &road, Some(&before));
     assert_eq!(decide(&look), Decision::Wait(SignedDuration::from_secs(3)));

@@ -15,9 +15,10 @@ use serde_json::{Map, Value, json};
 
 /// Fields of a service that may hold any text, because nothing is looked up by it: what names the object is to be refused
 /// by the definition.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     "/spec/exemptionRequests/0/for/defaults/0",
     "/spec/exemptionRequests/0/reason",
+    "/spec/feedback/comment",
     "/spec/overrides/0/reason",
     "/spec/workloads/0/template/args/0",
     "/spec/workloads/0/template/command/0",
