@@ -113,7 +113,7 @@ pub fn decide(look: &Look<'_>) -> Decision {
     let Look { kind, object, .. } = *look;
     let held = claims(object).is_some();
     if let Some(manager) = applier(kind, object) {
-        return match held.then(|| is_applying(look)).flatten() {
+        return match (held && manager == "kubectl").then(|| is_applying(look)).flatten() {
             Some(pause) => Decision::Wait(pause),
             None if held || look.leaves => Decision::Patch(let_go(look, &[])),
             None => left_to(look, manager),
@@ -220,7 +220,7 @@ pub fn claims(object: &Value) -> Option<(usize, &Value)> {
     found.map(|(position, record)| (position, record.get("fieldsV1").unwrap_or(&Value::Null)))
 }
 
-/// How long whoever applies on the server may still be at it. kubectl writes three times when it begins to: what it had recorded
+/// How long kubectl may still be at it; others apply once, and some for ever. It writes three times when it begins to: what it had recorded
 /// as its own, `resources: {}` among it, is taken out in the end, and with it whatever is in there and nobody's.
 fn is_applying(look: &Look<'_>) -> Option<SignedDuration> {
     let since = look.now.duration_since(newest(records(look.object).filter(|record| !is_ours(record)))?);
