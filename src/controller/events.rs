@@ -56,17 +56,13 @@ async fn write<K>(event: Event, object: &K, context: &Context)
 where
     K: Resource<DynamicType = ()>,
 {
-    let _writes = context.leadership.write().await;
     let reference = object.object_ref(&());
-    let answer = tokio::select! {
-        biased; // as every other write
-        () = context.leadership.lapsed() => return,
-        answer = tokio::time::timeout(DEADLINE, context.recorder.publish(&event, &reference)) => answer,
-    };
-    let error = match answer {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {DEADLINE:?}"),
+    // boxed: the passes hold it, and few have an Event
+    let publish = Box::pin(tokio::time::timeout(DEADLINE, context.recorder.publish(&event, &reference)));
+    let error = match context.leadership.writing(publish).await {
+        None | Some(Ok(Ok(()))) => return,
+        Some(Ok(Err(error))) => error.to_string(),
+        Some(Err(_)) => format!("no answer within {DEADLINE:?}"),
     };
     tracing::warn!(error, reason = event.reason, "an Event could not be written");
 }

@@ -82,9 +82,19 @@ impl Leadership {
         let _ = self.0.term.subscribe().wait_for(|term| term.has_begun()).await;
     }
 
+    /// One write: begun when it leads, and given up, which is the answer without a value, when the term runs out meanwhile.
+    pub async fn writing<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        let _token = self.write().await;
+        tokio::select! {
+            biased; // one that was stopped in the middle must not send what it was about to
+            () = self.lapsed() => None,
+            written = write => Some(written),
+        }
+    }
+
     /// Resolves when the term runs out without having been extended. What is being written is given up then, since the next
     /// leader may begin; at an end that was asked for it is waited for.
-    pub async fn lapsed(&self) {
+    async fn lapsed(&self) {
         let mut term = self.0.term.subscribe();
         loop {
             let now = *term.borrow_and_update();

@@ -66,12 +66,8 @@ impl Elector {
         let mut changes = std::pin::pin!(watch_object(self.api.clone(), NAME));
         let mut told = None;
         loop {
-            let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone()).unwrap_or_default();
-            let turn = match (known, &seen) {
-                (false, _) => Turn::Wait(DURATION),
-                (true, None) => candidate.look(None, Instant::now()),
-                (true, Some(_)) => candidate.look(Some(&spec(&seen)), Instant::now()),
-            };
+            let spec = seen.as_ref().map(|lease: &Lease| lease.spec.clone().unwrap_or_default());
+            let turn = if known { candidate.look(spec.as_ref(), Instant::now()) } else { Turn::Wait(DURATION) };
             let wait = match turn {
                 Turn::Wait(left) => left,
                 Turn::Create | Turn::Take => {
@@ -83,7 +79,7 @@ impl Elector {
                     RETRY
                 }
             };
-            let now = holder(&spec(&seen)).map(str::to_owned);
+            let now = spec.as_ref().and_then(holder).map(str::to_owned);
             if known && told != now {
                 tracing::info!(identity = self.me, leader = now, "this replica follows");
                 told = now;

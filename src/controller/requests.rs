@@ -66,18 +66,11 @@ impl Requests {
         what: String,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
-        // the rights of a pass that has read what is old by now end with the lease, and so does the process
-        let writes = if WRITES.contains(&verb) { Some(self.leadership.write().await) } else { None };
-        let lapsed = async {
-            match &writes {
-                Some(_) => self.leadership.lapsed().await,
-                None => std::future::pending().await,
-            }
-        };
-        let answer = tokio::select! {
-            biased; // one that was stopped in the middle must not send what it was about to
-            () = lapsed => None,
-            answer = tokio::time::timeout(DEADLINE, request) => answer.ok(),
+        let request = std::pin::pin!(tokio::time::timeout(DEADLINE, request));
+        let answer = if WRITES.contains(&verb) {
+            self.leadership.writing(request).await.and_then(Result::ok)
+        } else {
+            request.await.ok()
         };
         let result = match answer {
             None => Err(Error::Timeout { verb, what, seconds: DEADLINE.as_secs() }),

@@ -33,6 +33,20 @@ impl Cluster {
         Ok(Self { control_plane, kubeconfig, namespace })
     }
 
+    /// With a path, two replicas, of which the first leads, and something that it has answered.
+    async fn led() -> Result<(Self, Mark, Operator, Operator)> {
+        let cluster = Self::new().await?;
+        let mark = cluster.control_plane.audit_mark()?;
+        let first = cluster.replica("first").await?;
+        is_led_by(&first, PATIENCE).await?;
+        let second = cluster.replica("second").await?;
+        let path = json!(shipped("web-service", "1", &["enableServiceLinks"]));
+        cluster.control_plane.golden_path(&path.to_string()).await?;
+        let (_, who) = cluster.answered("before").await?;
+        ensure!(who == "first" && !leads(&second).await?, "{who} has answered");
+        Ok((cluster, mark, first, second))
+    }
+
     async fn replica(&self, name: &str) -> Result<Operator> {
         let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", name)];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -103,14 +117,7 @@ async fn holder(cluster: &Cluster) -> Result<String> {
 
 #[tokio::test]
 async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
-    let cluster = Cluster::new().await?;
-    let mark = cluster.control_plane.audit_mark()?;
-    let mut first = cluster.replica("first").await?;
-    is_led_by(&first, PATIENCE).await?;
-    let second = cluster.replica("second").await?;
-    cluster.control_plane.golden_path(&json!(shipped("web-service", "1", &["enableServiceLinks"])).to_string()).await?;
-    let (_, who) = cluster.answered("before").await?;
-    ensure!(who == "first" && !leads(&second).await?, "{who} has answered");
+    let (cluster, mark, mut first, mut second) = Cluster::led().await?;
     let page = second.metrics().await?;
     ensure!(!page.contains("goldenpath_workloads"), "a replica that follows counts the cluster too: {page}");
 
@@ -125,7 +132,6 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
 
     // it dies: the lease runs out
     let third = cluster.replica("third").await?;
-    let mut second = second;
     second.kill().await?;
     let (answered, who) = cluster.answered("died").await?;
     eprintln!("leadership: the leader died, and the next one has answered after {answered:?}");
@@ -155,14 +161,7 @@ async fn idle(cluster: &Cluster) -> Result<()> {
 
 #[tokio::test]
 async fn a_leader_that_was_stopped_in_the_middle_writes_nothing_afterwards() -> Result<()> {
-    let cluster = Cluster::new().await?;
-    let mark = cluster.control_plane.audit_mark()?;
-    let mut first = cluster.replica("first").await?;
-    is_led_by(&first, PATIENCE).await?;
-    let second = cluster.replica("second").await?;
-    cluster.control_plane.golden_path(&json!(shipped("web-service", "1", &["enableServiceLinks"])).to_string()).await?;
-    cluster.answered("before").await?;
-
+    let (cluster, mark, mut first, second) = Cluster::led().await?;
     first.freeze(true)?;
     let (answered, who) = cluster.answered("stopped").await?;
     ensure!(who == "second" && answered < DIES, "{who} after {answered:?}");

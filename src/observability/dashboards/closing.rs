@@ -2,7 +2,7 @@
 
 use super::panel::{Kind, Panel, Query, Table};
 use super::queries::{Scope, or_zero, sum_by};
-use crate::observability::catalogue::{DEPRECATED_OBJECTS, DEPRECATION_FORECAST};
+use crate::observability::catalogue::DEPRECATED_OBJECTS;
 
 /// Nothing of it belongs to a path.
 const SCOPE: Scope = Scope { labels: &[] };
@@ -16,7 +16,6 @@ pub fn share_left() -> String {
 
 /// For those who answer for the program.
 pub fn for_the_program() -> Vec<Panel> {
-    let forecast = format!("(max by (deprecation) ({}) - time()) / 86400", SCOPE.gauge(&DEPRECATION_FORECAST, ""));
     let exempt = SCOPE.gauge(&DEPRECATED_OBJECTS, r#"state="Exempt""#);
     let table = Table::Columns { key: "deprecation", name: "Deprecation", sort: "Left", link: "" };
     let who = Table::Matrix { row: "team", column: "deprecation", order: &[] };
@@ -32,7 +31,7 @@ pub fn for_the_program() -> Vec<Panel> {
                 Query::now("Left", SCOPE.old_by_deprecation()),
                 Query::now("Exempt", sum_by("deprecation", &exempt)),
                 Query::now(DAYS, SCOPE.days_left()),
-                Query::now("Days by forecast", forecast),
+                Query::now("Days by forecast", SCOPE.days_by_forecast()),
             ],
         )
         .empty("nothing is deprecated"),
@@ -59,7 +58,6 @@ pub fn for_the_program() -> Vec<Panel> {
 pub fn for_a_team(scope: Scope) -> Vec<Panel> {
     let left = scope.old("deprecation");
     let of_ours = |expr: &str| format!("({expr}) and on (deprecation) {left} > 0");
-    let forecast = format!("(max by (deprecation) ({}) - time()) / 86400", scope.gauge(&DEPRECATION_FORECAST, ""));
     let table = Table::Columns { key: "deprecation", name: "Deprecation", sort: "Ours", link: "" };
     vec![
         Panel::new(
@@ -71,7 +69,7 @@ pub fn for_a_team(scope: Scope) -> Vec<Panel> {
             vec![
                 Query::now("Ours", format!("{left} > 0")),
                 Query::now(DAYS, of_ours(&scope.days_left())),
-                Query::now("Days by forecast, all teams", of_ours(&forecast)),
+                Query::now("Days by forecast, all teams", of_ours(&scope.days_by_forecast())),
             ],
         )
         .empty("nothing is due"),

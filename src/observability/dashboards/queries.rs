@@ -1,7 +1,8 @@
 //! Questions that several panels ask.
 
 use crate::observability::catalogue::{
-    BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_STAGE, ELIGIBLE_WORKLOADS, Metric, WORKLOADS,
+    BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_FORECAST, DEPRECATION_STAGE, ELIGIBLE_WORKLOADS,
+    Metric, WORKLOADS,
 };
 use crate::observability::promql;
 
@@ -48,8 +49,12 @@ impl Scope {
 
     /// Days until the old way is to go, less than nothing when that was to be.
     pub fn days_left(self) -> String {
-        let due = self.gauge(&DEPRECATION_DUE, r#"stage="Removed""#);
-        format!("(max by (deprecation) ({due}) - time()) / 86400")
+        days_until(&self.gauge(&DEPRECATION_DUE, r#"stage="Removed""#))
+    }
+
+    /// Days until nobody is left, as it goes now.
+    pub fn days_by_forecast(self) -> String {
+        days_until(&self.gauge(&DEPRECATION_FORECAST, ""))
     }
 
     /// How often a second a counter grows, by `labels`, in the window that Grafana takes for a point.
@@ -121,4 +126,9 @@ pub fn teams_begun(scope: Scope) -> String {
 /// Teams that have something to bring onto the road.
 pub fn teams(scope: Scope) -> String {
     format!("count({} > 0)", sum_by("cluster, team", &scope.eligible()))
+}
+
+/// Days until a time, by Deprecation.
+fn days_until(time: &str) -> String {
+    format!("(max by (deprecation) ({time}) - time()) / 86400")
 }
