@@ -349,7 +349,7 @@ fn one() -> i32 {
     1
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 

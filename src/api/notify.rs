@@ -19,7 +19,7 @@ pub struct Notify {
         "every: people are told every 10s at most; choose a longer time, such as 168h"))]
     pub every: Option<String>,
     /// events says whether each PlatformService that has something old gets an Event.
-    #[serde(default = "yes")]
+    #[serde(default = "super::deprecation::yes")]
     pub events: bool,
     /// receivers lists by name who gets a digest for each team that has something old. They are configured where the operator
     /// is installed; the address of one never stands in an object.
@@ -27,10 +27,6 @@ pub struct Notify {
     #[schemars(length(max = 8), inner(length(max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub receivers: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// When people were told last. It is written before they are, so that nobody is told twice.

@@ -4,9 +4,10 @@ use prometheus::proto::MetricFamily;
 
 use super::deploys::{Ended, Tally};
 use super::metrics::{PathInfo, float};
+use crate::api::Origin;
 use crate::observability::catalogue;
 use crate::observability::metrics::{gauge, histogram, total};
-use crate::status::counts::{Counts, ServiceBucket};
+use crate::status::counts::Counts;
 use crate::status::spread::{DEPLOY, FIRST, LEAD};
 
 type Families = Result<Vec<MetricFamily>, prometheus::Error>;
@@ -35,7 +36,7 @@ pub fn of_workloads(counts: &Counts, deploys: &[Tally; 2]) -> Families {
 }
 
 /// How teams fare with their paths.
-pub fn of_paths(paths: &[&PathInfo], services: impl Iterator<Item = (String, ServiceBucket, u64)>) -> Families {
+pub fn of_paths(paths: &[&PathInfo], services: impl Iterator<Item = (String, Origin, u64)>) -> Families {
     let objectives = paths.iter().filter_map(|path| Some(([path.name.clone()], path.objective?)));
     let means = paths.iter().filter_map(|path| Some(([path.name.clone()], path.experience.mean()?)));
     let scores = paths.iter().filter(|path| path.experience.mean().is_some()).flat_map(|path| {
@@ -47,7 +48,7 @@ pub fn of_paths(paths: &[&PathInfo], services: impl Iterator<Item = (String, Ser
         let origins = path.experience.first_deploys.iter();
         origins.map(|(origin, took)| ([path.name.clone(), format!("{origin:?}")], took.shown(FIRST)))
     });
-    let origins = services.map(|(path, service, n)| ([path, format!("{:?}", service.origin)], float(n)));
+    let origins = services.map(|(path, origin, n)| ([path, format!("{origin:?}")], float(n)));
     Ok([
         gauge(&catalogue::AVAILABILITY_OBJECTIVE, objectives)?,
         gauge(&catalogue::SATISFACTION, means)?,

@@ -226,9 +226,6 @@ impl Deploys {
             }
             Some(_) => {}
         }
-        if self.under_way.is_empty() {
-            return false;
-        }
         let Some(deploy) = self.under_way.get_mut(key) else { return false };
         match is.standing {
             Standing::Over => {

@@ -199,7 +199,7 @@ impl Gauges {
         let services = counts
             .services
             .iter()
-            .map(|(service, n)| (self.path(service.path.as_ref()).to_owned(), service.clone(), *n));
+            .map(|(service, n)| (self.path(service.path.as_ref()).to_owned(), service.origin, *n));
         let families = delivery::of_paths(paths, services)?;
         self.families.extend(families);
         Ok(())

@@ -102,7 +102,7 @@ impl Table {
             row.version = version;
             row.epoch = epoch;
             row.team = team;
-            row.replicas = slim.replicas(kind);
+            row.replicas = rollout.wanted;
             row.managed = slim.is_managed();
             if claimed && row.claimed.is_none() {
                 row.claimed = Some(Box::default());

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::tz::TimeZone;
 use k8s_openapi::jiff::{Span, Timestamp};
 
 use super::Finding;
-use super::adoption::monday;
+use super::adoption::{int, monday};
 use crate::api::{
     ConditionType, Consumers, DeprecationExemption, DeprecationProgress, DeprecationSpec, DeprecationStage,
     DeprecationTeam, DeprecationWeek, Forecast, Reason, Straggler,
@@ -322,10 +322,6 @@ pub fn on_track(
             }
         },
     }
-}
-
-pub(super) fn int(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

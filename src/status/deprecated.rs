@@ -58,7 +58,7 @@ pub fn told(
 /// So many of the objects, those first whose deadline comes first.
 #[must_use]
 pub fn most_urgent(mut objects: Vec<DeprecatedObject>, most: usize) -> Vec<DeprecatedObject> {
-    objects.sort_by_cached_key(|object| (due(object), object.clone()));
+    objects.sort_by(|a, b| (due(a), a).cmp(&(due(b), b)));
     objects.truncate(most);
     objects
 }

@@ -3,7 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::Finding;
-use super::consumption::{Tally, int};
+use super::adoption::int;
+use super::consumption::Tally;
 use crate::api::{
     ConditionType, DeprecationExemption, DeprecationProgress, DeprecationSpec, ExemptionState, Reason, UsedExemption,
 };

@@ -1,7 +1,7 @@
 //! What is deprecated: how much is left, until when, and of whom.
 
 use super::panel::{Kind, Panel, Query, Table};
-use super::queries::{Scope, or_zero, sum_by};
+use super::queries::{Scope, sum_by, total};
 use crate::observability::catalogue::DEPRECATED_OBJECTS;
 
 /// Nothing of it belongs to a path.
@@ -10,7 +10,7 @@ const DAYS: &str = "Days left";
 
 /// What is left of all that was deprecated, of the most that there was within 90 days.
 pub fn share_left() -> String {
-    let left = or_zero(&format!("sum({})", SCOPE.gauge(&DEPRECATED_OBJECTS, r#"state="Remaining""#)));
+    let left = total(&SCOPE.gauge(&DEPRECATED_OBJECTS, r#"state="Remaining""#));
     format!("{left} / (max_over_time(({left})[90d:1d]) > 0)")
 }
 
