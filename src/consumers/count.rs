@@ -198,17 +198,16 @@ impl Place<'_> {
             let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
             let sort = if exempt.is_some() { &mut found.exempt } else { &mut found.totals };
             *sort.entry(counted.name.to_owned()).or_default() += 1;
-        }
-        if let (Some(service), None) = (service, exempt) {
-            let found = of_services.entry((self.namespace.to_string(), service.to_owned())).or_default();
-            let some = found.some.entry(counted.name.to_owned()).or_default();
-            some.insert(OldObject {
-                resource: self.resource.clone(),
-                name: self.name.to_owned(),
-                remedy: remedy.clone(),
-            });
-            if some.len() > MAX_FINDINGS {
-                some.pop_last();
+            if exempt.is_none() {
+                let some = found.some.entry(counted.name.to_owned()).or_default();
+                some.insert(OldObject {
+                    resource: self.resource.clone(),
+                    name: self.name.to_owned(),
+                    remedy: remedy.clone(),
+                });
+                if some.len() > MAX_FINDINGS {
+                    some.pop_last();
+                }
             }
         }
         counted.tally.add(Consumer {

@@ -120,14 +120,19 @@ impl Deprecations {
     /// Every Deprecation, with how many objects of a service lean on its exemptions: nothing where it is not all in sight.
     /// Nothing at all where nobody has counted yet.
     pub fn granting(&self, service: &ServiceKey) -> Option<Vec<Granting>> {
-        let (found, half_seen) = self.of_service(service)?;
-        let granting = |deprecation: Deprecation| {
-            let name = deprecation.name_any();
-            let exempt = found.exempt.get(&name).copied().unwrap_or_default();
-            Granting { deprecation, exempt: (!half_seen.contains(&name)).then_some(exempt) }
+        let last = self.last();
+        let count = last.count.as_ref()?;
+        let found = count.of_services.get(service);
+        let granting = |guarded: Arc<GuardedDeprecation>| {
+            let deprecation = guarded.0.as_ref().ok()?;
+            let (name, spec) = (deprecation.name_any(), &deprecation.spec);
+            let is_whole = count.tallies.get(&name).is_none_or(|(sight, _)| sight.complete);
+            let exempt = found.and_then(|found| found.exempt.get(&name)).copied().unwrap_or_default();
+            let (owner, exemptions) = (spec.owner.clone(), spec.exemptions.clone());
+            Some(Granting { name, owner, exemptions, exempt: is_whole.then_some(exempt) })
         };
-        let mut all: Vec<Granting> = self.readable().into_iter().map(granting).collect();
-        all.sort_by_key(|granting| granting.deprecation.name_any());
+        let mut all: Vec<Granting> = self.store.state().into_iter().filter_map(granting).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
         Some(all)
     }
 
@@ -144,11 +149,9 @@ impl Deprecations {
         let last = self.last();
         let all = last.count.iter().flat_map(|count| &count.of_services);
         let old = |(key, objects): (&ServiceKey, &OldObjects)| {
-            let total = *objects.totals.get(deprecation)?;
-            // a service with many is told of some, and these may all be of others
-            let first = objects.some.get(deprecation).and_then(|some| some.first());
-            let object = first.map(|object| format!("{}/{}", object.resource.kind.to_lowercase(), object.name));
-            Some((key.clone(), object.unwrap_or_else(|| "something".to_owned()), total))
+            let first = objects.some.get(deprecation)?.first()?;
+            let object = format!("{}/{}", first.resource.kind.to_lowercase(), first.name);
+            Some((key.clone(), object, *objects.totals.get(deprecation)?))
         };
         all.filter_map(old).collect()
     }

@@ -2,6 +2,7 @@
 //! however long a receiver takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -64,15 +65,15 @@ pub fn news(deprecation: &Deprecation, step: &Step, now: Timestamp, context: &Co
     deprecation.spec.notify.as_ref()?;
     let (_, tally) = context.deprecations.counted(&deprecation.name_any());
     let tally = tally?;
-    let teams = tally.remaining_by_team().into_iter().map(|(team, remaining)| OfTeam {
+    let left = tally.remaining_by_team();
+    let last = deprecation.status.as_ref().and_then(|status| status.notified.as_ref());
+    let cause = due(&deprecation.spec, step.stage, last, !left.is_empty(), now)?;
+    let of_team = |(team, remaining): (&Arc<str>, u64)| OfTeam {
         team: team.to_string(),
         remaining,
         objects: tally.examples(team).cloned().collect(),
-    });
-    let teams: Vec<OfTeam> = teams.collect();
-    let last = deprecation.status.as_ref().and_then(|status| status.notified.as_ref());
-    let cause = due(&deprecation.spec, step.stage, last, !teams.is_empty(), now)?;
-    let deprecation = deprecation.clone();
+    };
+    let (deprecation, teams) = (deprecation.clone(), left.into_iter().map(of_team).collect());
     Some(News { cause, deprecation, stage: step.stage, next: step.next.clone(), teams })
 }
 

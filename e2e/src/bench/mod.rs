@@ -137,6 +137,7 @@ impl Settings {
 /// When something is refused, ends by itself or does not come in time: a benchmark has no half results.
 pub async fn run(settings: &Settings) -> Result<Results> {
     ensure!(settings.runs > 0, "--runs: at least 1");
+    ensure!((1..=100).contains(&settings.deprecations), "--deprecations: 1 to 100");
     ensure!(settings.relists > 0, "--relists: at least 1");
     ensure!(settings.per_service > 0, "--per-service: at least 1");
     let fleet = Fleet::new(settings.workloads, settings.claimed, settings.per_service);
@@ -174,12 +175,12 @@ pub async fn run(settings: &Settings) -> Result<Results> {
 /// As [`run`].
 pub async fn run_deprecations(settings: &Settings) -> Result<Deprecations> {
     ensure!(settings.runs > 0, "--runs: at least 1");
+    ensure!((1..=100).contains(&settings.deprecations), "--deprecations: 1 to 100");
     let fleet = Fleet::new(settings.workloads, settings.claimed, settings.per_service.max(1));
     old_objects(&Stage::set(fleet).await?, settings).await
 }
 
 async fn old_objects(stage: &Stage, settings: &Settings) -> Result<Deprecations> {
-    ensure!((1..=100).contains(&settings.deprecations), "--deprecations: 1 to 100");
     say(&format!("{} Deprecations", settings.deprecations));
     let settle = Duration::from_secs(settings.settle);
     deprecations::run(stage, settings.deprecations, settings.runs, settle).await.context("measure Deprecations")

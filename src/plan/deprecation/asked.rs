@@ -3,11 +3,10 @@
 //! Requests stand in the team's object and grants in the platform's, as for paths.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use serde_json::Value;
 
 use crate::api::{
-    Deprecation, DeprecationExemption, ExemptionKind, ExemptionRequest, ExemptionSource, ExemptionState,
+    DeprecationExemption, DeprecationOwner, ExemptionKind, ExemptionRequest, ExemptionSource, ExemptionState,
     ExemptionStatus, PlatformService,
 };
 use crate::plan::exceptions::{granted_in_words, state_changes, state_of};
@@ -28,8 +27,12 @@ pub struct Asking<'a> {
 /// A Deprecation, as far as one service is concerned.
 #[derive(Clone, Debug)]
 pub struct Granting {
-    /// The Deprecation.
-    pub deprecation: Deprecation,
+    /// Its name.
+    pub name: String,
+    /// Whom to ask.
+    pub owner: Option<DeprecationOwner>,
+    /// What it grants.
+    pub exemptions: Vec<DeprecationExemption>,
     /// How many objects of the service lean on its exemptions; nothing where not everything is in sight.
     pub exempt: Option<u64>,
 }
@@ -75,7 +78,7 @@ pub fn asked(asking: Asking<'_>, all: &[Granting], now: Timestamp) -> Asked {
     let mut found = Asked::default();
     let mut changes = Vec::new();
     for request in &ours {
-        let granting = all.iter().find(|granting| granting.deprecation.name_any() == request.subject.name);
+        let granting = all.iter().find(|granting| granting.name == request.subject.name);
         let grant = granting.and_then(|granting| Some((granting, newest(granting, asking)?)));
         found.statuses.push(match grant {
             Some((granting, grant)) => {
@@ -86,7 +89,7 @@ pub fn asked(asking: Asking<'_>, all: &[Granting], now: Timestamp) -> Asked {
         });
     }
     for granting in all {
-        let name = granting.deprecation.name_any();
+        let name = granting.name.clone();
         let is_asked = ours.iter().any(|request| request.subject.name == name);
         let Some(grant) = newest(granting, asking).filter(|_| !is_asked) else { continue };
         // one for a whole namespace says nothing about a service that has nothing old
@@ -115,7 +118,7 @@ fn before<'a>(asking: Asking<'a>, deprecation: &str) -> Option<&'a ExemptionStat
 
 /// The exemption for a service that lasts longest, ended or not.
 fn newest<'a>(granting: &'a Granting, asking: Asking<'_>) -> Option<&'a DeprecationExemption> {
-    let all = granting.deprecation.spec.exemptions.iter();
+    let all = granting.exemptions.iter();
     all.filter(|exemption| covers(exemption, asking)).max_by_key(|exemption| exemption.expires_at.0)
 }
 
@@ -129,7 +132,7 @@ fn covers(exemption: &DeprecationExemption, asking: Asking<'_>) -> bool {
 }
 
 fn status(granting: &Granting, grant: &DeprecationExemption, asking: Asking<'_>, now: Timestamp) -> ExemptionStatus {
-    let name = granting.deprecation.name_any();
+    let name = granting.name.clone();
     let was_unused = || before(asking, &name).is_some_and(|status| status.state == ExemptionState::Unused);
     let needed = granting.exempt.map_or_else(|| !was_unused(), |objects| objects > 0);
     ExemptionStatus {
@@ -152,7 +155,7 @@ fn waiting(request: &ExemptionRequest, granting: Option<&Granting>) -> Exemption
     let message = match granting {
         None => format!("there is no Deprecation {name}; see kubectl get deprecations, or remove the request"),
         Some(granting) => {
-            let owner = granting.deprecation.spec.owner.clone().unwrap_or_default();
+            let owner = granting.owner.clone().unwrap_or_default();
             let who = owner.team.unwrap_or_else(|| "its owner".to_owned());
             let at = owner.contact.map(|contact| format!(" at {contact}")).unwrap_or_default();
             format!("not granted yet; {who}{at} grants it in spec.exemptions of Deprecation {name}")
@@ -180,9 +183,9 @@ mod tests {
     }
 
     fn granting(exemptions: &Value, exempt: Option<u64>) -> Granting {
-        let spec =
-            json!({"matches": [], "owner": {"team": "platform", "contact": "#paved-road"}, "exemptions": exemptions});
-        Granting { deprecation: Deprecation::new("ing", serde_json::from_value(spec).unwrap()), exempt }
+        let owner = serde_json::from_value(json!({"team": "platform", "contact": "#paved-road"})).unwrap();
+        let exemptions = serde_json::from_value(exemptions.clone()).unwrap();
+        Granting { name: "ing".to_owned(), owner: Some(owner), exemptions, exempt }
     }
 
     fn grant(name: &str, until: &str, more: &Value) -> Value {
