@@ -491,6 +491,11 @@ pub struct AnnouncedMatch {
     /// noticed says that its notice was over while nothing held the stage: it takes part in what the stage refuses.
     #[serde(default)]
     pub noticed: bool,
+    /// provedBy is the version of the compiler whose policies for this entry were proved: the API server says of objects what
+    /// is counted of them. Nothing is put in force for an entry before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub proved_by: Option<i64>,
 }
 
 /// The stage that comes next.

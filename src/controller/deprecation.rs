@@ -15,6 +15,7 @@ use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
 use super::errors::Error;
 use super::events::{publish, say};
 use super::notices::{news, notified, until_reminder};
+use super::proofs::{self, Answer};
 use super::revisions::NotReady;
 use super::write_status::{say_undecodable, write_deprecation};
 use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, DeprecationStatus, Reason};
@@ -52,7 +53,7 @@ pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) 
     Ok(action)
 }
 
-async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Result<Action, Error> {
+async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Arc<Context>) -> Result<Action, Error> {
     let deprecation = match &guarded.0 {
         Ok(deprecation) => context.deprecations.written.freshest(deprecation),
         Err(invalid) => {
@@ -79,16 +80,19 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
     if waits_for_count(&deprecation, &sight, context) {
         return Ok(Action::requeue(COMES));
     }
-    let path = match path_of(&deprecation, context) {
-        Ok(path) => path,
+    let facts = match path_of(&deprecation, context) {
+        Ok(path) => Facts { path, left },
         Err(unreadable) => return waits(&deprecation, &unreadable, context).await,
     };
-    let facts = Facts { path, left };
-    let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
-    let step = advance(&deprecation.spec, created, deprecation.status.as_ref(), &facts, now);
-    let enforcement = put_in_force(&deprecation, &step, targets.as_ref(), invalid.as_ref(), now, context).await?;
+    let mut step = step(&deprecation, &facts, now);
+    let ask = |targets| proofs::ask(&deprecation, &mut step, targets, sight.complete, context);
+    let proofs = targets.as_ref().map(ask).unwrap_or_default();
+    if proofs.waits && !is_lower(&deprecation, &step) {
+        return Ok(Action::requeue(COMES)); // and woken when it is done; whoever is to be let through does not wait
+    }
+    let asked = Asked { targets: targets.as_ref(), invalid: invalid.as_ref(), proofs: &proofs };
+    let enforcement = put_in_force(&deprecation, &step, &asked, now, context).await?;
     let news = news(&deprecation, &step, now, context);
-    let version = sight.complete.then_some(sight.version);
     let found = Found {
         deprecation: &deprecation,
         step: &step,
@@ -97,31 +101,46 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Context) -> Re
         sight: &sight,
         progress,
         unenforced: enforcement.not_ready.map(|not_ready| (not_ready.reason, not_ready.message)),
+        unproved: proofs.failed(),
         notified: notified(&deprecation, news.as_ref(), now),
         unknown_receiver: unknown_receiver(&deprecation.spec, context.notices.names()),
     };
     let refused = found.unenforced.as_ref().is_some_and(|(reason, _)| *reason == Reason::ApiServerRefused);
     let status = assess(found, now);
     answer(&deprecation, status, &step, news, context).await?;
-    if let Some(version) = version {
-        context.deprecations.told(name, version);
+    if sight.complete {
+        context.deprecations.told(name, sight.version);
     }
-    let pause = pause(&step, enforcement.waiting, refused, now);
-    Ok(Action::requeue(until_reminder(&deprecation, now).map_or(pause, |reminder| pause.min(reminder))))
+    let reminder = until_reminder(&deprecation, now).into_iter();
+    Ok(Action::requeue(reminder.fold(pause(&step, enforcement.waiting, refused, now), Duration::min)))
+}
+
+fn step(deprecation: &Deprecation, facts: &Facts, now: Timestamp) -> Step {
+    let created = deprecation.creation_timestamp().map_or(now, |created| created.0);
+    advance(&deprecation.spec, created, deprecation.status.as_ref(), facts, now)
+}
+
+/// What the entries of a Deprecation come to.
+struct Asked<'a> {
+    /// Their resources.
+    targets: Option<&'a Targets>,
+    /// One that cannot be compiled.
+    invalid: Option<&'a InvalidMatch>,
+    proofs: &'a Answer,
 }
 
 /// Puts a stage in force. What an entry refused stays while it cannot be compiled.
 async fn put_in_force(
     deprecation: &Deprecation,
     step: &Step,
-    targets: Option<&Targets>,
-    invalid: Option<&InvalidMatch>,
+    asked: &Asked<'_>,
     now: Timestamp,
     context: &Context,
 ) -> Result<Enforcement, Error> {
     let mut enforcement = Enforcement::default();
+    let Asked { targets, invalid, proofs } = asked;
     if let Some(targets) = targets {
-        enforcement = enforce(deprecation, step, targets, invalid.is_some(), now, context).await?;
+        enforcement = enforce(deprecation, step, targets, invalid.is_some(), proofs, now, context).await?;
     } else if is_lower(deprecation, step) {
         withdraw(&deprecation.name_any(), context).await?;
     }

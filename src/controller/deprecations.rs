@@ -10,6 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::backoff::Backoff;
 use super::context::{Context, Written};
+use super::proofs::Proofs;
 use crate::api::{Deprecation, DeprecationExemption, DeprecationStatus, ExemptionState, GoldenPath};
 use crate::consumers::Consumers;
 use crate::consumers::count::OldObjects;
@@ -33,6 +34,8 @@ pub struct Deprecations {
     pub written: Written<DeprecationStatus>,
     /// Tries.
     pub backoff: Backoff<String>,
+    /// What of them is proved.
+    pub proofs: Proofs,
     wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
     last: Mutex<Last>,
 }
@@ -73,7 +76,7 @@ impl Deprecations {
         wake: UnboundedSender<ObjectRef<GuardedDeprecation>>,
     ) -> Self {
         let (written, backoff) = (Written::default(), Backoff::default());
-        Self { store, consumers, written, backoff, wake, last: Mutex::default() }
+        Self { store, consumers, written, backoff, proofs: Proofs::default(), wake, last: Mutex::default() }
     }
 
     /// Every Deprecation that can be read.
@@ -179,6 +182,7 @@ impl Deprecations {
     /// Forgets a Deprecation that is gone.
     pub fn forget(&self, name: &str) {
         self.consumers.forget(name);
+        self.proofs.forget(name);
         self.last().told.remove(name);
     }
 

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
+};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::context::Context;
 use super::errors::Error;
 use super::policies::{Feedback, Installed, api, labelled_with, newer, prune, put_in_force, unbound};
+use super::proofs::Answer;
 use super::revisions::NotReady;
 use crate::api::{Deprecation, DeprecationMatch, Reason, labels};
 use crate::plan::consumers::Matcher;
 use crate::plan::deprecation::{Step, level};
-use crate::policy::{self, Targets};
+use crate::policy::{self, PROOF_SUFFIX, Targets};
 
 /// How long the old policies of an entry stay beside the new ones: a policy takes about a second to be in force. Not longer,
 /// since who was just exempted is refused by the old ones.
@@ -37,6 +41,7 @@ pub async fn enforce(
     step: &Step,
     targets: &Targets,
     invalid: bool,
+    proofs: &Answer,
     now: Timestamp,
     context: &Context,
 ) -> Result<Enforcement, Error> {
@@ -48,7 +53,12 @@ pub async fn enforce(
     let serialisation = |source| Error::Serialisation { what: format!("Deprecation {name}"), source };
     let wanted = policy::deprecation(&name, &deprecation.spec, step, &usable, &context.operator, now);
     let wanted = wanted.map_err(serialisation)?;
-    let before = labelled_with::<Feedback>(labels::DEPRECATION, &name, context).await?;
+    let mut before = labelled_with::<Feedback>(labels::DEPRECATION, &name, context).await?;
+    if context.deprecations.proofs.is_running(&name) {
+        // the copy of a proof goes with it; what was left of one that was broken off is nobody's
+        before.policies.retain(|policy| !policy.name_any().ends_with(PROOF_SUFFIX));
+        before.bindings.retain(|binding| !binding.name_any().ends_with(PROOF_SUFFIX));
+    }
     let lower = is_lower(deprecation, step);
     let mut outcome = Enforcement::default();
     for entry in entries(&wanted, &before) {
@@ -57,6 +67,7 @@ pub async fn enforce(
             before: of_entry(&before, &entry),
             lower,
             keeps: unusable.contains(entry.as_str()),
+            unproved: proofs.of(&entry),
         };
         let it = part.enforce(deprecation, context).await?;
         outcome.not_ready = outcome.not_ready.or(it.not_ready);
@@ -90,6 +101,8 @@ struct Part<'a> {
     lower: bool,
     /// What is there stays, since nobody knows what should be.
     keeps: bool,
+    /// Why nothing new may be put in force.
+    unproved: Option<&'a NotReady>,
 }
 
 impl Part<'_> {
@@ -107,13 +120,22 @@ impl Part<'_> {
         if self.keeps {
             return Ok(Enforcement::default());
         }
+        let missing = || self.wanted.iter().filter(|feedback| !self.before.has(feedback.name()));
+        if let Some(unproved) = self.unproved.filter(|_| missing().next().is_some()) {
+            return Ok(not_ready(unproved.clone()));
+        }
+        // all of them before one is bound: what was in force stays whole where one is refused
+        for feedback in missing() {
+            let tried = context.requests.try_create(&api::<Policy>(context), &feedback.policy).await;
+            if let Some(refused) = refused(tried, feedback)? {
+                return Ok(refused);
+            }
+        }
         for feedback in &self.wanted {
             let put =
                 put_in_force::<Feedback, _>(&feedback.policy, &feedback.binding, deprecation, &self.before, context);
-            if let Err(error) = put.await {
-                let Some(words) = error.refusal() else { return Err(error) };
-                let message = format!("the API server refuses policy {}: {words}", feedback.name());
-                return Ok(not_ready(NotReady { reason: Reason::ApiServerRefused, message }));
+            if let Some(refused) = refused(put.await, feedback)? {
+                return Ok(refused);
             }
         }
         let wanted: Vec<&str> = self.wanted.iter().map(|feedback| feedback.name()).collect();
@@ -140,6 +162,15 @@ impl Part<'_> {
     }
 }
 
+/// What the API server says against a policy or its binding.
+fn refused(answer: Result<(), Error>, feedback: &policy::Feedback) -> Result<Option<Enforcement>, Error> {
+    let Err(error) = answer else { return Ok(None) };
+    let words = error.refusal().ok_or(error)?;
+    let (entry, name) = (entry_of(&feedback.policy), feedback.name());
+    let message = format!("matches[{entry}]: the API server refuses policy {name}: {words}");
+    Ok(Some(not_ready(NotReady { reason: Reason::ApiServerRefused, message })))
+}
+
 fn not_ready(not_ready: NotReady) -> Enforcement {
     Enforcement { not_ready: Some(not_ready), waiting: false }
 }
@@ -152,9 +183,6 @@ pub fn is_lower(deprecation: &Deprecation, step: &Step) -> bool {
 }
 
 async fn delete(name: &str, context: &Context) -> Result<(), Error> {
-    use k8s_openapi::api::admissionregistration::v1::{
-        ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
-    };
     // the policy first: one without a binding would look as if a person had stopped it
     context.requests.delete(&api::<Policy>(context), name).await?;
     context.requests.delete(&api::<Binding>(context), name).await

@@ -26,6 +26,8 @@ mod orphans;
 mod path;
 mod policies;
 mod progress;
+mod proofs;
+mod prove_match;
 mod put_backs;
 pub mod receivers;
 mod requests;

@@ -119,6 +119,27 @@ impl Requests {
         }
     }
 
+    /// Whether the server would take a new object; one that is there already is fine.
+    pub async fn try_create<K>(&self, api: &Api<K>, object: &K) -> Result<(), Error>
+    where
+        K: Clone + DeserializeOwned + Debug + Serialize + Resource,
+    {
+        let what = named::<K>(object.meta().name.as_deref().unwrap_or_default());
+        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: true };
+        match self.call("dry_run", what, api.create(&params, object)).await {
+            Err(error) if error.is_status(409) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Some objects of a resource, with a field selector or without.
+    pub async fn some(&self, resource: &Served, fields: &str, limit: u32) -> Result<Vec<Value>, Error> {
+        let what = format!("some {resource}");
+        let request = Request::new(resource.url()).list(&ListParams::default().fields(fields).limit(limit));
+        let mut list: Value = self.call("list", what, self.send(request)).await?;
+        Ok(list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
+    }
+
     /// Deletes an object; one that is gone already is fine.
     pub async fn delete<K>(&self, api: &Api<K>, name: &str) -> Result<(), Error>
     where

@@ -22,5 +22,7 @@ mod remnants;
 mod requests;
 
 pub use compile::{COMPILER_VERSION, Compiled, Job, Operator, PROOF_SUFFIX, compile, is_newer, proof};
-pub use deprecation::{Targets, deprecation};
+pub use deprecation::{
+    Proof as MatchProof, Sample, Targets, Verdict, deprecation, is_to_prove, refused, seen_by, unproved,
+};
 pub use feedback::{Feedback, Proof, feedback};

@@ -33,6 +33,8 @@ pub struct Found<'a> {
     pub progress: DeprecationProgress,
     /// Why the API server does not do what the stage says.
     pub unenforced: Option<(Reason, String)>,
+    /// Entries that the API server does not see as they are counted, so that nothing can be put in force for them.
+    pub unproved: Option<String>,
     /// When people were told last.
     pub notified: Option<Notified>,
     /// A receiver that there is none of.
@@ -79,6 +81,9 @@ fn ready(found: &Found<'_>) -> Finding {
     let bad = |reason, text: String| Finding::bad(ConditionType::Ready, reason, text);
     if let Some(invalid) = found.invalid {
         return bad(Reason::InvalidMatch, format!("{invalid}; what was matched before is matched still"));
+    }
+    if let Some(unproved) = &found.unproved {
+        return bad(Reason::ProofFailed, unproved.clone());
     }
     let InSight { complete, problems, .. } = found.sight;
     let rank = |problem: &Problem| match problem {
@@ -214,6 +219,7 @@ mod tests {
             sight,
             progress: DeprecationProgress::default(),
             unenforced: None,
+            unproved: None,
             notified: None,
             unknown_receiver: None,
         };
@@ -278,6 +284,28 @@ mod tests {
         let all = conditions(&deprecation(&json!({})), &sight);
         assert_eq!((all[0].0.as_str(), all[0].1.as_str()), ("Ready False", reason));
         assert!(all[0].2.contains(words), "{}", all[0].2);
+    }
+
+    #[test]
+    fn an_entry_that_could_not_be_proved_is_told_before_its_stage_comes() {
+        let (deprecation, sight) = (deprecation(&json!({})), InSight { complete: true, ..InSight::default() });
+        let facts = Facts::default();
+        let step = advance(&deprecation.spec, now(), None, &facts, now());
+        let found = Found {
+            deprecation: &deprecation,
+            step: &step,
+            facts: &facts,
+            invalid: None,
+            sight: &sight,
+            progress: DeprecationProgress::default(),
+            unenforced: None,
+            unproved: Some("matches[class] is wrong".to_owned()),
+            notified: None,
+            unknown_receiver: None,
+        };
+        let status = assess(found, now());
+        let told = |type_: &str| status.conditions.iter().find(|c| c.type_ == type_).map(|c| c.reason.as_str());
+        assert_eq!((told("Ready"), told("Enforced")), (Some("ProofFailed"), Some("NothingToEnforce")));
     }
 
     #[test]

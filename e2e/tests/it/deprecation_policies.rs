@@ -6,6 +6,7 @@ mod fixes;
 mod kinds;
 mod latency;
 mod passing;
+mod proofs;
 mod stages;
 mod times;
 

@@ -274,7 +274,8 @@ impl Clock<'_> {
             let announced_at = known.map_or_else(|| whole_second(self.now), |known| known.announced_at.clone());
             let is_over = notice_end(self.spec, announced_at.0) <= self.now;
             let noticed = is_over && (known.is_some_and(|known| known.noticed) || !is_held);
-            AnnouncedMatch { name: entry.name.clone(), content, announced_at, noticed }
+            let proved_by = known.and_then(|known| known.proved_by);
+            AnnouncedMatch { name: entry.name.clone(), content, announced_at, noticed, proved_by }
         };
         self.spec.matches.iter().map(announce).collect()
     }

@@ -9,6 +9,8 @@
 
 mod fixes;
 mod matches;
+mod proof;
+mod sample;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -31,6 +33,9 @@ use crate::plan::deprecation::stage::{notice_over, window};
 use crate::plan::deprecation::{Level, Step, level};
 use crate::plan::revision::hex;
 use words::{When, Words};
+
+pub use proof::{Proof, Sample, Verdict, is_to_prove, refused, unproved};
+pub use sample::seen_by;
 
 /// The resources that each entry of `matches` means, by its name, each in the version in which objects are looked at.
 pub type Targets = BTreeMap<String, Vec<Served>>;

@@ -96,8 +96,20 @@ async fn it_warns(cluster: &Cluster, shop: &str) -> Result<()> {
         ensure!(text.contains(words), "{text}");
     }
     answers(cluster, &DRY_CREATE, &ingress(shop, "another", NEW), "nothing is said of a new one", true, "").await?;
+    it_was_proved(cluster).await?;
     let events = cluster.kubectl("get events -n default -o jsonpath={.items[*].reason}").await?;
     ensure!(events.contains("Warning") && events.contains("Announced"), "{events}");
+    Ok(())
+}
+
+/// Before a policy was bound the API server said of the objects what is counted of them, and nothing is left of that.
+async fn it_was_proved(cluster: &Cluster) -> Result<()> {
+    let object = cluster.object(&format!("depr {NAME}")).await?;
+    ensure!(object["status"]["matches"][0]["provedBy"].is_i64(), "{}", object["status"]);
+    let words =
+        "get validatingadmissionpolicies,validatingadmissionpolicybindings -l goldenpath.dev/deprecation -o name";
+    let there = cluster.kubectl(words).await?;
+    ensure!(there.contains("-warn-") && !there.contains("-proof"), "{there}");
     Ok(())
 }
 
