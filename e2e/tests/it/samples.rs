@@ -1,5 +1,7 @@
 //! The samples of `manifests/samples`: what the API server takes, what it refuses, and with which words.
 
+mod needed;
+
 use std::collections::BTreeSet;
 
 use goldenpath::api::crds::all;
