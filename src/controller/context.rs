@@ -9,9 +9,10 @@ use kube::core::DeserializeGuard;
 use kube::core::object::HasStatus;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::SetOnce;
+use tokio::sync::{OnceCell, SetOnce};
 
 use super::backoff::Backoff;
+use super::catch_up::catch_up;
 use super::deprecations::Deprecations;
 use super::leadership::Leadership;
 use super::requests::Requests;
@@ -75,6 +76,8 @@ pub struct Context {
     pub claims_seeded: Once,
     /// Done when the fleet knows the claims of every service that was there when this replica began to lead.
     pub claims_of_the_term: Once,
+    /// Done when the stores have what the leader before this one wrote. Nothing to do for one that never followed.
+    pub caught_up: CaughtUp,
     /// Statuses that were written and may not have come back through the watch yet.
     pub written: Written<PlatformServiceStatus>,
     /// What is deprecated, and who uses it.
@@ -95,6 +98,13 @@ pub struct Context {
     pub wake_path: UnboundedSender<ObjectRef<GuardedPath>>,
     /// Workloads that may have lost their service.
     pub orphans: UnboundedSender<super::orphans::Suspect>,
+}
+
+/// Whether a replica followed, and has seen since what the leader before it wrote.
+#[derive(Default)]
+pub struct CaughtUp {
+    followed: SetOnce<()>,
+    done: OnceCell<()>,
 }
 
 /// Set once all objects of a kind have been seen. `Store::wait_until_ready` is for one to wait for: of several, kube wakes the
@@ -125,8 +135,15 @@ impl Context {
     /// Waits until this replica leads. The answer is whether it had to: what a pass was given before is old by then, and it
     /// begins anew.
     pub async fn waited_to_lead(&self) -> bool {
-        let waits = !self.leadership.has_begun();
+        let mut waits = !self.leadership.has_begun();
+        if waits {
+            let _ = self.caught_up.followed.set(()); // who followed twice followed
+        }
         self.leadership.begun().await;
+        if self.caught_up.followed.initialized() {
+            waits |= !self.caught_up.done.initialized();
+            self.caught_up.done.get_or_init(|| catch_up(self)).await;
+        }
         // the claims are of the time when this replica began to follow
         self.claims_of_the_term.call_once(|| self.claim_all());
         waits

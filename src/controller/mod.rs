@@ -5,6 +5,7 @@ mod apply;
 mod asked;
 mod backoff;
 mod beside;
+mod catch_up;
 mod children;
 mod consumption;
 mod context;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, Request};
+use kube::core::{ApiResource, PartialObjectMeta, Request};
 use kube::discovery::{Discovery, verbs};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -104,6 +104,14 @@ impl Requests {
     {
         let params = ListParams::default().labels(selector);
         Ok(self.call("list", named::<K>("list"), api.list(&params)).await?.items)
+    }
+
+    /// What the API server has of all objects beside their content, as it is now.
+    pub async fn list_metadata<K>(&self, api: &Api<K>) -> Result<Vec<PartialObjectMeta<K>>, Error>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        Ok(self.call("list", named::<K>("list"), api.list_metadata(&ListParams::default())).await?.items)
     }
 
     /// Creates an object; one that is there already is fine, since its name says its content.

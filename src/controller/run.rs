@@ -240,6 +240,7 @@ async fn controllers(
         kinds_wanted: tokio::sync::Notify::new(),
         claims_seeded: std::sync::Once::new(),
         claims_of_the_term: std::sync::Once::new(),
+        caught_up: super::context::CaughtUp::default(),
         written: Written::default(),
         deprecations,
         notices,
