@@ -21,6 +21,9 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     let page = second.metrics().await?;
     ensure!(!page.contains("goldenpath_workloads"), "a replica that follows counts the cluster too: {page}");
 
+    let refused = cluster.control_plane.goldenpath(["release"]).await?;
+    let words = "an operator leads (first_";
+    ensure!(refused.stderr.contains(words) && refused.stderr.contains("helm uninstall"), "{}", refused.stderr);
     idle(&cluster).await?;
 
     // it leaves: the lease is free at once
