@@ -3,6 +3,7 @@
 pub mod generate;
 mod install_paths;
 pub mod markdown;
+mod release;
 
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,11 @@ enum Command {
         #[arg(long)]
         from: PathBuf,
     },
+    /// Take every policy, binding and label of Goldenpath off a cluster, before or after the chart goes.
+    ///
+    /// Workloads run on as they are: only metadata is changed, nothing restarts. Definitions, paths and services stay. It
+    /// is refused while an operator leads.
+    Release(release::Args),
     /// Write the files that are derived from the code: for developers, in a checkout.
     #[command(hide = true)]
     Generate,
@@ -66,7 +72,8 @@ pub fn main() -> std::process::ExitCode {
             let (allowed, identity) = (Allowed::new(companion_kinds), leader_elect.then(|| identity(&replica)));
             start(Options { listen, namespace, allowed, receivers, identity }).err()
         }
-        Command::InstallPaths { from } => install_paths(&from).err(),
+        Command::InstallPaths { from } => wait_for(install_paths::install(&from)).err(),
+        Command::Release(args) => wait_for(release::release(args)).err(),
         Command::Generate => generate::write(Path::new(".")).err(),
     };
     match failed {
@@ -93,8 +100,12 @@ fn start(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     ended.map_err(Into::into)
 }
 
-fn install_paths(from: &Path) -> Result<(), Box<dyn std::error::Error>> {
+/// Waits for a command that does one thing after the other.
+fn wait_for<E: std::error::Error + 'static>(
+    command: impl Future<Output = Result<(), E>>,
+) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(install_paths::install(from))?;
-    Ok(())
+    let ended = runtime.block_on(command);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    ended.map_err(Into::into)
 }

@@ -19,7 +19,7 @@ mod feedback;
 mod in_force;
 mod kinds;
 mod leadership;
-mod lease;
+pub mod lease;
 mod make;
 mod notices;
 mod observe;

@@ -21,6 +21,7 @@ pub mod patch;
 pub mod permission;
 pub mod pod_template;
 pub mod probe;
+pub mod release;
 pub mod remnant;
 pub mod restarts;
 pub mod revision;

@@ -206,10 +206,57 @@ async fn uninstalls(release: &Release) -> Result<()> {
     let left = release.kubectl(&query).await?;
     ensure!(left.is_empty(), "{left}");
 
+    is_released(release).await?;
+
     let chart = folder().to_string_lossy().into_owned();
     let other = ["install", "other", &chart, "-n", "default"];
     let refused = release.control_plane.helm_output(other).await?;
     ensure!(refused.stderr.contains("exists and cannot be imported into the current release"), "{}", refused.stderr);
     release.helm("install", &release.second, &json!({})).await?;
     release.brings([FOREIGN, EDITED, "up to date"]).await
+}
+
+const LABELS: &str = r"jsonpath={.metadata.generation} {.metadata.labels.goldenpath\.dev/service}";
+const POLICIES: &str = "get mutatingadmissionpolicies,mutatingadmissionpolicybindings -l goldenpath.dev/path -o name";
+
+/// The chart has gone, its policies act on; `goldenpath release` takes them off, and every label.
+async fn is_released(release: &Release) -> Result<()> {
+    let hello = async || release.control_plane.kubectl(["get", "deployment", "hello", "-o", LABELS]).await;
+    let pods = async || release.kubectl("get pods -n default -o jsonpath={.items[*].metadata.uid}").await;
+    let goldenpath = async |args: &[&str]| {
+        let said = release.control_plane.goldenpath(["release"].iter().chain(args)).await?.success()?;
+        println!("$ goldenpath release {}\n{said}", args.join(" "));
+        anyhow::Ok(said)
+    };
+    let (before, pods_before) = (hello().await?, pods().await?);
+    ensure!(before.ends_with(" hello") && !pods_before.is_empty(), "{before}");
+    let policies = release.kubectl(POLICIES).await?;
+    let tried = goldenpath(&["--dry-run"]).await?;
+    ensure!(tried.contains("service=hello") && tried.contains("Nothing was changed."), "{tried}");
+    for policy in policies.lines().filter_map(|line| line.rsplit('/').next()) {
+        ensure!(tried.contains(policy), "{policy} is not in {tried}");
+    }
+    ensure!(
+        (hello().await?, release.kubectl(POLICIES).await?) == (before.clone(), policies),
+        "a dry run has changed something"
+    );
+
+    let record = release.control_plane.folder().join("record.jsonl");
+    let record = record.to_string_lossy();
+    goldenpath(&["--record", &record]).await?;
+    let generation = before.trim_end_matches("hello").to_owned();
+    ensure!((hello().await?, pods().await?) == (generation.clone(), pods_before), "{}", hello().await?);
+    ensure!(release.kubectl(POLICIES).await?.is_empty());
+    let everything = release.kubectl("get deployments,pdb -A -o jsonpath={.items[*].metadata.labels}").await?;
+    ensure!(!everything.contains("goldenpath.dev/"), "{everything}");
+    let again = goldenpath(&[]).await?;
+    ensure!(again.starts_with("Nothing to take off"), "{again}");
+
+    goldenpath(&["--undo", &record]).await?;
+    ensure!(hello().await? == before, "{}", hello().await?);
+    // a release once more, whose record may not be written over the first
+    let refused = release.control_plane.goldenpath(["release", "--record", &record]).await?;
+    ensure!(refused.stderr.contains("name another file with --record"), "{}", refused.stderr);
+    ensure!(hello().await? == before, "refused, and done all the same");
+    Ok(())
 }
