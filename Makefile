@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo dashboards image test bench instructions verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards image test bench failover instructions verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,10 @@ bench: ## Measure the operator at scale and write docs/benchmarks.md; make bench
 	@bash e2e/build-control-plane.sh kube-state-metrics
 	cargo build --release -p goldenpath -p goldenpath-e2e --bin goldenpath --bin control-plane --bin bench
 	cargo run --release -q -p goldenpath-e2e --bin bench -- --workloads $(N) --report docs/benchmarks.md $(FLAGS)
+
+failover: control-plane ## End the leader of two replicas 40 times, and print how long nobody led
+	cargo build --release -p goldenpath -p goldenpath-e2e --bin goldenpath --bin control-plane --bin failover
+	cargo run --release -q -p goldenpath-e2e --bin failover -- $(FLAGS)
 
 instructions: ## Count the instructions of decoding and evaluating one workload with valgrind, against e2e/instructions.txt
 	@bash e2e/instructions.sh

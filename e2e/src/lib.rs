@@ -33,6 +33,7 @@ pub mod ports;
 mod probe;
 pub mod programs;
 pub mod prometheus;
+pub mod replicas;
 pub mod rights;
 pub mod road;
 pub mod space;

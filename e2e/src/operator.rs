@@ -135,6 +135,14 @@ impl Operator {
         Ok(body)
     }
 
+    /// Whether it leads, by its own account.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn leads(&self) -> Result<bool> {
+        Ok(self.metrics().await?.lines().any(|line| line == "goldenpath_leader 1"))
+    }
+
     /// As [`Guarded::freeze`].
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::table::{EntryId, Hit, Row, Says};
-use super::{Consumers, Entry};
+use super::{Consumers, Entry, home_of, is_namespace, is_selected};
 use crate::api::{DeprecationExemption, WorkloadKind};
 use crate::fleet::{Names, ServiceKey};
 use crate::plan::consumers::exempt::{Whereabouts, exemption};
@@ -117,9 +117,8 @@ impl Consumers {
         for (resource, rows) in table.all() {
             for (namespace, of_namespace) in &rows.namespaces {
                 for (name, row) in of_namespace {
-                    // a namespace is selected by its own labels, and what is in none by every selector, as in admission
-                    let home = if is_namespace(resource) { homes.get(&**name) } else { homes.get(namespace) };
-                    let home = home.unwrap_or(&nowhere);
+                    let of = home_of(resource, namespace, name);
+                    let home = of.and_then(|of| homes.get(of)).unwrap_or(&nowhere);
                     let object = super::table::object(resource, namespace, name);
                     let place = Place { resource, namespace, name, row, home, unowned: &unowned, object: &object };
                     for hit in place.hits(&by_id) {
@@ -138,10 +137,6 @@ impl Consumers {
     }
 }
 
-pub(super) fn is_namespace(resource: &Served) -> bool {
-    resource.group.is_empty() && resource.plural == "namespaces"
-}
-
 /// One object.
 struct Place<'a> {
     resource: &'a Served,
@@ -158,10 +153,10 @@ impl Place<'_> {
     /// The first hit of each Deprecation: a match goes before an expression that fails.
     fn hits(&self, by_id: &HashMap<EntryId, (usize, &Entry)>) -> Vec<&Hit> {
         let mut first: BTreeMap<usize, &Hit> = BTreeMap::new();
-        let is_somewhere = !self.namespace.is_empty() || is_namespace(self.resource);
+        let home = home_of(self.resource, self.namespace, self.name).map(|_| &self.home.object);
         for hit in &self.row.hits {
             let Some((n, entry)) = by_id.get(&hit.entry) else { continue };
-            if is_somewhere && !entry.matcher.selects(&self.home.object) {
+            if !is_selected(&entry.matcher, home) {
                 continue;
             }
             let is_old = |hit: &Hit| matches!(hit.says, Says::Old { .. });

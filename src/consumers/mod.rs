@@ -88,6 +88,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The namespace by whose labels an object is selected: a namespace by its own, as in admission. Nothing for what is in none.
+fn home_of<'a>(resource: &Served, namespace: &'a str, name: &'a str) -> Option<&'a str> {
+    let home = if is_namespace(resource) { name } else { namespace };
+    (!home.is_empty()).then_some(home)
+}
+
+fn is_namespace(resource: &Served) -> bool {
+    resource.group.is_empty() && resource.plural == "namespaces"
+}
+
+/// Whether an entry means an object, by its home. What is in no namespace is meant by every entry, as in admission.
+fn is_selected(matcher: &Matcher, home: Option<&Value>) -> bool {
+    home.is_none_or(|home| matcher.selects(home))
+}
+
 impl Consumers {
     /// None yet. Namespaces are the fleet's.
     #[must_use]

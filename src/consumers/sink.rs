@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::count::is_namespace;
 use super::table::{Blind, EntryId, Seen};
-use super::{Consumers, Entry};
+use super::{Consumers, Entry, home_of, is_namespace, is_selected};
 use crate::api::{GROUP, labels};
 use crate::fleet::Sink;
 use crate::fleet::decode::Head;
@@ -34,9 +33,8 @@ impl ConsumerSink {
 
     /// What the entries say of an object. Nothing where nobody is ever asked to migrate anything.
     fn seen<'a>(&self, namespace: &'a str, name: &'a str, object: &'a Value) -> Seen<'a> {
-        // a namespace is excluded by its own name, as in admission
-        let of = if is_namespace(&self.resource) { name } else { namespace };
-        if labels::is_excluded(of, &self.consumers.0.operator_namespace) || is_managed(object) {
+        let home = home_of(&self.resource, namespace, name);
+        if labels::is_excluded(home.unwrap_or_default(), &self.consumers.0.operator_namespace) || is_managed(object) {
             return Seen { namespace, name, ..Seen::default() };
         }
         let looks = self.entries.iter().any(|entry| entry.matcher.looks_at_namespaces());
@@ -47,7 +45,7 @@ impl ConsumerSink {
             name,
             team: label(object, labels::TEAM).filter(|team| !team.is_empty()),
             service: service_of(object),
-            remedies: self.remedies(namespace, object, &of, &sights),
+            remedies: self.remedies(home, object, &of, &sights),
             sights,
         }
     }
@@ -55,7 +53,7 @@ impl ConsumerSink {
     /// What the fix of each Deprecation does to an object that is old by an entry of it.
     fn remedies(
         &self,
-        namespace: &str,
+        home: Option<&str>,
         object: &Value,
         of: &Value,
         sights: &[(EntryId, Sight)],
@@ -69,21 +67,24 @@ impl ConsumerSink {
                 outcome.clone()
             } else {
                 let siblings = self.entries.iter().filter(|other| other.deprecation == entry.deprecation);
-                let selected = siblings.filter(|other| other.id == *id || self.selects(other, namespace));
+                let selected = siblings.filter(|other| other.id == *id || self.selects(other, home, object));
                 let outcome = remedy(fix, object, of, selected.map(|other| (&*other.name, &other.matcher)));
                 outcome.map(|patch| Value::Object(patch).to_string()).map_err(|unfit| unfit.to_string())
             };
-            known.push((&entry.deprecation, outcome.clone()));
+            // one that does not mean the object, as long as its namespace is as it is, says nothing for the others
+            if before.is_none() && self.selects(entry, home, object) {
+                known.push((&entry.deprecation, outcome.clone()));
+            }
             remedies.push((*id, outcome));
         }
         remedies
     }
 
-    /// Whether an entry means objects of a namespace. What is in none is selected by every entry, as in admission.
-    fn selects(&self, entry: &Entry, namespace: &str) -> bool {
-        !entry.matcher.has_selector()
-            || namespace.is_empty()
-            || entry.matcher.selects(&self.consumers.namespace(namespace))
+    /// Whether an entry means an object, by its home. Of a namespace its own labels count, which another watch may bring later.
+    fn selects(&self, entry: &Entry, home: Option<&str>, object: &Value) -> bool {
+        let home = home.filter(|_| entry.matcher.has_selector());
+        let own = |home| if is_namespace(&self.resource) { object.clone() } else { self.consumers.namespace(home) };
+        is_selected(&entry.matcher, home.map(own).as_ref())
     }
 }
 

@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::Context;
 use super::deprecations::GuardedDeprecation;
 use super::enforcement::{Enforcement, OVERLAP, enforce, is_lower, withdraw};
-use super::errors::Error;
+use super::errors::{Error, in_time};
 use super::events::{publish, say};
 use super::notices::{news, notified, until_reminder};
 use super::revisions::NotReady;
@@ -46,7 +46,7 @@ pub async fn reconcile(guarded: Arc<GuardedDeprecation>, context: Arc<Context>) 
     }
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "Deprecation", namespace: None, name: &name };
-    let pass = Box::pin(pass(&guarded, &name, &context));
+    let pass = Box::pin(in_time(pass(&guarded, &name, &context)));
     let action = observability::observe(subject, &context.metrics, pass).await?;
     context.deprecations.backoff.succeeded(&name);
     Ok(action)

@@ -1,7 +1,18 @@
 //! What can go wrong in a pass. The variant's name is the Event's reason and the metric's label.
 
+use std::time::Duration;
+
 use crate::api::WorkloadKind;
 use crate::observability::Reason;
+
+/// The longest pass. Each request has its own deadline, so a pass comes here only by a fault of ours, or when it writes
+/// hundreds of workloads on a server that hardly answers; then the next pass goes on where this one stopped.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// Gives a pass up that hangs: what it holds is let go of, and the object gets its next pass after a pause.
+pub async fn in_time<T>(pass: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(LONGEST, pass).await.unwrap_or(Err(Error::Stuck(LONGEST)))
+}
 
 /// A failed pass: it is tried again with growing pauses.
 #[derive(thiserror::Error, Debug)]
@@ -45,6 +56,9 @@ pub enum Error {
     /// The workloads of that kind are being listed; the end of the list triggers the pass again.
     #[error("{0:?} are still being listed")]
     WorkloadsNotListed(WorkloadKind),
+    /// The pass did not come to its end.
+    #[error("the pass was not done after {0:?} and is given up")]
+    Stuck(Duration),
 }
 
 /// What the API server says in answers of code 500 that are about the request.
@@ -100,6 +114,26 @@ impl Reason for Error {
             Self::PathNotRead(_) => "PathNotRead",
             Self::NamespaceNotSeen(_) => "NamespaceNotSeen",
             Self::WorkloadsNotListed(_) => "WorkloadsNotListed",
+            Self::Stuck(_) => "Stuck",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_hangs_is_given_up_and_one_that_is_slow_is_not() {
+        let slow = async {
+            tokio::time::sleep(LONGEST * 9 / 10).await;
+            Ok(1)
+        };
+        assert_eq!(in_time(slow).await.unwrap(), 1);
+        let stuck = in_time(std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        assert_eq!(
+            (stuck.reason(), stuck.to_string().as_str()),
+            ("Stuck", "the pass was not done after 600s and is given up")
+        );
     }
 }

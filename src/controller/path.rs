@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::beside::try_companions;
 use super::context::{Context, GuardedPath, Published};
-use super::errors::Error;
+use super::errors::{Error, in_time};
 use super::events::publish;
 use super::feedback::{self, Outcome};
 use super::in_force::in_force;
@@ -47,7 +47,7 @@ pub async fn reconcile(guarded: Arc<GuardedPath>, context: Arc<Context>) -> Resu
     let name = kube::Resource::meta(&*guarded).name.clone().unwrap_or_default();
     let subject = observability::Subject { kind: "GoldenPath", namespace: None, name: &name };
     // boxed: the pass holds two compiled policies
-    let pass = Box::pin(pass(&guarded, &name, &context));
+    let pass = Box::pin(in_time(pass(&guarded, &name, &context)));
     let action = observability::observe(subject, &context.metrics, pass).await?;
     context.path_backoff.succeeded(&name);
     Ok(action)

@@ -12,7 +12,7 @@ use super::apply::apply;
 use super::asked::with_exemptions;
 use super::beside::{beside, is_in_sight};
 use super::context::{Context, GuardedService};
-use super::errors::Error;
+use super::errors::{Error, in_time};
 use super::events::publish;
 use super::make::sweep;
 use super::observe::{observe, workload_keys};
@@ -38,7 +38,7 @@ pub async fn reconcile(guarded: Arc<GuardedService>, context: Arc<Context>) -> R
     let meta = kube::Resource::meta(&*guarded);
     let (namespace, name) = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
     let subject = observability::Subject { kind: "PlatformService", namespace: Some(&namespace), name: &name };
-    observability::observe(subject, &context.metrics, pass(&guarded, &context)).await
+    observability::observe(subject, &context.metrics, Box::pin(in_time(pass(&guarded, &context)))).await
 }
 
 async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Error> {

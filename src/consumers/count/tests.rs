@@ -157,6 +157,22 @@ fn what_is_in_no_namespace_is_selected_and_a_namespace_by_its_own_labels() {
 }
 
 #[test]
+fn the_fix_of_a_namespace_is_asked_only_of_entries_that_mean_it() {
+    let (consumers, namespaces) = (consumers(), served("", "namespaces", "Namespace"));
+    let first = entry("label", &namespaces, &json!({"expression": "object.metadata.labels.?old.hasValue()"}));
+    let sandboxes = entry("sandbox", &namespaces, &json!({"namespaceSelector": {"matchLabels": {"env": "sandbox"}}}));
+    let fix = json!({"metadata": {"labels": {"old": null}}});
+    consumers.want("ns", &[sandboxes, first], fix.as_object()).unwrap();
+    let object = |name: &str, env: &str| {
+        json!({"metadata": {"name": name, "resourceVersion": "5", "labels": {"old": "yes", "env": env}}})
+    };
+    list(&consumers, &namespaces, &[object("shop", "prod"), object("play", "sandbox")]);
+    let homes = Homes::from([("shop".into(), home(None, "prod")), ("play".into(), home(None, "sandbox"))]);
+    let progress = shown(&consumers, &homes, "ns");
+    assert_eq!(progress.consumers.as_ref().map(|c| (c.remaining, c.unfixable)), Some((2, 1)), "{progress:?}");
+}
+
+#[test]
 fn an_object_belongs_to_the_service_that_it_names_or_that_claims_it_or_has_its_name() {
     let (consumers, deployments) = (consumers(), served("apps", "deployments", "Deployment"));
     consumers.want("d", &[entry("a", &deployments, &json!({}))], None).unwrap();

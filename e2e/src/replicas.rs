@@ -1,0 +1,162 @@
+//! Several replicas of the operator, of which one leads, on a control plane of their own: the operator of other stories is
+//! elected by nobody.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::audit::{AuditEvent, Mark, account};
+use crate::installed::{ACCOUNT, NAMESPACE};
+use crate::{ControlPlane, Operator, OperatorOptions, Options, wait};
+
+/// How long a change may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A control plane with the chart's account and rights, and a namespace of a team.
+#[derive(Debug)]
+pub struct Replicas {
+    /// Where they run
+    pub control_plane: ControlPlane,
+    kubeconfig: PathBuf,
+    namespace: String,
+}
+
+impl Replicas {
+    async fn new() -> Result<Self> {
+        let control_plane = ControlPlane::start(Options::default()).await?;
+        let kubeconfig = control_plane.install_goldenpath().await?;
+        let namespace = control_plane.namespace("leadership").await?;
+        Ok(Self { control_plane, kubeconfig, namespace })
+    }
+
+    /// With a path, two replicas, of which the first leads, and something that it has answered.
+    ///
+    /// # Errors
+    /// When the control plane or a replica does not start, or another one answers.
+    pub async fn led() -> Result<(Self, Mark, Operator, Operator)> {
+        let cluster = Self::new().await?;
+        let mark = cluster.control_plane.audit_mark()?;
+        let first = cluster.replica("first").await?;
+        wait::until("the replica to lead", PATIENCE, async || Ok(first.leads().await?.then_some(()))).await?;
+        let second = cluster.replica("second").await?;
+        let path = json!({
+            "apiVersion": "goldenpath.dev/v1alpha1", "kind": "GoldenPath", "metadata": {"name": "web-service"},
+            "spec": {"version": "1", "defaults": [{"name": "links", "podTemplate": {"spec": {"enableServiceLinks": false}}}]},
+        });
+        cluster.control_plane.golden_path(&path.to_string()).await?;
+        let (_, who) = cluster.answered("before").await?;
+        ensure!(who == "first" && !second.leads().await?, "{who} has answered");
+        Ok((cluster, mark, first, second))
+    }
+
+    /// Starts one more, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn replica(&self, name: &str) -> Result<Operator> {
+        let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", name)];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let options = OperatorOptions { kubeconfig: self.kubeconfig.clone(), env, ..OperatorOptions::default() };
+        Operator::start(&self.control_plane, &options).await
+    }
+
+    /// What the replicas wrote since a mark: who, as it calls itself, and what.
+    ///
+    /// # Errors
+    /// When the audit log cannot be read.
+    pub fn writes(&self, mark: Mark) -> Result<Vec<(String, AuditEvent)>> {
+        let user = account(NAMESPACE, ACCOUNT);
+        let events = self.control_plane.audit_since(mark)?.into_iter();
+        let ours = events.filter(|event| event.user == user && event.is_write());
+        Ok(ours.map(|event| (replica(&event.user_agent), event)).collect())
+    }
+
+    /// Asks for something that the leader answers, and says who it was, and when its write reached the API server.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn answer(&self, name: &str) -> Result<(Timestamp, String)> {
+        let mark = self.control_plane.audit_mark()?;
+        self.control_plane.apply(&deployed(&self.namespace, name).to_string()).await?;
+        wait::until("a leader to adopt", PATIENCE, async || {
+            let writes = self.writes(mark)?;
+            let adopted = writes.iter().find(|(_, event)| event.resource == "deployments" && event.name == name);
+            Ok(adopted.map(|(replica, event)| (event.time, replica.clone())))
+        })
+        .await
+    }
+
+    /// As [`Self::answer`], with the time it took, our own request included.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn answered(&self, name: &str) -> Result<(Duration, String)> {
+        let started = Instant::now();
+        let (_, who) = self.answer(name).await?;
+        Ok((started.elapsed(), who))
+    }
+
+    /// The holder in the Lease as it is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn holder(&self) -> Result<String> {
+        let query = ["get", "lease", "goldenpath", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
+        Ok(self.control_plane.kubectl(query).await?.split('_').next().unwrap_or_default().to_owned())
+    }
+
+    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
+    ///
+    /// # Errors
+    /// When two wrote at a time.
+    pub fn one_at_a_time(&self, mark: Mark) -> Result<()> {
+        let mut terms: BTreeMap<String, (Timestamp, Timestamp, usize)> = BTreeMap::new();
+        let mut last = BTreeMap::new();
+        for (replica, event) in self.writes(mark)? {
+            // a Lease that was taken meanwhile refuses whoever held it: that is what it is for
+            if event.resource == "leases" && event.code == 409 {
+                continue;
+            }
+            last.insert(replica.clone(), format!("{} {} {}", event.verb, event.uri, event.code));
+            let term = terms.entry(replica).or_insert((event.time, event.time, 0));
+            (term.0, term.1, term.2) = (term.0.min(event.time), term.1.max(event.time), term.2 + 1);
+        }
+        let mut in_order: Vec<_> = terms.into_iter().collect();
+        in_order.sort_by_key(|(_, (from, ..))| *from);
+        for (replica, (from, to, writes)) in &in_order {
+            eprintln!("leadership: {replica} wrote {writes} times from {from} to {to}");
+        }
+        let pairs = in_order.windows(2);
+        let overlap = pairs.clone().find(|pair| matches!(pair, [(_, (_, end, _)), (_, (begin, ..))] if begin <= end));
+        ensure!(in_order.len() > 1, "only {in_order:?} wrote");
+        overlap
+            .map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}, in the end {last:?}")))
+            .context("fencing")
+    }
+}
+
+/// The name of the replica in a user agent, `goldenpath/0.1.0 (a_0123456789abcdef)`.
+fn replica(user_agent: &str) -> String {
+    user_agent.split(['(', '_']).nth(1).unwrap_or(user_agent).to_owned()
+}
+
+/// A workload and its service.
+fn deployed(namespace: &str, name: &str) -> Value {
+    let labels = json!({"app": name});
+    let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app:1"}]}});
+    let service = json!({"goldenPathRef": {"name": "web-service"}, "workloads": [{"name": "app", "ref": {"kind": "Deployment", "name": name}}]});
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"selector": {"matchLabels": labels}, "template": pod},
+        },
+        {
+            "apiVersion": "goldenpath.dev/v1alpha1", "kind": "PlatformService",
+            "metadata": {"name": name, "namespace": namespace}, "spec": service,
+        },
+    ]})
+}
