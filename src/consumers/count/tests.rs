@@ -163,9 +163,7 @@ fn the_fix_of_a_namespace_is_asked_only_of_entries_that_mean_it() {
     let sandboxes = entry("sandbox", &namespaces, &json!({"namespaceSelector": {"matchLabels": {"env": "sandbox"}}}));
     let fix = json!({"metadata": {"labels": {"old": null}}});
     consumers.want("ns", &[sandboxes, first], fix.as_object()).unwrap();
-    let object = |name: &str, env: &str| {
-        json!({"metadata": {"name": name, "resourceVersion": "5", "labels": {"old": "yes", "env": env}}})
-    };
+    let object = |name: &str, env: &str| json!({"metadata": {"name": name, "resourceVersion": "5", "labels": {"old": "yes", "env": env}}});
     list(&consumers, &namespaces, &[object("shop", "prod"), object("play", "sandbox")]);
     let homes = Homes::from([("shop".into(), home(None, "prod")), ("play".into(), home(None, "sandbox"))]);
     let progress = shown(&consumers, &homes, "ns");
