@@ -221,7 +221,8 @@ mod tests {
         assert!(text.contains("  webService:\n    # Create the path when it is missing"), "{text}");
         let bare = text.lines().zip(text.lines().skip(1)).filter(|(above, line)| {
             let (above, line) = (above.trim_start(), line.trim_start());
-            !line.is_empty() && !line.starts_with('#') && !above.starts_with('#') && !above.ends_with(':')
+            let entry = line.starts_with("- ");
+            !line.is_empty() && !entry && !line.starts_with('#') && !above.starts_with('#') && !above.ends_with(':')
         });
         // amounts are not described one by one
         assert_eq!(bare.map(|(_, line)| line).collect::<Vec<_>>(), ["    memory: 32Mi"]);

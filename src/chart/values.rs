@@ -38,6 +38,8 @@ pub struct Values {
     pub prometheus_rule: PrometheusRule,
     /// Grafana dashboards as ConfigMaps, for the sidecar that the Grafana chart runs; docs/dashboards.md shows them.
     pub dashboards: Dashboards,
+    /// A NetworkPolicy for the operator's pods.
+    pub network_policy: NetworkPolicy,
     /// Which lines the operator logs: `info`, or per module as in `info,goldenpath=debug`.
     #[schemars(length(min = 1))]
     pub log: String,
@@ -73,6 +75,7 @@ impl Default for Values {
             service_monitor: ServiceMonitor::default(),
             prometheus_rule: PrometheusRule::default(),
             dashboards: Dashboards::default(),
+            network_policy: NetworkPolicy::default(),
             log: "info".to_owned(),
             resources: Resources::default(),
             priority_class_name: String::new(),
@@ -281,6 +284,66 @@ impl Default for Dashboards {
     fn default() -> Self {
         let labels = BTreeMap::from([("grafana_dashboard".to_owned(), "1".to_owned())]);
         Self { enabled: false, labels, annotations: BTreeMap::new() }
+    }
+}
+
+/// Who may talk to the pods, and whom they may talk to.
+#[derive(Serialize, JsonSchema, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct NetworkPolicy {
+    /// Install it. The pods then answer on their one port, ask DNS and call the ports below, and nothing else.
+    pub enabled: bool,
+    /// Ports of the API server, as its own endpoints have them: `kubectl get endpointslices -n default` shows them.
+    #[schemars(length(min = 1))]
+    pub api_server_ports: Vec<Port>,
+    /// Ports of the receivers under `notify`, which are opened where there are any.
+    pub receiver_ports: Vec<Port>,
+    /// Pods that may scrape /metrics, such as `[{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name:
+    /// monitoring}}}]`; empty means everybody.
+    pub scrapers: Vec<Peer>,
+}
+
+impl Default for NetworkPolicy {
+    fn default() -> Self {
+        let ports = |ports: &[u16]| ports.iter().copied().map(Port).collect();
+        Self {
+            enabled: false,
+            api_server_ports: ports(&[443, 6443]),
+            receiver_ports: ports(&[443]),
+            scrapers: Vec::new(),
+        }
+    }
+}
+
+/// As an entry of `from` in a NetworkPolicy.
+#[derive(Serialize, JsonSchema, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Peer {
+    /// Namespaces of the pods; without it, the operator's own.
+    pub namespace_selector: Option<MatchLabels>,
+    /// The pods; without it, all.
+    pub pod_selector: Option<MatchLabels>,
+}
+
+/// A selector.
+#[derive(Serialize, JsonSchema, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MatchLabels {
+    /// Labels that must be there.
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// A port.
+#[derive(Serialize, Clone, Copy, Debug)]
+pub struct Port(u16);
+
+impl JsonSchema for Port {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Port".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": 1, "maximum": 65535})
     }
 }
 

@@ -150,6 +150,7 @@ fn label(name: &str) -> String {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)] // what is written in place is passed on
     fn object(labels: Value, owners: Value) -> ObjectMeta {
         let mut meta = json!({"name": "shop", "namespace": "prod", "uid": "u1", "labels": labels});
         if !owners.is_null() {

@@ -1,5 +1,6 @@
 //! The chart: what it renders, what it refuses, and its life on a cluster.
 
+mod cannot;
 mod life;
 mod manifest;
 mod rights;

@@ -47,6 +47,8 @@ fn the_chart_has_the_version_of_the_program() {
     "at '/companionKinds/0/kind': 'scaledobjects' does not match"
 )]
 #[case::not_an_address("notify.receivers[0].url=hooks", "at '/notify/receivers/0/url': 'hooks' does not match pattern")]
+#[case::typo_of_a_port("networkPolicy.receiverPort=443", "at '/networkPolicy': additional properties 'receiverPort'")]
+#[case::no_port("networkPolicy.apiServerPorts[0]=0", "at '/networkPolicy/apiServerPorts/0': minimum: got 0, want 1")]
 #[case::not_a_digest("image.digest=latest", "at '/image/digest': 'latest' does not match pattern")]
 fn a_wrong_value_is_refused_by_its_name(#[case] value: &str, #[case] words: &str) {
     let error = chart::template(&chart::folder(), &["--set", value]).unwrap_err().to_string();
@@ -76,6 +78,30 @@ fn a_kind_that_is_allowed_comes_with_the_right_to_make_it() {
     }
     let nothing = chart::template(&chart::folder(), &[]).unwrap();
     assert!(!nothing.contains("GOLDENPATH_COMPANION_KINDS"), "{nothing}");
+}
+
+#[test]
+fn a_network_policy_opens_what_the_operator_calls_and_no_more() {
+    let policy = |values: &[&str]| {
+        let on = ["networkPolicy.enabled=true"].into_iter().chain(values.iter().copied());
+        let flags: Vec<&str> = on.flat_map(|value| ["--set", value]).collect();
+        let rendered = chart::template(&chart::folder(), &flags).unwrap();
+        let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&rendered).unwrap();
+        documents.into_iter().find(|document| document["kind"] == "NetworkPolicy").unwrap()["spec"].clone()
+    };
+    let tcp =
+        |ports: &[u16]| ports.iter().map(|p| serde_json::json!({"port": p, "protocol": "TCP"})).collect::<Vec<_>>();
+    let spec = policy(&[]);
+    assert_eq!(spec["policyTypes"], serde_json::json!(["Ingress", "Egress"]));
+    assert_eq!(spec["ingress"], serde_json::json!([{"ports": [{"port": "http", "protocol": "TCP"}]}]));
+    assert_eq!(spec["egress"], serde_json::json!([{"ports": tcp(&[443, 6443])}]));
+    let more =
+        policy(&["notify.existingSecret=mine", "networkPolicy.scrapers[0].podSelector.matchLabels.app=prometheus"]);
+    assert_eq!(more["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"], "prometheus");
+    assert_eq!(more["egress"].as_array().unwrap().len(), 2);
+    assert_eq!(more["egress"][1]["ports"].as_array().unwrap()[1..], tcp(&[53, 443]));
+    let none = chart::template(&chart::folder(), &[]).unwrap();
+    assert!(!none.contains("kind: NetworkPolicy\n"), "{none}");
 }
 
 #[test]
@@ -161,6 +187,10 @@ const EVERYTHING: &[&str] = &[
     "dashboards.enabled=true",
     "dashboards.labels.dashboards=yes",
     "dashboards.annotations.grafana_folder=Goldenpath",
+    "networkPolicy.enabled=true",
+    "networkPolicy.apiServerPorts[0]=6443",
+    "networkPolicy.receiverPorts[0]=8443",
+    "networkPolicy.scrapers[0].namespaceSelector.matchLabels.name=monitoring",
     "log=info\\,goldenpath=debug",
     "resources.requests.cpu=0.5",
     "resources.limits.memory=64Mi",
