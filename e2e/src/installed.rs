@@ -15,13 +15,24 @@ pub const ACCOUNT: &str = "goldenpath";
 /// How long a path may take to be proved and in force on a busy machine.
 pub const PATH_TIMEOUT: Duration = Duration::from_mins(3);
 
+/// The operator of the shared control plane.
+static INSTALLED: OnceCell<Result<Operator, String>> = OnceCell::const_new();
+
 impl ControlPlane {
+    /// The operator that [`Self::with_goldenpath`] has started.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn operator_of_all() -> Result<&'static Operator> {
+        let operator = INSTALLED.get().ok_or_else(|| anyhow!("no operator was started"))?;
+        operator.as_ref().map_err(|error| anyhow!("{error}"))
+    }
+
     /// The shared control plane with Goldenpath installed and one operator running.
     ///
     /// # Errors
     /// When the control plane, the manifests or the operator fail; a failure is remembered.
     pub async fn with_goldenpath() -> Result<&'static Self> {
-        static INSTALLED: OnceCell<Result<Operator, String>> = OnceCell::const_new();
         let control_plane = Self::shared().await?;
         let start = async || {
             let kubeconfig = control_plane.install_goldenpath().await.map_err(|e| format!("{e:#}"))?;

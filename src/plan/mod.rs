@@ -5,6 +5,7 @@ pub mod availability;
 pub mod companions;
 pub mod consumers;
 pub mod deprecation;
+pub mod discreet;
 pub mod exceptions;
 pub mod fallback;
 pub mod feedback;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::discreet::shown;
 use super::exceptions::Exceptions;
 use super::gaps::{Gap, Label, Whose, filled, gaps, team_view};
 use super::metadata::annotation;
@@ -212,12 +213,12 @@ fn leaf_verdict(
     match (gap.whose, gap.wish) {
         (Whose::Teams, Some(_)) if gap.is_equal_by_team() => (VerdictState::SatisfiedByTeam, None),
         (_, Some(wish)) if gap.label == Label::Enforces => {
-            let own = gap.current.as_ref().map_or_else(String::new, brief);
+            let own = gap.current.as_ref().map_or_else(String::new, |value| shown(&field, value));
             let text = format!("{field} is {own}, and {} takes its place with the next rollout", brief(&wish.value));
             (VerdictState::PendingRollout, Some(text))
         }
         (Whose::Teams, Some(wish)) => {
-            let own = gap.current.as_ref().map_or_else(|| "set to be empty".to_owned(), brief);
+            let own = gap.current.as_ref().map_or_else(|| "set to be empty".to_owned(), |value| shown(&field, value));
             let failed = if checked { ", and the check does not hold" } else { "" };
             (
                 VerdictState::Overridden,

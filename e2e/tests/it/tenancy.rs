@@ -9,6 +9,7 @@ use goldenpath_e2e::{ControlPlane, commands::CommandOutput};
 use serde_json::{Value, json};
 
 mod names;
+mod secrets;
 
 /// What a tenant may do in its own namespace: what `kubectl create role` for an app team would say.
 fn rights(namespace: &str) -> String {
