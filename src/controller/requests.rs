@@ -119,12 +119,7 @@ impl Requests {
     where
         K: Clone + DeserializeOwned + Debug + Serialize + Resource,
     {
-        let what = named::<K>(object.meta().name.as_deref().unwrap_or_default());
-        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: false };
-        match self.call("create", what, api.create(&params, object)).await {
-            Err(error) if error.is_status(409) => Ok(()),
-            other => other.map(|_| ()),
-        }
+        self.create_as(api, object, Write::Real).await
     }
 
     /// Whether the server would take a new object; one that is there already is fine.
@@ -132,9 +127,18 @@ impl Requests {
     where
         K: Clone + DeserializeOwned + Debug + Serialize + Resource,
     {
+        self.create_as(api, object, Write::DryRun).await
+    }
+
+    async fn create_as<K>(&self, api: &Api<K>, object: &K, write: Write) -> Result<(), Error>
+    where
+        K: Clone + DeserializeOwned + Debug + Serialize + Resource,
+    {
         let what = named::<K>(object.meta().name.as_deref().unwrap_or_default());
-        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run: true };
-        match self.call("dry_run", what, api.create(&params, object)).await {
+        let dry_run = write == Write::DryRun;
+        let params = PostParams { field_manager: Some(labels::FIELD_MANAGER.to_owned()), dry_run };
+        let verb = if dry_run { "dry_run" } else { "create" };
+        match self.call(verb, what, api.create(&params, object)).await {
             Err(error) if error.is_status(409) => Ok(()),
             other => other.map(|_| ()),
         }
@@ -144,8 +148,7 @@ impl Requests {
     pub async fn some(&self, resource: &Served, fields: &str, limit: u32) -> Result<Vec<Value>, Error> {
         let what = format!("some {resource}");
         let request = Request::new(resource.url()).list(&ListParams::default().fields(fields).limit(limit));
-        let mut list: Value = self.call("list", what, self.send(request)).await?;
-        Ok(list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
+        self.items(what, request).await
     }
 
     /// Deletes an object; one that is gone already is fine.
@@ -242,7 +245,16 @@ impl Requests {
             |namespace| workloads_url(kind, namespace),
         );
         let request = Request::new(url).list(&ListParams::default().labels(selector).limit(limit));
-        let mut list: Value = self.call("list", what.clone(), self.send(request)).await?;
+        self.items(what, request).await
+    }
+
+    /// What a request for a list answers.
+    async fn items(
+        &self,
+        what: String,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Vec<Value>, Error> {
+        let mut list: Value = self.call("list", what, self.send(request)).await?;
         Ok(list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
     }
 
