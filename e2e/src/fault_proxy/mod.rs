@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 pub use body::Disturbance;
 pub use plan::{Action, Fault, Refusal, Target};
 pub use request::{RequestInfo, Verb};
+pub use server::acceptor;
 pub use trace::Exchange;
 
 use crate::control_plane::ControlPlane;
