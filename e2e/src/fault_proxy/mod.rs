@@ -187,7 +187,7 @@ fn run(
     let prepared = prepared.and_then(|runtime| {
         let parts = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            anyhow::Ok((listener, server::acceptor(leaf)?, client(upstream).await?))
+            anyhow::Ok((listener, acceptor(leaf)?, client(upstream).await?))
         })?;
         Ok((runtime, parts))
     });
