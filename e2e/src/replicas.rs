@@ -53,6 +53,12 @@ impl Replicas {
         Ok((cluster, mark, first, second))
     }
 
+    /// The namespace of the team.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Starts one more, and waits until it is ready.
     ///
     /// # Errors

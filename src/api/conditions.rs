@@ -212,6 +212,8 @@ pub enum Reason {
     TooManyExemptions,
     /// An exemption has ended and stands in the path still.
     ExemptionExpired,
+    /// A risk is open past its date.
+    RiskOverdue,
     /// Nothing needs the path's owner.
     Healthy,
 

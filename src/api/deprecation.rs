@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    DeprecationExemption, DeprecationProgress, NamespaceSelector, Notified, Notify, PathReference, conditions,
+    DeprecationExemption, DeprecationProgress, NamespaceSelector, Notified, Notify, PathReference, Priority, Risk,
+    conditions,
 };
 
 /// spec says what is old, what comes instead, and when each door closes.
@@ -35,6 +36,7 @@ use super::{
     printcolumn(name = "Forecast", type_ = "string", json_path = ".status.forecast.completeBy"),
     // as text: kubectl shows a date that is to come as `<invalid>`
     printcolumn(name = "Remove-At", type_ = "string", json_path = ".spec.timeline.removeAt"),
+    printcolumn(name = "WSJF", type_ = "string", json_path = ".status.wsjf"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -110,6 +112,18 @@ pub struct DeprecationSpec {
     /// PlatformService, and in the warnings of the API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Notify>,
+
+    /// priority says what closing the old way is worth over how much work it is, so that paths and Deprecations can be ranked. The result
+    /// stands in status.wsjf. All of them must be rated on one scale, from 1 to 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+
+    /// risks lists what could go wrong with it, who sees to that, and by when. Condition Degraded is True while one of them is
+    /// open past its date.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub risks: Vec<Risk>,
 }
 
 /// Who removes the old way.
@@ -453,13 +467,18 @@ pub struct DeprecationStatus {
     /// notified says when people were told last, and of which stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
+    /// wsjf is the weighted shortest job first of spec.priority: the sum of businessValue, timeCriticality and riskReduction,
+    /// over jobSize. The highest comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub wsjf: Option<String>,
     /// progress says who still uses what is old.
     #[serde(flatten)]
     pub progress: DeprecationProgress,
     /// conditions has entries of type Ready, which says whether the Deprecation is understood and everything that it
     /// matches can be read, ReplacementReady, which says whether the gates about the replacement are open, Enforced, which
-    /// says whether the API server does what the stage says, OnTrack and Completed, and Degraded, which is True where something
-    /// about the exemptions needs the owner.
+    /// says whether the API server does what the stage says, OnTrack and Completed, and Degraded, which is True where the
+    /// owner is needed: too much is exempt, an exemption has ended, or a risk is overdue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

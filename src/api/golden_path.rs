@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, Objectives, PathAdoption, Rollout,
-    RolloutStatus, WorkloadKind, conditions,
+    Admission, AdmissionLevel, Companion, Exemption, GrantedExemption, Mode, Objectives, PathAdoption, Priority, Risk,
+    Rollout, RolloutStatus, WorkloadKind, conditions,
 };
 
 /// spec says what the path gives to the workloads that take it.
@@ -42,6 +42,7 @@ use super::{
     printcolumn(name = "Eligible", type_ = "integer", json_path = ".status.adoption.workloads.eligible"),
     printcolumn(name = "Percent", type_ = "string", json_path = ".status.adoption.workloads.percent"),
     printcolumn(name = "Wave", type_ = "string", json_path = ".status.rollout.wave"),
+    printcolumn(name = "WSJF", type_ = "string", json_path = ".status.wsjf"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner.team", priority = 1),
     printcolumn(name = "Revision", type_ = "string", priority = 1, json_path = ".status.currentRevision"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -137,6 +138,18 @@ pub struct GoldenPathSpec {
     /// at every workload of the kinds in defaultFor, whether a service names it or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admission: Option<Admission>,
+
+    /// priority says what the path is worth over how much work it is, so that paths and Deprecations can be ranked. The result
+    /// stands in status.wsjf. All of them must be rated on one scale, from 1 to 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+
+    /// risks lists what could go wrong with it, who sees to that, and by when. Condition Degraded is True while one of them is
+    /// open past its date.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub risks: Vec<Risk>,
 }
 
 impl GoldenPathSpec {
@@ -392,10 +405,15 @@ pub struct GoldenPathStatus {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub exemptions: Vec<GrantedExemption>,
+    /// wsjf is the weighted shortest job first of spec.priority: the sum of businessValue, timeCriticality and riskReduction,
+    /// over jobSize. The highest comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    pub wsjf: Option<String>,
     /// conditions has entries of type Ready, which says whether the path can be taken, RolledOut, which says whether the
     /// current revision has reached every service, Progressing, which says whether it is on its way, Degraded, which is
-    /// True where its owner is needed: a revision was taken back, more services are exempt than the path allows for, or an
-    /// exemption has ended, and ObjectiveMet, which says whether its services together are as available as objectives says.
+    /// True where its owner is needed: a revision was taken back, more services are exempt than the path allows for, an exemption
+    /// has ended, or a risk is overdue, and ObjectiveMet, which says whether its services together are as available as objectives says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::schema")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

@@ -15,6 +15,7 @@ pub mod golden_path;
 pub mod labels;
 pub mod notify;
 pub mod platform_service;
+pub mod program;
 pub mod reliability;
 pub mod rollout;
 pub mod selectors;
@@ -47,6 +48,7 @@ pub use platform_service::{
     PlatformServiceSpec, PlatformServiceStatus, RolledBack, State, VerdictState, Workload, WorkloadKind, WorkloadRef,
     WorkloadStatus,
 };
+pub use program::{Grade, Priority, Risk, RiskState};
 pub use reliability::{DayOfOutage, Objectives, Reliability};
 pub use selectors::{NamespaceSelector, SelectorOperator, SelectorRequirement};
 pub use template::{Probes, TemplateKind, WorkloadTemplate};

@@ -216,7 +216,8 @@ pub struct ReadRule {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Notify {
     /// Who gets a digest for each team by an HTTP POST of JSON, such as `[{name: chat, url: "https://hooks.example.com/x",
-    /// headers: {authorization: "Bearer x"}}]`. They are kept in a Secret, since an address often is one.
+    /// headers: {authorization: "Bearer x"}}]`. They are kept in a Secret, since an address often is one. One whose certificate
+    /// is by a CA of your own has that CA, as PEM, in `caBundle`.
     pub receivers: Vec<Receiver>,
     /// Name of a Secret of your own in the release's namespace instead, with such a list under the key `receivers.yaml`. The
     /// operator reads it when it starts.
@@ -225,7 +226,7 @@ pub struct Notify {
 
 /// A receiver.
 #[derive(Serialize, JsonSchema, Clone, Debug)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Receiver {
     /// What Deprecations call it.
     #[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"), length(max = 40))]
@@ -236,6 +237,10 @@ pub struct Receiver {
     /// Further headers of the request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Certificates as PEM of those who may say that it is who it is, such as a CA of your own. Without it, those that browsers
+    /// trust (Mozilla's list).
+    #[serde(default)]
+    pub ca_bundle: String,
 }
 
 /// How Prometheus finds the operator.

@@ -24,6 +24,7 @@ use crate::plan::consumers::{InSight, InvalidMatch};
 use crate::plan::deprecation::notify::{News, unknown_receiver};
 use crate::plan::deprecation::stage::content;
 use crate::plan::deprecation::{Change, Facts, Left, PathFacts, Step, Why, advance};
+use crate::plan::risks::next_due;
 use crate::policy::Targets;
 use crate::status::consumption::{left, progress};
 use crate::status::deprecation::{Found, assess, waiting};
@@ -111,8 +112,8 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Arc<Context>) 
     if sight.complete {
         context.deprecations.told(name, sight.version);
     }
-    let reminder = until_reminder(&deprecation, now).into_iter();
-    Ok(Action::requeue(reminder.fold(pause(&step, enforcement.waiting, refused, now), Duration::min)))
+    let told = until_reminder(&deprecation, now).into_iter().chain(until_overdue(&deprecation, now));
+    Ok(Action::requeue(told.fold(pause(&step, enforcement.waiting, refused, now), Duration::min)))
 }
 
 fn step(deprecation: &Deprecation, facts: &Facts, now: Timestamp) -> Step {
@@ -278,6 +279,11 @@ fn pause(step: &Step, waiting: bool, refused: bool, now: Timestamp) -> Duration 
     };
     let next = step.next_change.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     next.map_or(pause, |next| pause.min(next).max(AT_ONCE))
+}
+
+/// Until a risk becomes overdue, which no event says.
+fn until_overdue(deprecation: &Deprecation, now: Timestamp) -> Option<Duration> {
+    next_due(&deprecation.spec.risks, now).and_then(|due| Duration::try_from(due.duration_since(now)).ok())
 }
 
 /// A Deprecation that is gone: nothing is refused any more, and its services are told.

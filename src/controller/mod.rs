@@ -26,6 +26,7 @@ mod observe;
 mod orphans;
 mod path;
 mod policies;
+mod program;
 mod progress;
 mod proofs;
 mod prove_match;

@@ -24,6 +24,7 @@ use crate::plan::leaf::Road;
 use crate::plan::revision::{Revision, check_default_for, check_retirement};
 use crate::plan::route::{Engine, InForce};
 use crate::plan::waves::next_change;
+use crate::plan::wsjf;
 use crate::policy::{Job, compile};
 use crate::status::objective::path_objective_met;
 use crate::status::path::{counts_on, degraded, exemptions, followers, invalid_exemption, next_end, rolled_out};
@@ -145,7 +146,7 @@ fn status(
     let services = context.services.state();
     let services = followers(path, services.iter().filter_map(|service| service.0.as_ref().ok()));
     let exemptions = exemptions(path, &services, now);
-    let mut findings = vec![finding, degraded(path, rollout.as_ref(), &services, &exemptions)];
+    let mut findings = vec![finding, degraded(path, rollout.as_ref(), &services, &exemptions, now)];
     findings.extend(rollout.iter().flat_map(rolled_out));
     let mut conditions = before.conditions;
     match path_objective_met(path, &services, now) {
@@ -158,11 +159,12 @@ fn status(
         adoption: before.adoption,
         rollout,
         exemptions,
+        wsjf: path.spec.priority.as_ref().map(wsjf::shown),
         conditions: merge(&conditions, &findings, path.metadata.generation, now),
     }
 }
 
-/// Until the next look: exemptions end and waves go on without an event.
+/// Until the next look: exemptions end, risks become overdue and waves go on without an event.
 fn pause(path: &GoldenPath, status: &GoldenPathStatus, soon: bool, now: Timestamp) -> Duration {
     let pause = if soon { PRUNE_AGAIN } else { LOOK_AGAIN };
     let spec = path.spec.rollout.clone().unwrap_or_default();

@@ -1,6 +1,9 @@
 //! Who gets digests: configured where the operator is installed, reached by HTTP.
 //!
 //! An address never comes out of an object of the cluster: whoever may write one could have the operator call anything.
+//!
+//! Whom to trust is compiled in, Mozilla's list, or stands beside the address. The image holds nothing but this program: a
+//! client that asks the system for its list finds none there and cannot even be made, not for plain HTTP either.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +13,10 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use kube::client::Body;
 use kube::{Client, Config};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
+use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use super::leadership::Leadership;
 
@@ -18,6 +24,9 @@ use super::leadership::Leadership;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Tries after the first one. Their pauses double from a second on.
 const RETRIES: usize = 4;
+/// What rustls says of a certificate by nobody whom we trust. It lies too deep in other errors to be asked for by its type,
+/// and another try a second later meets the same certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
 
 /// Why the receivers cannot be read.
 #[derive(thiserror::Error, Debug)]
@@ -32,7 +41,7 @@ pub enum ReceiversError {
         source: std::io::Error,
     },
     /// It says something that a list of receivers does not.
-    #[error("{path} is no list of receivers, each with a name, a url and headers: {message}")]
+    #[error("{path} is no list of receivers, each with a name, a url, headers and caBundle: {message}")]
     Parse {
         /// The file.
         path: PathBuf,
@@ -63,6 +72,16 @@ pub enum ReceiversError {
         /// The name of the header.
         header: String,
     },
+    /// Nobody to trust.
+    #[error(
+        "caBundle of receiver {name}: {why}; write certificates as PEM, each from BEGIN CERTIFICATE to END CERTIFICATE"
+    )]
+    CaBundle {
+        /// The receiver.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
     /// There is no client for it.
     #[error("receiver {name}")]
     Client {
@@ -76,12 +95,15 @@ pub enum ReceiversError {
 
 /// A receiver, as it is configured.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Configured {
     name: String,
     url: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// As `caBundle` of a webhook: with it, nobody else is trusted.
+    #[serde(default)]
+    ca_bundle: String,
 }
 
 /// A receiver that can be sent to.
@@ -123,7 +145,7 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Receiver>, Receiver
 
 impl Receiver {
     fn new(configured: Configured) -> Result<Self, ReceiversError> {
-        let Configured { name, url, headers } = configured;
+        let Configured { name, url, headers, ca_bundle } = configured;
         let wrong = |why| ReceiversError::Url { name: name.clone(), why };
         let uri: Uri = url.parse().map_err(|_| wrong("it cannot be read; write https://<host>/<path>"))?;
         let mut parts = uri.into_parts();
@@ -143,6 +165,7 @@ impl Receiver {
         let headers = headers.into_iter().map(header).collect::<Result<_, _>>()?;
         // kube's client is an HTTP client with TLS that is there anyway; without a cluster's account it sends no credentials
         let mut config = Config::new(base);
+        config.root_cert = Some(trusted(&name, &ca_bundle)?);
         config.default_retry = false;
         config.connect_timeout = Some(DEADLINE);
         let client = Client::try_from(config)
@@ -184,11 +207,27 @@ impl Receiver {
         }
         match tokio::time::timeout(DEADLINE, self.client.send(request)).await {
             Err(_) => Err(failed(true, format!("no answer within {} s", DEADLINE.as_secs()))),
-            Ok(Err(error)) => Err(failed(true, crate::observability::outcome::chain(&error))),
+            Ok(Err(error)) => {
+                let why = crate::observability::outcome::chain(&error);
+                Err(failed(!why.contains(UNTRUSTED), why))
+            }
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
             Ok(Ok(answer)) => Err(failed(may_help(answer.status()), format!("it answered {}", answer.status()))),
         }
     }
+}
+
+/// The certificates of those who may say that a receiver is who it is.
+fn trusted(name: &str, ca_bundle: &str) -> Result<Vec<Vec<u8>>, ReceiversError> {
+    let wrong = |why: String| ReceiversError::CaBundle { name: name.to_owned(), why };
+    if ca_bundle.is_empty() {
+        return Ok(TLS_SERVER_ROOT_CERTS.iter().map(|certificate| certificate.to_vec()).collect());
+    }
+    let certificates = CertificateDer::pem_slice_iter(ca_bundle.as_bytes())
+        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| wrong(error.to_string()))?;
+    if certificates.is_empty() { Err(wrong("there is no certificate in it".to_owned())) } else { Ok(certificates) }
 }
 
 /// Whether another try can end otherwise. A redirection is not followed: nobody configured where it leads.
@@ -214,6 +253,14 @@ mod tests {
     #[case::no_scheme("[{name: a, url: h}]", "url of receiver a: it begins neither with")]
     #[case::another_scheme("[{name: a, url: 'ftp://h'}]", "url of receiver a: it begins neither with")]
     #[case::a_password("[{name: a, url: 'https://u:p@h'}]", "url of receiver a: it has no host, or a password")]
+    #[case::nobody_to_trust(
+        "[{name: a, url: 'https://h', caBundle: aGVsbG8=}]",
+        "caBundle of receiver a: there is no certificate in it; write"
+    )]
+    #[case::half_a_certificate(
+        "[{name: a, url: 'https://h', caBundle: \"-----BEGIN CERTIFICATE-----\\naGVs\\n\"}]",
+        "caBundle of receiver a: "
+    )]
     #[case::no_header("[{name: a, url: 'https://h', headers: {'a b': c}}]", "headers of receiver a: a b is no header")]
     #[tokio::test]
     async fn what_cannot_be_sent_to_is_named(#[case] text: &str, #[case] words: &str) {

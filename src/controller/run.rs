@@ -28,7 +28,7 @@ use super::orphans::{Suspect, watch_over};
 use super::receivers::ReceiversError;
 use super::requests::{DEADLINE, Requests};
 use super::run_paths::{paths_listed, run_paths};
-use super::{adoption, run_deprecations, service, slim};
+use super::{adoption, program, run_deprecations, service, slim};
 use crate::api::labels;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
@@ -252,7 +252,7 @@ async fn controllers(
         wake_path,
         orphans,
     });
-    show_fleet(&contacts, &context);
+    show_gauges(&contacts, &context);
     let [services_gate, paths_gate, made_gate, deprecations_gate] = gates;
     tokio::join!(
         run_services(services, context.clone(), select(services_of(touched, context.clone()), woken), path_changes),
@@ -276,8 +276,8 @@ async fn services_listed(gate: Gate, context: &Context) {
     }
 }
 
-/// Puts the fleet's gauges on `/metrics`.
-fn show_fleet(contacts: &[Contact], context: &Context) {
+/// Puts the gauges of the fleet and of the program on `/metrics`.
+fn show_gauges(contacts: &[Contact], context: &Arc<Context>) {
     let (paths, services, leadership) = (context.paths.clone(), context.services.clone(), context.leadership.clone());
     let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || {
         leadership.has_begun().then(|| paths_of(&paths, &services, Timestamp::now()))
@@ -285,6 +285,7 @@ fn show_fleet(contacts: &[Contact], context: &Context) {
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the fleet's metrics are not shown");
     }
+    program::show(context);
 }
 
 async fn watch_fleet(client: Client, contacts: &[Contact], context: &Context) {

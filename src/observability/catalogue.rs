@@ -179,6 +179,12 @@ catalogue! {
     DEPRECATION_MAX_EXEMPT Gauge "deprecation_max_exempt_ratio" ["deprecation"]
         "How much of what is old may be exempt, where the Deprecation says so."
         "Is more exempt than was agreed?" "max by (deprecation) (goldenpath_deprecated_objects{state=\"Exempt\"}) > on (deprecation) max by (deprecation) (goldenpath_deprecation_max_exempt_ratio) * on (deprecation) sum by (deprecation) (max without (instance, pod) (goldenpath_deprecated_objects{state!=\"Unevaluable\"}))"
+    WSJF Gauge "wsjf" ["kind", "name"]
+        "Weighted shortest job first of a GoldenPath or a Deprecation with a priority: what it is worth over how much work it is. The hundred highest have series."
+        "What comes first?" "sort_desc(max by (kind, name) (goldenpath_wsjf))"
+    OPEN_RISKS Gauge "open_risks" ["kind", "name", "severity", "overdue"]
+        "Open risks of GoldenPaths and Deprecations, by severity and by whether they are past their date. The hundred objects with most have series of their own."
+        "Which risks has nobody seen to?" "max by (kind, name, severity) (goldenpath_open_risks{overdue=\"true\"}) > 0"
     NOTIFICATIONS Counter "notifications_total" ["receiver", "outcome"]
         "Digests about deprecations, by receiver and whether they were delivered or failed for good."
         "Does a receiver not take its digests?" "sum by (receiver) (increase(goldenpath_notifications_total{outcome=\"failed\"}[1d])) > 0"

@@ -12,6 +12,7 @@ use crate::api::{
 };
 use crate::plan::consumers::{InSight, InvalidMatch, Problem};
 use crate::plan::deprecation::{Closed, Facts, Level, Step, closed, level};
+use crate::plan::wsjf;
 
 /// Problems that are told at once; the others follow when these are solved.
 const MAX_PROBLEMS: usize = 3;
@@ -51,10 +52,11 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
         enforced(&found),
         on_track(&deprecation.spec, step.stage, progress, now),
         completed(step),
-        degraded(&deprecation.spec, progress),
+        degraded(&deprecation.spec, progress, now),
     ];
     let before = deprecation.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let generation = deprecation.metadata.generation;
+    let wsjf = deprecation.spec.priority.as_ref().map(wsjf::shown);
     DeprecationStatus {
         observed_generation: generation,
         stage: step.stage,
@@ -64,6 +66,7 @@ pub fn assess(found: Found<'_>, now: Timestamp) -> DeprecationStatus {
         next: step.next.clone(),
         conditions: merge(before, &findings, generation, now),
         notified: found.notified,
+        wsjf,
         progress: found.progress,
     }
 }

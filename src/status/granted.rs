@@ -1,4 +1,5 @@
-//! What the status of a Deprecation says about its exemptions: how each is used, and whether there are too many.
+//! What the status of a Deprecation says about its exemptions, how each is used and whether there are too many; and whether
+//! that, or a risk, needs its owner.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -9,6 +10,7 @@ use crate::api::{
     ConditionType, DeprecationExemption, DeprecationProgress, DeprecationSpec, ExemptionState, Reason, UsedExemption,
 };
 use crate::plan::exceptions::state_of;
+use crate::plan::risks::overdue;
 
 /// How each exemption is used. One that is newer than the count is taken for needed until it is counted.
 #[must_use]
@@ -24,9 +26,9 @@ pub fn used(spec: &DeprecationSpec, tally: &Tally, now: Timestamp) -> Vec<UsedEx
     spec.exemptions.iter().map(used).collect()
 }
 
-/// Whether something about the exemptions needs the owner of the Deprecation.
+/// Whether something about the exemptions or the risks needs the owner of the Deprecation.
 #[must_use]
-pub fn degraded(spec: &DeprecationSpec, progress: &DeprecationProgress) -> Finding {
+pub fn degraded(spec: &DeprecationSpec, progress: &DeprecationProgress, now: Timestamp) -> Finding {
     let bad = |reason, text: String| Finding::bad(ConditionType::Degraded, reason, text);
     let consumers = progress.consumers.clone().unwrap_or_default();
     if let Some(limit) = spec.max_exempt_percent
@@ -41,6 +43,9 @@ pub fn degraded(spec: &DeprecationSpec, progress: &DeprecationProgress) -> Findi
     if let Some(ended) = progress.exemptions.iter().find(|exemption| exemption.state == ExemptionState::Expired) {
         let text = format!("exemptions[{}] has ended; remove it, or set a later expiresAt", ended.name);
         return bad(Reason::ExemptionExpired, text);
+    }
+    if let Some(text) = overdue(&spec.risks, now) {
+        return bad(Reason::RiskOverdue, text);
     }
     Finding::good(ConditionType::Degraded, Reason::Healthy, "nothing about the Deprecation needs its owner")
 }
@@ -74,7 +79,7 @@ mod tests {
         let progress =
             DeprecationProgress { exemptions: used(&spec, &tally, now), ..progress(None, &tally, false, now) };
         let states = progress.exemptions.iter().map(|exemption| exemption.state).collect();
-        (states, degraded(&spec, &progress))
+        (states, degraded(&spec, &progress, now))
     }
 
     const LATE: &str = "2027-08-01T00:00:00Z";

@@ -1,4 +1,4 @@
-//! What the status of a GoldenPath says about its exemptions and its rollout.
+//! What the status of a GoldenPath says about its exemptions, its risks and its rollout.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -8,6 +8,7 @@ use crate::api::{
     ConditionType, Exemption, ExemptionKind, ExemptionSource, ExemptionState, ExemptionStatus, GoldenPath,
     GoldenPathStatus, GrantedExemption, PlatformService, Reason, RolloutPhase, RolloutStatus,
 };
+use crate::plan::risks::{next_due, overdue};
 
 /// The path's exemptions, and how many services lean on each.
 #[must_use]
@@ -47,13 +48,14 @@ fn is_in_use(state: ExemptionState) -> bool {
     matches!(state, ExemptionState::Granted | ExemptionState::Expiring)
 }
 
-/// Whether something about the exemptions needs the path's owner.
+/// Whether the rollout, an exemption or a risk needs the path's owner.
 #[must_use]
 pub fn degraded(
     path: &GoldenPath,
     rollout: Option<&RolloutStatus>,
     services: &[&PlatformService],
     exemptions: &[GrantedExemption],
+    now: Timestamp,
 ) -> Finding {
     let bad = |reason, text: String| Finding::bad(ConditionType::Degraded, reason, text);
     if let Some(aborted) = rollout.filter(|rollout| rollout.phase == RolloutPhase::Aborted) {
@@ -82,6 +84,9 @@ pub fn degraded(
     if let Some(ended) = exemptions.iter().find(|exemption| exemption.state == ExemptionState::Expired) {
         let text = format!("exemptions[{}] has ended; remove it, or set a later expiresAt", ended.name);
         return bad(Reason::ExemptionExpired, text);
+    }
+    if let Some(text) = overdue(&path.spec.risks, now) {
+        return bad(Reason::RiskOverdue, text);
     }
     Finding::good(ConditionType::Degraded, Reason::Healthy, "nothing about the path needs its owner")
 }
@@ -119,10 +124,11 @@ pub fn invalid_exemption(path: &GoldenPath, known: &[String]) -> Option<Finding>
     Some(Finding::bad(ConditionType::Ready, Reason::InvalidExemption, format!("{text}; the others are in force")))
 }
 
-/// When the next exemption of a path ends.
+/// When the next exemption of a path ends, or a risk becomes overdue.
 #[must_use]
 pub fn next_end(path: &GoldenPath, now: Timestamp) -> Option<Timestamp> {
-    path.spec.exemptions.iter().map(|exemption| exemption.expires_at.0).filter(|end| *end > now).min()
+    let ends = path.spec.exemptions.iter().map(|exemption| exemption.expires_at.0).filter(|end| *end > now);
+    ends.chain(next_due(&path.spec.risks, now)).min()
 }
 
 /// The services that follow a path.

@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 pub use body::Disturbance;
 pub use plan::{Action, Fault, Refusal, Target};
 pub use request::{RequestInfo, Verb};
+pub use server::acceptor;
 pub use trace::Exchange;
 
 use crate::control_plane::ControlPlane;
@@ -186,7 +187,7 @@ fn run(
     let prepared = prepared.and_then(|runtime| {
         let parts = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            anyhow::Ok((listener, server::acceptor(leaf)?, client(upstream).await?))
+            anyhow::Ok((listener, acceptor(leaf)?, client(upstream).await?))
         })?;
         Ok((runtime, parts))
     });

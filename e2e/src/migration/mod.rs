@@ -136,6 +136,17 @@ impl<'a> Migration<'a> {
                 }],
                 "gates": {"replacementStage": "None", "minReplacementAdopters": 0, "requireObjectiveMet": false},
                 "maxExemptPercent": 50,
+                "priority": {"businessValue": 5, "timeCriticality": 8, "riskReduction": 8, "jobSize": 5},
+                "risks": [
+                    {
+                        "name": "mirror", "severity": "High", "probability": "Low", "owner": "platform",
+                        "dueAt": in_days(20)?.to_string(),
+                    },
+                    {
+                        "name": "archive", "severity": "Medium", "probability": "Medium", "owner": "data",
+                        "dueAt": in_days(-2)?.to_string(),
+                    },
+                ],
                 "timeline": {"warnAt": in_days(30)?.to_string(), "removeAt": in_days(60)?.to_string()},
                 "exemptions": [{
                     "name": "depot", "namespace": "logistics", "reason": "RISK-91", "approvedBy": "ana",

@@ -4,7 +4,7 @@ mod commands;
 mod guard;
 mod nodes;
 mod parent;
-pub(crate) mod pki;
+pub mod pki;
 pub(crate) mod processes;
 
 use std::collections::BTreeMap;

@@ -24,23 +24,30 @@ struct Cluster {
     control_plane: ControlPlane,
     operator: Operator,
     args: Vec<OsString>,
+    env: Vec<(String, String)>,
 }
 
 impl Cluster {
     async fn start() -> Result<Self> {
-        Self::start_with(Vec::new()).await
+        Self::start_with(Vec::new(), Vec::new()).await
     }
 
-    /// With further arguments of the operator.
-    async fn start_with(args: Vec<OsString>) -> Result<Self> {
+    /// With further arguments of the operator, and as in the image, where there is no list of certificates to trust.
+    async fn start_as_in_the_image(args: Vec<OsString>) -> Result<Self> {
+        let nothing = ["SSL_CERT_FILE", "SSL_CERT_DIR"].map(|name| (name.to_owned(), "/nothing".to_owned()));
+        Self::start_with(args, nothing.into()).await
+    }
+
+    async fn start_with(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<Self> {
         let control_plane = ControlPlane::start(Options::default()).await?;
-        let operator = Self::operator(&control_plane, &args).await?;
-        Ok(Self { control_plane, operator, args })
+        let operator = Self::operator(&control_plane, &args, &env).await?;
+        Ok(Self { control_plane, operator, args, env })
     }
 
-    async fn operator(control_plane: &ControlPlane, args: &[OsString]) -> Result<Operator> {
+    async fn operator(control_plane: &ControlPlane, args: &[OsString], env: &[(String, String)]) -> Result<Operator> {
         let kubeconfig = control_plane.install_goldenpath().await?;
-        let options = OperatorOptions { kubeconfig, args: args.to_vec(), ..OperatorOptions::default() };
+        let options =
+            OperatorOptions { kubeconfig, args: args.to_vec(), env: env.to_vec(), ..OperatorOptions::default() };
         Operator::start(control_plane, &options).await
     }
 
@@ -51,7 +58,7 @@ impl Cluster {
 
     /// Starts it again.
     async fn comes_back(&mut self) -> Result<()> {
-        self.operator = Self::operator(&self.control_plane, &self.args).await?;
+        self.operator = Self::operator(&self.control_plane, &self.args, &self.env).await?;
         Ok(())
     }
 

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use goldenpath_e2e::audit::{AuditEvent, account};
+use goldenpath_e2e::audit::{AuditEvent, Mark, account};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::replicas::Replicas;
-use goldenpath_e2e::wait;
+use goldenpath_e2e::{Operator, wait};
+use serde_json::json;
 
 /// How long a change may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -24,6 +25,7 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     let refused = cluster.control_plane.goldenpath(["release"]).await?;
     let words = "an operator leads (first_";
     ensure!(refused.stderr.contains(words) && refused.stderr.contains("helm uninstall"), "{}", refused.stderr);
+    deprecates(&cluster).await?;
     idle(&cluster).await?;
 
     // it leaves: the lease is free at once
@@ -39,12 +41,55 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     let (answered, who) = cluster.answered("died").await?;
     eprintln!("leadership: the leader died, and the next one has answered after {answered:?}");
     ensure!(who == "third" && answered < DIES, "{who} after {answered:?}");
+    still_counts(&cluster, &third, mark).await?;
 
     // somebody deletes the Lease: whoever held it takes it again
     cluster.control_plane.kubectl(["delete", "lease", "goldenpath", "-n", NAMESPACE]).await?;
     wait::until("a new Lease", PATIENCE, async || Ok((cluster.holder().await? == "third").then_some(()))).await?;
     ensure!(cluster.answered("again").await?.1 == "third" && third.is_alive(), "{}", third.log());
     cluster.one_at_a_time(mark)
+}
+
+const DEPRECATION: &str = "old-workloads";
+
+/// Something that has consumers: two config maps that no replica changes.
+async fn deprecates(cluster: &Replicas) -> Result<()> {
+    let rule = json!([{"apiGroups": [""], "resources": ["configmaps"]}]);
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": cluster.namespace()}});
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": [
+        map("old-a"), map("old-b"),
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": {"name": "read-config-maps", "labels": {"goldenpath.dev/aggregate-to-reader": "true"}},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}],
+        },
+        {
+            "apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": DEPRECATION},
+            "spec": {"matches": [{"name": "map", "resourceRules": rule, "expression": "object.metadata.name.startsWith('old-')"}]},
+        },
+    ]});
+    cluster.control_plane.apply(&all.to_string()).await?;
+    let counted =
+        ["wait", "--for=jsonpath={.status.consumers.remaining}=2", "--timeout=60s", &format!("depr/{DEPRECATION}")];
+    cluster.control_plane.kubectl(counted).await.map(drop)
+}
+
+/// A leader that took over counts what the one before has counted, and writes no status that says the same.
+async fn still_counts(cluster: &Replicas, leader: &Operator, mark: Mark) -> Result<()> {
+    let labels = format!("goldenpath_deprecated_objects{{deprecation=\"{DEPRECATION}\"");
+    let shown = wait::until("the count of the next leader", PATIENCE, async || {
+        let page = leader.metrics().await?;
+        Ok(page.lines().find(|line| line.starts_with(&labels)).map(str::to_owned))
+    })
+    .await?;
+    ensure!(shown.ends_with(" 2"), "{shown}");
+    let writes = cluster.writes(mark)?;
+    let of_it =
+        writes.iter().filter(|(_, event)| event.resource.starts_with("deprecations") && event.name == DEPRECATION);
+    let others: Vec<_> = of_it.filter(|(replica, _)| replica != "first").collect();
+    ensure!(others.is_empty(), "{others:#?}");
+    eprintln!("leadership: the next leader shows {shown}, and has written nothing about it");
+    Ok(())
 }
 
 /// Nothing is written while nothing happens, but the Lease.

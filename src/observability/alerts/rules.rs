@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Alert, Clock, Recording, Severity};
 use crate::observability::catalogue::{
     BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_FORECAST, DEPRECATION_STAGE, EXEMPTIONS, FLEET_BLIND,
-    OBJECTIVES, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION, VERDICTS, WORKLOAD_ADOPTION,
+    OBJECTIVES, OPEN_RISKS, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION, VERDICTS,
+    WORKLOAD_ADOPTION,
 };
 use crate::observability::promql::{gauge, gauge_by, rate};
 
@@ -39,6 +40,7 @@ pub fn alerts(clock: Clock) -> Vec<Alert> {
     let mut all = of_rollouts(clock);
     all.extend(of_adoption(clock));
     all.extend(of_deprecations(clock));
+    all.push(of_risks());
     all.extend(of_the_operator(clock));
     all
 }
@@ -171,6 +173,20 @@ fn of_deprecations(clock: Clock) -> Vec<Alert> {
                           `removed: true` in the Deprecation.",
         },
     ]
+}
+
+fn of_risks() -> Alert {
+    let overdue = gauge(&OPEN_RISKS, r#"overdue="true""#);
+    Alert {
+        name: "GoldenpathRiskOverdue",
+        severity: Severity::Warning,
+        when: "A risk of a GoldenPath or a Deprecation is open past its date.",
+        expr: format!("sum by (cluster, kind, name) ({overdue}) > 0"),
+        wait: None,
+        summary: "{{ $labels.kind }} {{ $labels.name }}: open risks that are past their date: {{ $value }}",
+        description: "Nobody has seen to them, or nobody has said so. The condition Degraded names the worst of them and its \
+                      owner, unless something worse is to tell: `kubectl describe {{ $labels.kind }} {{ $labels.name }}`.",
+    }
 }
 
 fn of_the_operator(clock: Clock) -> Vec<Alert> {

@@ -13,6 +13,7 @@ mod json;
 mod operator;
 mod panel;
 mod path;
+mod plans;
 mod program;
 mod queries;
 mod team;

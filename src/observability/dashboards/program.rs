@@ -2,7 +2,7 @@
 
 use super::panel::{Color, Dashboard, Kind, MUCH_IS_GOOD, PLAIN, Panel, Query, Row, STATES, Table, Variable};
 use super::queries::{Scope, by_team, sum_by, teams, teams_all_the_way, teams_begun, total};
-use super::{closing, delivery};
+use super::{closing, delivery, plans};
 use crate::observability::catalogue::{
     ELIGIBLE_WORKLOADS, SCORE, SERVICE_ORIGINS, SERVICES, WORKLOAD_ADOPTION, WORKLOADS,
 };
@@ -21,6 +21,7 @@ pub(super) fn dashboard() -> Dashboard {
             Row { title: "How did we get here?", height: 9, panels: course() },
             Row { title: "Who is there, and who is not?", height: 11, panels: who() },
             Row { title: "What is closing, and when?", height: 9, panels: closing::for_the_program() },
+            Row { title: "What comes first, and what could go wrong?", height: 8, panels: plans::for_the_program() },
             Row { title: "Is it worth it?", height: 8, panels: delivery::on_and_off_the_road() },
             Row { title: "On which terms?", height: 7, panels: terms() },
         ],

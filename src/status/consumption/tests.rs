@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
 
@@ -71,6 +74,36 @@ fn lists_are_capped_and_do_not_depend_on_the_order() {
     assert_eq!((forth.teams.len(), forth.teams_total), (MAX_TEAMS, Some(200)));
     assert_eq!((forth.stragglers.len(), forth.stragglers_total), (MAX_STRAGGLERS, Some(200)));
     assert_eq!(forth.stragglers[MAX_STRAGGLERS - 1].object, "o/049");
+}
+
+#[test]
+fn the_status_of_a_hundred_thousand_matches_is_small() {
+    let (name, team) = ("n".repeat(253), "t".repeat(58));
+    let grants: Vec<DeprecationExemption> = (0..64)
+        .map(|n| {
+            let grant = json!({"name": format!("{n:063}"), "namespace": "shop", "reason": "r", "approvedBy": "ana", "expiresAt": "2027-01-01T00:00:00Z"});
+            serde_json::from_value(grant).unwrap()
+        })
+        .collect();
+    let mut tally = Tally::of(&grants);
+    for n in 0..100_000_u32 {
+        let (object, team) =
+            (format!("horizontalpodautoscaler/{:063}/{name}{n:05}", n % 1_000), format!("{team}{:05}", n % 2_000));
+        let manager = Some("m".repeat(300).into());
+        tally.add(Consumer { manager, ..consumer(&object, &team, Some(&format!("s{}", n % 500)), n % 10 == 0) });
+    }
+    let weeks: Vec<_> =
+        (0..60).map(|n| DeprecationWeek { date: format!("20{n:02}-01-01"), remaining: 100_000 }).collect();
+    let before = DeprecationProgress { history: weeks, ..DeprecationProgress::default() };
+    let progress = progress(Some(&before), &tally, false, at(NOW));
+    assert_eq!((progress.consumers.as_ref().unwrap().objects, progress.stragglers_total), (100_000, Some(90_000)));
+    assert_eq!((progress.stragglers.len(), progress.teams.len(), progress.history.len()), (50, 100, 60));
+    // etcd takes 1.5 MiB, and kubectl shows it to a person
+    let bytes = serde_json::to_vec(&progress).unwrap().len();
+    assert!(bytes < 64 * 1024, "{bytes}");
+    // what is held for it: the lists, five objects of each team, and who has any
+    let held = (tally.stragglers.len(), tally.examples.values().map(BTreeSet::len).max(), tally.services.len());
+    assert_eq!(held, (MAX_STRAGGLERS, Some(MAX_EXAMPLES), 500));
 }
 
 #[test]

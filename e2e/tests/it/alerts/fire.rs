@@ -33,7 +33,7 @@ impl Stage<'_> {
     /// Waits until an alert fires about a path or a Deprecation, or about nothing named; its texts must have become sentences.
     async fn fires(&mut self, name: &'static str, what: &str) -> Result<()> {
         let about = |alert: &Value| {
-            what.is_empty() || ["path", "deprecation"].iter().any(|label| alert["labels"][*label] == what)
+            what.is_empty() || ["path", "deprecation", "name"].iter().any(|label| alert["labels"][*label] == what)
         };
         let alert = wait::until(&format!("{name} to fire about {what:?}"), PATIENCE, async || {
             let alerts = self.prometheus.alerts().await?;
@@ -161,7 +161,24 @@ async fn closing(stage: &mut Stage<'_>, namespace: &str) -> Result<()> {
     }});
     let both = json!({"apiVersion": "v1", "kind": "List", "items": [old, deprecation]});
     stage.control_plane.apply(&both.to_string()).await?;
-    stage.fires("GoldenpathDeprecationAtRisk", OLD).await
+    stage.fires("GoldenpathDeprecationAtRisk", OLD).await?;
+    seen_to(stage).await
+}
+
+/// A risk of it becomes overdue by itself, and is over when its owner says so.
+async fn seen_to(stage: &mut Stage<'_>) -> Result<()> {
+    let due = Timestamp::now().checked_add(SignedDuration::from_secs(3))?.to_string();
+    let register = async |state: &str| {
+        let risks = json!([{
+            "name": "ttl", "severity": "High", "probability": "Low", "owner": "net", "dueAt": due, "state": state,
+        }]);
+        let patch = json!({"spec": {"risks": risks}}).to_string();
+        stage.control_plane.kubectl(["patch", "depr", OLD, "--type=merge", "-p", &patch]).await
+    };
+    register("Open").await?;
+    stage.fires("GoldenpathRiskOverdue", OLD).await?;
+    register("Mitigated").await?;
+    stage.is_over("GoldenpathRiskOverdue").await
 }
 
 /// Its date has passed.

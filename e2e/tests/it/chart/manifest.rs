@@ -178,6 +178,7 @@ const EVERYTHING: &[&str] = &[
     "notify.receivers[0].name=chat",
     "notify.receivers[0].url=https://hooks.example.com/x?key=1",
     "notify.receivers[0].headers.authorization=Bearer x",
+    "notify.receivers[0].caBundle=PEM",
     "notify.existingSecret=receivers",
     "serviceMonitor.enabled=true",
     "serviceMonitor.labels.release=prometheus",

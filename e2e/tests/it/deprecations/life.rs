@@ -38,7 +38,9 @@ async fn story() -> Result<()> {
 /// Waits for a stage.
 async fn stage(cluster: &Cluster, stage: &str) -> Result<Value> {
     let object = cluster.until(NAME, &format!("stage {stage}"), |object| object["status"]["stage"] == stage).await?;
-    println!("{}", cluster.kubectl(&format!("get depr {NAME}")).await?);
+    for words in ["get", "describe"] {
+        println!("$ kubectl {words} depr {NAME}\n{}", cluster.kubectl(&format!("{words} depr {NAME}")).await?);
+    }
     Ok(object)
 }
 
@@ -245,7 +247,6 @@ async fn it_ends(cluster: &Cluster, shop: &str, bank: &str) -> Result<()> {
     cluster.patch(NAME, &json!({"removed": true})).await?;
     let object = stage(cluster, "Completed").await?;
     ensure!(condition(&object, "Completed")["status"] == "True", "{}", object["status"]);
-    println!("{}", cluster.kubectl(&format!("describe depr {NAME}")).await?);
     cluster.kubectl(&format!("delete depr {NAME}")).await?;
     wait::until("the policies to go with their Deprecation", super::PATIENCE, async || {
         let left =

@@ -1,16 +1,19 @@
-//! Whom a Deprecation tells: Events on services, digests to a real HTTP receiver.
+//! Whom a Deprecation tells: Events on services, digests to real receivers, by HTTP and by HTTPS.
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
+use goldenpath_e2e::fault_proxy::acceptor;
+use goldenpath_e2e::supervisor::pki::Authority;
 use goldenpath_e2e::wait;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use super::{Cluster, PATIENCE, in_seconds, ingress, legacy_ingress};
@@ -27,6 +30,9 @@ struct Post {
 /// An HTTP server that takes digests below `/hook`, the second time that it is asked, and nothing elsewhere.
 struct Receiver {
     port: u16,
+    secure_port: u16,
+    /// Whom to trust at the secure port.
+    authority: Authority,
     post: Arc<Mutex<Post>>,
 }
 
@@ -38,21 +44,34 @@ impl Receiver {
         let shared = post.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let shared = shared.clone();
-                let service = hyper::service::service_fn(move |request| answer(request, shared.clone()));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
+                serve(stream, shared.clone());
             }
         });
-        Ok(Self { port, post })
+        let authority = Authority::new("a CA of their own")?;
+        let tls = acceptor(&authority.server("hooks")?)?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let secure_port = listener.local_addr()?.port();
+        let shared = post.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // whoever does not trust us goes away
+                if let Ok(stream) = tls.accept(stream).await {
+                    serve(stream, shared.clone());
+                }
+            }
+        });
+        Ok(Self { port, secure_port, authority, post })
     }
 
     fn configuration(&self) -> String {
         let hook = |path: &str| format!("http://127.0.0.1:{}/{path}", self.port);
+        let secure = format!("https://127.0.0.1:{}/secure", self.secure_port);
+        let authorization = json!({"authorization": "Bearer abc"});
         json!([
-            {"name": "digest", "url": hook("hook?key=1"), "headers": {"authorization": "Bearer abc"}},
+            {"name": "digest", "url": hook("hook?key=1"), "headers": authorization},
             {"name": "gone", "url": hook("gone")},
+            {"name": "secure", "url": secure, "headers": authorization, "caBundle": self.authority.certificate},
+            {"name": "impostor", "url": secure, "headers": authorization},
         ])
         .to_string()
     }
@@ -70,6 +89,11 @@ impl Receiver {
     }
 }
 
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, post: Arc<Mutex<Post>>) {
+    let service = hyper::service::service_fn(move |request| answer(request, post.clone()));
+    tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+}
+
 async fn answer(request: Request<Incoming>, post: Arc<Mutex<Post>>) -> Result<Response<String>, Infallible> {
     let (head, body) = request.into_parts();
     let asked = head.uri.to_string();
@@ -80,7 +104,7 @@ async fn answer(request: Request<Incoming>, post: Arc<Mutex<Post>>) -> Result<Re
     let authorized = head.headers.get("authorization").is_some_and(|value| value == "Bearer abc");
     let status = match (asked.as_str(), *tries) {
         ("/hook?key=1", 1) => StatusCode::SERVICE_UNAVAILABLE,
-        ("/hook?key=1", _) if authorized && head.method == "POST" => StatusCode::OK,
+        ("/hook?key=1" | "/secure", _) if authorized && head.method == "POST" => StatusCode::OK,
         _ => StatusCode::NOT_FOUND,
     };
     if status == StatusCode::OK {
@@ -101,7 +125,7 @@ async fn story() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("receivers.yaml");
     std::fs::write(&file, receiver.configuration())?;
-    let mut cluster = Cluster::start_with(vec!["--receivers".into(), file.into()]).await?;
+    let mut cluster = Cluster::start_as_in_the_image(vec!["--receivers".into(), file.into()]).await?;
     let shop = cluster.control_plane.namespace_with("shop", &[("goldenpath.dev/team", "shops")]).await?;
     cluster.ingresses_can_be_read().await?;
     cluster.apply_all(&[ingress(&shop, "checkout", Some("legacy-nginx"))]).await?;
@@ -116,7 +140,8 @@ async fn story() -> Result<()> {
     a_new_one_is_told_of(&cluster, &receiver, &shop).await?;
     it_is_said_again_and_a_restart_says_nothing_twice(&mut cluster, &receiver).await?;
     an_unknown_receiver_is_named(&cluster).await?;
-    what_is_not_taken_delays_nothing(&cluster).await
+    what_is_not_taken_delays_nothing(&cluster).await?;
+    a_receiver_is_told_by_https_if_it_is_who_it_is(&cluster, &receiver).await
 }
 
 /// The receiver is not there the first time; the digest comes all the same, and with what it was configured with.
@@ -169,9 +194,32 @@ async fn it_is_said_again_and_a_restart_says_nothing_twice(cluster: &mut Cluster
 async fn an_unknown_receiver_is_named(cluster: &Cluster) -> Result<()> {
     cluster.patch(NAME, &json!({"notify": {"receivers": ["digest", "nobody"]}})).await?;
     let message = cluster.condition(NAME, "Ready", "ReceiverNotFound").await?;
-    ensure!(message.contains("there is no receiver nobody, there are digest, gone"), "{message}");
+    ensure!(message.contains("there is no receiver nobody, there are digest, gone, impostor, secure"), "{message}");
     cluster.patch(NAME, &json!({"notify": {"receivers": ["gone"]}})).await?;
     cluster.condition(NAME, "Ready", "Ready").await.map(drop)
+}
+
+/// By a CA of their own; the same server without that CA is not trusted, and is told nothing.
+async fn a_receiver_is_told_by_https_if_it_is_who_it_is(cluster: &Cluster, receiver: &Receiver) -> Result<()> {
+    let before = receiver.digests().len();
+    cluster
+        .patch(NAME, &json!({"notify": {"receivers": ["secure"]}, "timeline": {"blockCreateAt": in_seconds(1)}}))
+        .await?;
+    receiver.until("by HTTPS", |digest| digest["deprecations"][0]["stage"] == "CreateBlocked").await?;
+    ensure!(receiver.digests().len() == before + 1, "{:?}", receiver.digests());
+    cluster
+        .patch(NAME, &json!({"notify": {"receivers": ["impostor"]}, "timeline": {"blockUpdateAt": in_seconds(1)}}))
+        .await?;
+    let said = wait::until("the Event about an impostor", PATIENCE, async || {
+        let path = "jsonpath={range .items[?(@.reason==\"NotifyFailed\")]}{.message}{\"\\n\"}{end}";
+        let text = cluster.control_plane.kubectl(["get", "events", "-n", "default", "-o", path]).await?;
+        Ok(text.lines().find(|line| line.contains("receiver impostor")).map(str::to_owned))
+    })
+    .await?;
+    println!("{said}");
+    ensure!(said.contains("invalid peer certificate: UnknownIssuer") && !said.contains("/secure"), "{said}");
+    ensure!(receiver.digests().len() == before + 1, "an impostor was told: {:?}", receiver.digests());
+    Ok(())
 }
 
 async fn what_is_not_taken_delays_nothing(cluster: &Cluster) -> Result<()> {
