@@ -1,4 +1,4 @@
-# The image of `make image` for those who have Docker: one static program on nothing.
+# The image of `make image` for those who have Docker: one static program and its licences, on nothing.
 FROM rust:1.95 AS build
 WORKDIR /goldenpath
 COPY . .
@@ -15,6 +15,8 @@ LABEL org.opencontainers.image.title="goldenpath" \
       org.opencontainers.image.created="$CREATED" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build --chmod=0555 /goldenpath/target/goldenpath /goldenpath
+COPY --from=build --chmod=0444 /goldenpath/LICENSE /LICENSE
+COPY --from=build --chmod=0444 /goldenpath/THIRD-PARTY-NOTICES.txt /THIRD-PARTY-NOTICES.txt
 USER 65532:65532
 ENTRYPOINT ["/goldenpath"]
 CMD ["run"]

@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo dashboards image test bench failover instructions verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards image test bench failover instructions licenses verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ failover: control-plane ## End the leader of two replicas 40 times, and print ho
 
 instructions: ## Count the instructions of decoding and evaluating one workload with valgrind, against e2e/instructions.txt
 	@bash e2e/instructions.sh
+
+licenses: ## Check licences and sources of all crates, write THIRD-PARTY-NOTICES.txt and the bill of materials
+	@bash e2e/licenses.sh target/goldenpath-$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1).cdx.json
 
 verify: ## Check generated files, format, lints, the law of imports, file sizes and the README
 	@bash e2e/verify.sh

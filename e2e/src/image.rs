@@ -10,8 +10,13 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-/// Where the program is in the image. It is all that is there.
+use crate::programs;
+
+/// Where the program is in the image.
 pub const PROGRAM: &str = "/goldenpath";
+/// What goes with the program, from the top of the repository to the top of the image: its licence, and those of the crates
+/// in it, which ask for that.
+pub const DOCUMENTS: [&str; 2] = ["LICENSE", "THIRD-PARTY-NOTICES.txt"];
 /// User and group, as in distroless images: nobody in particular, and not root.
 pub const USER: &str = "65532:65532";
 
@@ -82,7 +87,7 @@ fn digest(bytes: &[u8]) -> String {
 /// Writes the image of a program as an OCI archive; the answer is the digest of its manifest.
 ///
 /// # Errors
-/// When the archive cannot be written.
+/// When a document cannot be read, or the archive cannot be written.
 pub fn write(program: &[u8], about: &About, archive: &Path) -> Result<String> {
     let layer = layer(program)?;
     let mut compressed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
@@ -116,10 +121,14 @@ pub fn write(program: &[u8], about: &About, archive: &Path) -> Result<String> {
     Ok(manifest.digest)
 }
 
-/// The one layer: the program, and no folder, shell or certificate.
+/// The one layer: the program and its licences, and no folder, shell or certificate.
 fn layer(program: &[u8]) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     add(&mut tar, PROGRAM.trim_start_matches('/'), 0o555, program)?;
+    for name in DOCUMENTS {
+        let text = std::fs::read(programs::repository().join(name)).with_context(|| format!("read {name}"))?;
+        add(&mut tar, name, 0o444, &text)?;
+    }
     Ok(tar.into_inner()?)
 }
 
@@ -134,13 +143,13 @@ fn add(tar: &mut Builder<impl io::Write>, path: &str, mode: u32, bytes: &[u8]) -
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::io::Read as _;
+    use std::process::Command;
 
     use flate2::read::GzDecoder;
 
     use super::*;
-    use crate::programs;
 
     fn about() -> About {
         About {
@@ -189,7 +198,38 @@ mod tests {
         let mut layer = Vec::new();
         GzDecoder::new(blob(&manifest["layers"][0]["digest"]).as_slice()).read_to_end(&mut layer).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"][0], super::digest(&layer));
-        assert_eq!(files(layer.as_slice()), BTreeMap::from([("goldenpath".to_owned(), (0o555, b"program".to_vec()))]));
+        let content = files(layer.as_slice());
+        assert_eq!(content["goldenpath"], (0o555, b"program".to_vec()));
+        let modes: Vec<_> = content.iter().map(|(path, (mode, _))| (path.as_str(), *mode)).collect();
+        assert_eq!(modes, [("LICENSE", 0o444), ("THIRD-PARTY-NOTICES.txt", 0o444), ("goldenpath", 0o555)]);
+    }
+
+    /// `make licenses` writes the notices, and takes too long for each run; whoever changes Cargo.lock is told here.
+    #[test]
+    fn the_notices_name_every_crate_in_the_program_and_no_other() {
+        let notices = std::fs::read_to_string(programs::repository().join(DOCUMENTS[1])).unwrap();
+        let theirs = |name: &&str| !name.starts_with("goldenpath ");
+        let named: BTreeSet<&str> =
+            notices.lines().filter_map(|line| line.strip_prefix("  - ")).filter(theirs).collect();
+        let crates = |edges: &str| -> BTreeSet<String> {
+            let tree = ["tree", "--package", "goldenpath", "--edges", edges, "--prefix", "none", "--format", "{p}"];
+            let output = Command::new("cargo")
+                .args(tree)
+                .args(["--target", "x86_64-unknown-linux-gnu", "--target", "aarch64-unknown-linux-gnu", "--locked"])
+                .current_dir(programs::repository())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
+            let name = |line: &str| line.split(" (").next().unwrap_or_default().replacen(" v", " ", 1);
+            text.lines().filter(|line| !line.is_empty()).map(name).filter(|name| theirs(&name.as_str())).collect()
+        };
+        let linked = crates("normal,no-proc-macro");
+        let missing: Vec<_> = linked.iter().filter(|name| !named.contains(name.as_str())).collect();
+        assert!(linked.len() > 100 && missing.is_empty(), "run `make licenses`, these are not named: {missing:?}");
+        let known = crates("normal");
+        let gone: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();
+        assert!(gone.is_empty(), "run `make licenses`, these are named and not there: {gone:?}");
     }
 
     /// The same content for those who have Docker.
@@ -202,9 +242,9 @@ mod tests {
             lines.map(|line| line.trim().to_owned()).collect()
         };
         assert!(last.starts_with("scratch\n"), "{last}");
-        let copied: Vec<String> =
-            words("COPY ").iter().filter_map(|line| line.rsplit(' ').next().map(str::to_owned)).collect();
-        assert_eq!(copied, [PROGRAM]);
+        let copies = words("COPY ");
+        let copied: Vec<&str> = copies.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+        assert_eq!(copied, [PROGRAM, "/LICENSE", "/THIRD-PARTY-NOTICES.txt"]);
         assert_eq!(words("USER "), [USER]);
         assert_eq!(words("ENTRYPOINT "), [json!([PROGRAM]).to_string()]);
         assert_eq!(words("CMD "), [json!(["run"]).to_string()]);
