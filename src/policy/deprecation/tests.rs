@@ -193,6 +193,21 @@ fn warnings_name_the_brownouts_that_come_and_every_block() {
 }
 
 #[test]
+fn a_date_that_has_passed_while_it_is_held_is_not_said_to_be_in_force() {
+    let text = |now: &str| {
+        let policies = compiled(&spec(), &step(DeprecationStage::Warning), now);
+        serde_json::to_string(&policies[0].policy).unwrap()
+    };
+    let (to_come, held) = (
+        "new ones are refused from 2027-03-01T00:00:00Z on, changes that leave it old are refused from 2027-05-15T00:00:00Z on",
+        "new ones are refused as soon as nothing holds that (due since 2027-03-01T00:00:00Z), changes that leave it old are \
+         refused from 2027-05-15T00:00:00Z on",
+    );
+    assert!(text("2027-02-28T23:59:59Z").contains(to_come));
+    assert!(text("2027-03-01T00:00:00Z").contains(held), "{}", text("2027-03-01T00:00:00Z"));
+}
+
+#[test]
 fn words_cannot_become_code() {
     let mut spec = spec();
     let hostile = "x' + string(object) + '\\";
