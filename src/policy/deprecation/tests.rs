@@ -112,7 +112,7 @@ fn a_stage_is_one_policy_an_entry_and_two_where_what_exists_is_warned_of() {
 
 #[test]
 fn policies_are_literal() {
-    let warning = compiled(&spec(), &step(DeprecationStage::Warning), "2027-03-02T00:00:00Z");
+    let warning = compiled(&spec(), &step(DeprecationStage::Warning), "2027-02-01T00:00:00Z");
     insta::assert_yaml_snapshot!("warn", of(&warning, "class-warn").policy);
     insta::assert_yaml_snapshot!("warn_binding", of(&warning, "class-warn").binding);
     let blocked = compiled(&spec(), &step(DeprecationStage::CreateBlocked), "2027-03-02T00:00:00Z");
@@ -215,7 +215,7 @@ fn words_cannot_become_code() {
     spec.owner.as_mut().unwrap().contact = Some("a\nb'".into());
     spec.replacement.as_mut().unwrap().fix.as_mut().unwrap().patch =
         serde_json::from_value(json!({"a'": "b'\\''$(c)"})).unwrap();
-    let policies = compiled(&spec, &step(DeprecationStage::Warning), "2027-03-01T00:00:00Z");
+    let policies = compiled(&spec, &step(DeprecationStage::Warning), "2027-02-01T00:00:00Z");
     let validation = &policies[0].policy.spec.as_ref().unwrap().validations.as_ref().unwrap()[0];
     let expression = validation.message_expression.as_ref().unwrap();
     assert!(expression.contains(r"x\' + string(object) + \'\\"), "{expression}");
