@@ -82,7 +82,8 @@ fn changes(timeline: &Timeline, now: Timestamp) -> Option<String> {
 
 /// A date that has passed in a stage before it is held by something, which may end at any time.
 fn refused(what: &str, at: Timestamp, now: Timestamp) -> String {
-    let when = if at > now { format!("from {at} on") } else { format!("as soon as nothing holds that (due since {at})") };
+    let when =
+        if at > now { format!("from {at} on") } else { format!("as soon as nothing holds that (due since {at})") };
     format!("{what} are refused {when}")
 }
 
