@@ -242,9 +242,9 @@ mod tests {
             lines.map(|line| line.trim().to_owned()).collect()
         };
         assert!(last.starts_with("scratch\n"), "{last}");
-        let copies = words("COPY ");
-        let copied: Vec<&str> = copies.iter().filter_map(|line| line.rsplit(' ').next()).collect();
-        assert_eq!(copied, [PROGRAM, "/LICENSE", "/THIRD-PARTY-NOTICES.txt"]);
+        let copied = words("COPY ");
+        let targets: Vec<&str> = copied.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+        assert_eq!(targets, [PROGRAM, "/LICENSE", "/THIRD-PARTY-NOTICES.txt"]);
         assert_eq!(words("USER "), [USER]);
         assert_eq!(words("ENTRYPOINT "), [json!([PROGRAM]).to_string()]);
         assert_eq!(words("CMD "), [json!(["run"]).to_string()]);

@@ -18,7 +18,7 @@ use super::notices::{news, notified, until_reminder};
 use super::proofs::{self, Answer};
 use super::revisions::NotReady;
 use super::write_status::{say_undecodable, write_deprecation};
-use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, DeprecationStatus, Reason};
+use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, DeprecationStage, DeprecationStatus, Reason};
 use crate::observability;
 use crate::plan::consumers::{InSight, InvalidMatch};
 use crate::plan::deprecation::notify::{News, unknown_receiver};
@@ -256,7 +256,7 @@ fn is_edited(deprecation: &Deprecation) -> bool {
 async fn tell(deprecation: &Deprecation, step: &Step, context: &Context) {
     let Some(Change { from, to, why }) = &step.change else { return };
     let (type_, why) = match why {
-        Why::Due => (EventType::Normal, "its date has come, and its gates are open".to_owned()),
+        Why::Due => (EventType::Normal, due(*to).to_owned()),
         Why::DateMoved => (EventType::Normal, "its date was moved".to_owned()),
         Why::InUseAgain => (EventType::Warning, "it is in use again".to_owned()),
         Why::GateClosed(closed) => {
@@ -268,6 +268,15 @@ async fn tell(deprecation: &Deprecation, step: &Step, context: &Context) {
     say(deprecation, type_, &format!("{to:?}"), "ChangeStage", note, context).await;
     for (namespace, name) in context.deprecations.services_of(&deprecation.name_any()) {
         context.wake_service(&namespace, &name);
+    }
+}
+
+/// What has come.
+fn due(stage: DeprecationStage) -> &'static str {
+    match stage {
+        DeprecationStage::Planned | DeprecationStage::Announced => "it is due",
+        DeprecationStage::Completed => "removed is set, and nobody is left",
+        _ => "its date has come, and its gates are open",
     }
 }
 

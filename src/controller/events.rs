@@ -9,6 +9,27 @@ use super::requests::DEADLINE;
 use crate::api::ConditionType;
 use crate::status::standing;
 
+/// Reasons of what is not good yet, and nobody's fault.
+const WAITING: [&str; 8] = [
+    "NotStarted",
+    "Observing",
+    "Migrating",
+    "Proving",
+    "PathNotReady",
+    "ObjectiveUnknown",
+    "ForecastUnknown",
+    "NotCounted",
+];
+
+/// A new Deprecation is not completed, and one that is has nothing more to be on track for.
+fn is_said_elsewhere(condition: ConditionType, reason: &str, is_new: bool) -> bool {
+    match condition {
+        ConditionType::Completed => is_new && reason == "InProgress",
+        ConditionType::OnTrack => reason == "Completed",
+        _ => false,
+    }
+}
+
 /// Publishes what changed between two lists of conditions.
 ///
 /// A service that is new and well has one Event, that of `Adopted`, which says the same and how far it has come: of a
@@ -26,12 +47,13 @@ where
         if was.is_none() && (condition.is_silent_at_first() || says_less) && status != bad {
             continue;
         }
+        if is_said_elsewhere(condition, reason, was.is_none()) {
+            continue;
+        }
         let type_ = condition.to_string();
         let message = after.iter().find(|c| c.type_ == type_).map(|c| c.message.clone());
-        let waiting =
-            ["NotStarted", "Observing", "Migrating", "Proving", "PathNotReady", "ObjectiveUnknown"].contains(&reason);
         let event = Event {
-            type_: if status == good || waiting { EventType::Normal } else { EventType::Warning },
+            type_: if status == good || WAITING.contains(&reason) { EventType::Normal } else { EventType::Warning },
             reason: reason.to_owned(),
             note: message,
             action: type_,
@@ -65,4 +87,26 @@ where
         Some(Err(_)) => format!("no answer within {DEADLINE:?}"),
     };
     tracing::warn!(error, reason = event.reason, "an Event could not be written");
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::not_the_end_of_what_begins(ConditionType::Completed, "InProgress", true, true)]
+    #[case::but_that_it_is_in_use_again(ConditionType::Completed, "InProgress", false, false)]
+    #[case::the_end_is_said_once(ConditionType::OnTrack, "Completed", false, true)]
+    #[case::by_the_condition_of_its_name(ConditionType::Completed, "Completed", false, false)]
+    #[case::a_missed_date(ConditionType::OnTrack, "StragglersLeft", false, false)]
+    fn nothing_is_said_twice(
+        #[case] condition: ConditionType,
+        #[case] reason: &str,
+        #[case] is_new: bool,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(is_said_elsewhere(condition, reason, is_new), expected);
+    }
 }

@@ -162,6 +162,8 @@ async fn send(name: &str, receiver: &Receiver, digests: &[Digest], all: &[News],
     for news in all {
         let Some((n, message)) = failures.get(news.deprecation.name_any().as_str()) else { continue };
         let note = format!("receiver {name} did not get {n} of {} digests: {message}", digests.len());
-        say(&news.deprecation, EventType::Warning, "NotifyFailed", "Notify", note, context).await;
+        // those of one reason and action become one Event, which would hide every receiver but the first
+        let action = format!("Notify {name}");
+        say(&news.deprecation, EventType::Warning, "NotifyFailed", &action, note, context).await;
     }
 }

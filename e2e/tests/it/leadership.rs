@@ -41,12 +41,12 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     let (answered, who) = cluster.answered("died").await?;
     eprintln!("leadership: the leader died, and the next one has answered after {answered:?}");
     ensure!(who == "third" && answered < DIES, "{who} after {answered:?}");
-    still_counts(&cluster, &third, mark).await?;
 
     // somebody deletes the Lease: whoever held it takes it again
     cluster.control_plane.kubectl(["delete", "lease", "goldenpath", "-n", NAMESPACE]).await?;
     wait::until("a new Lease", PATIENCE, async || Ok((cluster.holder().await? == "third").then_some(()))).await?;
     ensure!(cluster.answered("again").await?.1 == "third" && third.is_alive(), "{}", third.log());
+    still_counts(&cluster, &third, mark).await?;
     cluster.one_at_a_time(mark)
 }
 

@@ -112,7 +112,7 @@ fn a_stage_is_one_policy_an_entry_and_two_where_what_exists_is_warned_of() {
 
 #[test]
 fn policies_are_literal() {
-    let warning = compiled(&spec(), &step(DeprecationStage::Warning), "2027-03-02T00:00:00Z");
+    let warning = compiled(&spec(), &step(DeprecationStage::Warning), "2027-02-01T00:00:00Z");
     insta::assert_yaml_snapshot!("warn", of(&warning, "class-warn").policy);
     insta::assert_yaml_snapshot!("warn_binding", of(&warning, "class-warn").binding);
     let blocked = compiled(&spec(), &step(DeprecationStage::CreateBlocked), "2027-03-02T00:00:00Z");
@@ -193,6 +193,21 @@ fn warnings_name_the_brownouts_that_come_and_every_block() {
 }
 
 #[test]
+fn a_date_that_has_passed_while_it_is_held_is_not_said_to_be_in_force() {
+    let text = |now: &str| {
+        let policies = compiled(&spec(), &step(DeprecationStage::Warning), now);
+        serde_json::to_string(&policies[0].policy).unwrap()
+    };
+    let (to_come, held) = (
+        "new ones are refused from 2027-03-01T00:00:00Z on, changes that leave it old are refused from 2027-05-15T00:00:00Z on",
+        "new ones are refused as soon as nothing holds that (due since 2027-03-01T00:00:00Z), changes that leave it old are \
+         refused from 2027-05-15T00:00:00Z on",
+    );
+    assert!(text("2027-02-28T23:59:59Z").contains(to_come));
+    assert!(text("2027-03-01T00:00:00Z").contains(held), "{}", text("2027-03-01T00:00:00Z"));
+}
+
+#[test]
 fn words_cannot_become_code() {
     let mut spec = spec();
     let hostile = "x' + string(object) + '\\";
@@ -200,7 +215,7 @@ fn words_cannot_become_code() {
     spec.owner.as_mut().unwrap().contact = Some("a\nb'".into());
     spec.replacement.as_mut().unwrap().fix.as_mut().unwrap().patch =
         serde_json::from_value(json!({"a'": "b'\\''$(c)"})).unwrap();
-    let policies = compiled(&spec, &step(DeprecationStage::Warning), "2027-03-01T00:00:00Z");
+    let policies = compiled(&spec, &step(DeprecationStage::Warning), "2027-02-01T00:00:00Z");
     let validation = &policies[0].policy.spec.as_ref().unwrap().validations.as_ref().unwrap()[0];
     let expression = validation.message_expression.as_ref().unwrap();
     assert!(expression.contains(r"x\' + string(object) + \'\\"), "{expression}");

@@ -36,15 +36,15 @@ pub enum When {
 impl When {
     /// What is to come after a warning.
     pub fn ahead(spec: &DeprecationSpec, now: Timestamp) -> Self {
-        let create = spec.timeline.block_create_at.as_ref().map(|at| format!("new ones are refused from {} on", at.0));
+        let create = spec.timeline.block_create_at.as_ref().map(|at| refused("new ones", at.0, now));
         let coming = brownouts(spec, BrownoutAction::DenyCreate, now);
-        Self::Dates(join(coming.chain(create).chain(changes(&spec.timeline)).chain(goes(&spec.timeline))))
+        Self::Dates(join(coming.chain(create).chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline))))
     }
 
     /// What is to come for an object that is old.
     pub fn ahead_of_changes(spec: &DeprecationSpec, now: Timestamp) -> Self {
         let coming = brownouts(spec, BrownoutAction::DenyUpdate, now);
-        Self::Dates(join(coming.chain(changes(&spec.timeline)).chain(goes(&spec.timeline))))
+        Self::Dates(join(coming.chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline))))
     }
 
     /// Since when it is refused.
@@ -76,9 +76,15 @@ fn brownouts(spec: &DeprecationSpec, least: BrownoutAction, now: Timestamp) -> i
     coming.into_iter().take(MAX_BROWNOUTS).map(text)
 }
 
-fn changes(timeline: &Timeline) -> Option<String> {
-    let refused = |at: Timestamp| format!("changes that leave it old are refused from {at} on");
-    timeline.block_update_at.as_ref().map(|at| refused(at.0))
+fn changes(timeline: &Timeline, now: Timestamp) -> Option<String> {
+    timeline.block_update_at.as_ref().map(|at| refused("changes that leave it old", at.0, now))
+}
+
+/// A date that has passed in a stage before it is held by something, which may end at any time.
+fn refused(what: &str, at: Timestamp, now: Timestamp) -> String {
+    let when =
+        if at > now { format!("from {at} on") } else { format!("as soon as nothing holds that (due since {at})") };
+    format!("{what} are refused {when}")
 }
 
 fn goes(timeline: &Timeline) -> Option<String> {
