@@ -10,15 +10,14 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use super::deadline::{Failure, in_time};
 use crate::api::{GoldenPath, labels};
 use crate::plan::shipped::{Step, mark, step};
 
 /// For how long the definitions may take to be served after they were created.
 const SERVED: Duration = Duration::from_mins(2);
-/// Deadline of one request.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a path is looked at anew because somebody changed it at the same moment.
 const ATTEMPTS: u32 = 5;
 
@@ -55,15 +54,7 @@ pub enum InstallError {
         name: String,
         /// The answer.
         #[source]
-        source: Box<kube::Error>,
-    },
-    /// No answer in time.
-    #[error("{verb} GoldenPath {name}: no answer within {} s", DEADLINE.as_secs())]
-    Timeout {
-        /// What was tried.
-        verb: &'static str,
-        /// Name of the path.
-        name: String,
+        source: Failure,
     },
     /// The definitions are not there.
     #[error(
@@ -79,7 +70,7 @@ pub enum InstallError {
 pub async fn install(folder: &Path) -> Result<(), InstallError> {
     let paths = read(folder)?;
     let config = kube::Config::infer().await.map_err(InstallError::NoCluster)?;
-    let client = Client::try_from(config).map_err(|source| failed("reach", "", source))?;
+    let client = Client::try_from(config).map_err(|source| failed("reach", "", Box::new(source).into()))?;
     let api = Api::all_with(client, &ApiResource::erase::<GoldenPath>(&()));
     for path in paths {
         let name = path.metadata.name.as_deref().unwrap_or_default();
@@ -153,7 +144,7 @@ async fn bring(api: &Api<DynamicObject>, name: &str, path: &GoldenPath) -> Resul
         };
         match written {
             Ok(_) => return Ok(step),
-            Err(InstallError::ApiServer { source, .. }) if is_status(&source, 409) => {}
+            Err(InstallError::ApiServer { source, .. }) if source.is_status(409) => {}
             Err(error) => return Err(error),
         }
     }
@@ -173,9 +164,9 @@ async fn live(api: &Api<DynamicObject>, name: &str) -> Result<Option<DynamicObje
     loop {
         match within("get", name, api.get(name)).await {
             Ok(live) => return Ok(Some(live)),
-            Err(InstallError::ApiServer { source, .. }) if is_status(&source, 404) => {
+            Err(InstallError::ApiServer { source, .. }) if source.is_status(404) => {
                 // only the 404 of a kind that is served names the object
-                if matches!(source.as_ref(), kube::Error::Api(status) if names(status, name)) {
+                if matches!(&source, Failure::Kube(error) if names(error, name)) {
                     return Ok(None);
                 }
                 if started.elapsed() > SERVED {
@@ -188,16 +179,12 @@ async fn live(api: &Api<DynamicObject>, name: &str) -> Result<Option<DynamicObje
     }
 }
 
-fn names(status: &kube::core::Status, name: &str) -> bool {
-    status.details.as_ref().is_some_and(|details| details.name == name)
+fn names(error: &kube::Error, name: &str) -> bool {
+    matches!(error, kube::Error::Api(status) if status.details.as_ref().is_some_and(|details| details.name == name))
 }
 
-fn is_status(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
-}
-
-fn failed(verb: &'static str, name: &str, source: kube::Error) -> InstallError {
-    InstallError::ApiServer { verb, name: name.to_owned(), source: Box::new(source) }
+fn failed(verb: &'static str, name: &str, source: Failure) -> InstallError {
+    InstallError::ApiServer { verb, name: name.to_owned(), source }
 }
 
 async fn within<T>(
@@ -205,8 +192,5 @@ async fn within<T>(
     name: &str,
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, InstallError> {
-    match timeout(DEADLINE, request).await {
-        Ok(answer) => answer.map_err(|source| failed(verb, name, source)),
-        Err(_) => Err(InstallError::Timeout { verb, name: name.to_owned() }),
-    }
+    in_time(request).await.map_err(|source| failed(verb, name, source))
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod deadline;
 pub mod generate;
 mod install_paths;
 pub mod markdown;

@@ -21,7 +21,7 @@ use crate::fleet::WorkloadKey;
 use crate::observability;
 use crate::plan::fallback::forget;
 use crate::plan::making::{hand_over, is_applied, is_left_alone, is_owned_by};
-use crate::plan::metadata::label;
+use crate::plan::metadata::{label, pointer};
 use crate::plan::service::{controller_of, our_labels};
 use crate::plan::template::{ObjectKey, is_kept};
 
@@ -193,7 +193,7 @@ async fn drop_made(key: &WorkloadKey, object: &Value, owner: &Owner, context: &C
 
 /// `test` + `remove`: a label that changed meanwhile stays.
 fn removal(object: &Value, service: &str) -> Value {
-    let pointer = |name: &str| format!("/metadata/labels/{}", name.replace('/', "~1"));
+    let pointer = |name: &str| pointer(["metadata", "labels", name]);
     let mut operations = vec![json!({"op": "test", "path": pointer(labels::SERVICE), "value": service})];
     operations.extend(our_labels(object).map(|name| json!({"op": "remove", "path": pointer(&name)})));
     operations.extend(forget(object).into_iter().flatten());

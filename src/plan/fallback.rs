@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::gaps::{Gap, filled, gaps, normalise};
 use super::leaf::{Place, Road, put};
-use super::metadata::{newest, records};
+use super::metadata::{newest, pointer, records};
 use super::ownership::fields_of_template;
 use super::revision::hex;
 use super::rollout::waits_for;
@@ -174,7 +174,7 @@ fn brake_comes_back(look: &Look<'_>) -> Option<Value> {
     if object.pointer("/metadata/annotations").is_none() {
         operations.push(json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
     }
-    let path = format!("/metadata/annotations/{}", labels::SKIP.replace('/', "~1"));
+    let path = pointer(["metadata", "annotations", labels::SKIP]);
     operations.push(json!({"op": "add", "path": path, "value": labels::SKIP_ALL}));
     Some(Value::Array(operations))
 }
@@ -263,8 +263,7 @@ fn let_go(look: &Look<'_>, changes: &[json_patch::PatchOperation]) -> Value {
         operations.push(change);
     }
     let mut remove = |map: &str, name: &str| {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        operations.push(json!({"op": "remove", "path": format!("/metadata/{map}/{name}")}));
+        operations.push(json!({"op": "remove", "path": pointer(["metadata", map, name])}));
     };
     if leaves {
         our_labels(object).for_each(|name| remove("labels", &name));

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::applied::Contested;
 use super::fallback::{claims, forget};
-use super::metadata::{annotation, is_ending, label, records};
+use super::metadata::{annotation, is_ending, label, pointer, records};
 use super::service::{Blocker, Labels, PathFacts, ServiceFacts, WorkloadFacts, controller_of, wanted_labels};
 use super::template::{Built, InvalidTemplate, ObjectKey};
 use crate::api::{Mode, PlatformService, Reason, labels};
@@ -166,17 +166,16 @@ fn owners(object: &Value) -> impl Iterator<Item = &Value> {
 #[must_use]
 pub fn hand_over(object: &Value, gone: &[&str]) -> Value {
     let at = |path: &str| object.pointer(path).cloned();
-    let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
     let mut operations = vec![json!({"op": "test", "path": "/metadata/uid", "value": at("/metadata/uid")})];
     let mut remove = |path: String| {
         operations.push(json!({"op": "test", "path": path, "value": object.pointer(&path)}));
         operations.push(json!({"op": "remove", "path": path}));
     };
     if is_applied(object) {
-        remove(format!("/metadata/annotations/{}", escaped(labels::APPLIED)));
+        remove(pointer(["metadata", "annotations", labels::APPLIED]));
     }
     for name in gone.iter().filter(|name| label(object, name).is_some()) {
-        remove(format!("/metadata/labels/{}", escaped(name)));
+        remove(pointer(["metadata", "labels", name]));
     }
     let ours = |owner: &Value| {
         owner.get("kind") == Some(&json!("PlatformService")) && owner.get("controller") == Some(&json!(true))

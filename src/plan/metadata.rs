@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,6 +24,12 @@ pub fn labels(object: &Value) -> BTreeMap<String, String> {
 #[must_use]
 pub fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+/// A JSON pointer to `path`, escaped, beginning with '/'. Source: RFC 6901.
+#[must_use]
+pub fn pointer<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
+    PointerBuf::from_tokens(path).to_string()
 }
 
 /// Whether an object was deleted and waits for its finalizers.
@@ -54,4 +61,14 @@ pub fn condition<'a>(object: &'a Value, type_: &str, status: &str) -> Option<&'a
     let is = |condition: &Value, field: &str, value: &str| condition.get(field).and_then(Value::as_str) == Some(value);
     let all = object.pointer("/status/conditions").and_then(Value::as_array)?;
     all.iter().find(|condition| is(condition, "type", type_) && is(condition, "status", status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_escaped() {
+        assert_eq!(pointer(["limits", "nvidia.com/gpu", "a~b"]), "/limits/nvidia.com~1gpu/a~0b");
+    }
 }

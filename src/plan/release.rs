@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::metadata::pointer;
 use super::template::ObjectKey;
 use crate::api::{GROUP, labels};
 
@@ -143,7 +144,7 @@ impl Marks {
 }
 
 fn label(name: &str) -> String {
-    format!("/metadata/labels/{}", name.replace('~', "~0").replace('/', "~1"))
+    pointer(["metadata", "labels", name])
 }
 
 #[cfg(test)]

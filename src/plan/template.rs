@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::metadata::pointer;
 use super::patch::{merge, without_nulls};
 use super::revision::hex;
 use crate::api::{
@@ -251,12 +252,12 @@ fn fixed(kind: WorkloadKind) -> Vec<(String, String, &'static str)> {
     let places = [(vec!["metadata"], "labels"), ([template, &["metadata"]].concat(), "labels")];
     for (place, map) in places {
         for label in [NAME, INSTANCE] {
-            let pointer = format!("/{}/{map}/{}", place.join("/"), label.replace('/', "~1"));
-            fixed.push((pointer, format!("{}.{map}[{label}]", place.join(".")), selected));
+            let path = place.iter().copied().chain([map, label]);
+            fixed.push((pointer(path), format!("{}.{map}[{label}]", place.join(".")), selected));
         }
     }
     fixed.push((
-        format!("/metadata/labels/{}", labels::TEMPLATE.replace('/', "~1")),
+        pointer(["metadata", "labels", labels::TEMPLATE]),
         "metadata.labels".to_owned(),
         "it is the operator's; leave it out",
     ));

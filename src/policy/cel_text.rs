@@ -53,12 +53,6 @@ pub fn optional<'a>(root: &str, path: impl IntoIterator<Item = &'a str>) -> Stri
     path.into_iter().fold(root.to_owned(), |text, name| format!("{text}[?{}]", string(name)))
 }
 
-/// A JSON pointer to `path`, escaped, beginning with '/'. Source: RFC 6901.
-#[must_use]
-pub fn pointer<'a>(path: impl IntoIterator<Item = &'a str>) -> String {
-    path.into_iter().fold(String::new(), |text, name| format!("{text}/{}", name.replace('~', "~0").replace('/', "~1")))
-}
-
 /// `a || b`, or `false` where there is nothing to hold.
 #[must_use]
 pub fn any(terms: impl IntoIterator<Item = String>) -> String {
@@ -80,6 +74,5 @@ mod tests {
     fn no_value_ends_its_literal() {
         assert_eq!(string("a'b\\c\n"), r"'a\'b\\c\n'");
         assert_eq!(literal(&json!({"a'": ["x", 1, true]})), r"{'a\'': dyn([dyn('x'), dyn(1), dyn(true)])}");
-        assert_eq!(pointer(["limits", "nvidia.com/gpu", "a~b"]), "/limits/nvidia.com~1gpu/a~0b");
     }
 }

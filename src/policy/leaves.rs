@@ -1,11 +1,12 @@
 //! The leaves of a road as CEL: one variable a decision, one operation a change.
 
-use super::cel_text::{any, literal, optional, pointer, string};
+use super::cel_text::{any, literal, optional, string};
 use super::guard_text::{entry_matches, parenthesised, print};
 use super::lists;
 use super::names::Names;
 use crate::plan::guard::{Condition, Sight, held, refused, yields};
 use crate::plan::leaf::{Leaf, Place, Road, Wish, Wishes};
+use crate::plan::metadata::pointer;
 
 /// A variable of the policy.
 pub struct Variable {

@@ -1,8 +1,9 @@
 //! When a policy acts, and what it does to labels, annotations and the operator's own managedFields entry.
 
-use super::cel_text::{pointer, string};
+use super::cel_text::string;
 use super::leaves::Variable;
 use crate::api::labels;
+use crate::plan::metadata::pointer;
 use crate::plan::ownership::CLIENT_SIDE_APPLY;
 
 /// Name and expression of a match condition.

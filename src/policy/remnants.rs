@@ -1,10 +1,11 @@
 //! Remnants as CEL: see `plan::remnant`.
 
-use super::cel_text::{any, literal, optional, pointer, string};
+use super::cel_text::{any, literal, optional, string};
 use super::leaves::{Variable, each_place, managers, operation, value};
 use super::lists::index_of;
 use super::names::Names;
 use crate::plan::leaf::{Leaf, Place};
+use crate::plan::metadata::pointer;
 use crate::plan::remnant::{Part, Union};
 
 /// Every part of every literal of a place, with the number of its leaf.

@@ -11,16 +11,15 @@ use kube::config::KubeConfigOptions;
 use kube::discovery::{Discovery, Scope, verbs};
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::CONCURRENCY;
 use crate::api::{PlatformService, WorkloadKind, labels};
+use crate::cli::deadline::{Failure, in_time};
 use crate::controller::lease;
 use crate::plan::lease::{Candidate, Turn, holder};
 use crate::plan::release::Marks;
 
-/// Deadline of one request.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// Objects in one answer.
 const PAGE: u32 = 500;
 /// A policy that was deleted acts for some seconds more, and puts labels back.
@@ -83,23 +82,6 @@ pub enum ReleaseError {
     /// Something could not be looked at.
     #[error("not looked at, so labels may be left there: {0}")]
     Unseen(String),
-}
-
-/// Why a request has no answer of use.
-#[derive(thiserror::Error, Debug)]
-pub enum Failure {
-    /// The server's answer.
-    #[error(transparent)]
-    Kube(#[from] Box<kube::Error>),
-    /// None.
-    #[error("no answer within {} s", DEADLINE.as_secs())]
-    Timeout,
-}
-
-impl Failure {
-    fn is_status(&self, code: u16) -> bool {
-        matches!(self, Self::Kube(error) if matches!(error.as_ref(), kube::Error::Api(status) if status.code == code))
-    }
 }
 
 /// A policy or a binding.
@@ -355,9 +337,5 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
 }
 
 async fn within<T>(what: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ReleaseError> {
-    let failed = |source| ReleaseError::Api { what: what.to_owned(), source };
-    match timeout(DEADLINE, request).await {
-        Ok(answer) => answer.map_err(|source| failed(Box::new(source).into())),
-        Err(_) => Err(failed(Failure::Timeout)),
-    }
+    in_time(request).await.map_err(|source| ReleaseError::Api { what: what.to_owned(), source })
 }
