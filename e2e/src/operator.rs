@@ -53,6 +53,31 @@ impl Operator {
         operator.ready().await.map(|()| operator)
     }
 
+    /// Starts `goldenpath run` where it cannot be ready, and waits until `/readyz` says why: a line with `words` in it.
+    ///
+    /// # Errors
+    /// When it does not say so in time; the end of its log is part of the message.
+    pub async fn start_unready(control_plane: &ControlPlane, options: &OperatorOptions, words: &str) -> Result<Self> {
+        let operator = Self::spawn(control_plane.folder(), options)?;
+        let says = operator.is_unready(words).await;
+        says.with_context(|| format!("the end of its log:\n{}", operator.process.tail()))?;
+        Ok(operator)
+    }
+
+    /// Waits until `/readyz` says no, for this reason; the answer is the line.
+    ///
+    /// # Errors
+    /// When it does not say so in time.
+    pub async fn is_unready(&self, words: &str) -> Result<String> {
+        wait::until(&format!("/readyz to say {words}"), READY_TIMEOUT, async || {
+            let (code, body) = self.get("/readyz").await?;
+            let line = body.lines().find(|line| line.contains(words)).filter(|_| code == 503);
+            ensure!(line.is_some(), "{code} {body}");
+            Ok(line.map(str::to_owned))
+        })
+        .await
+    }
+
     /// Starts `goldenpath run` and waits for nothing.
     pub(crate) fn spawn(folder: &Path, options: &OperatorOptions) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -72,7 +97,11 @@ impl Operator {
         Ok(Self { process: Guarded::spawn(&command, log)?, port })
     }
 
-    async fn ready(&self) -> Result<()> {
+    /// Waits until `/readyz` answers 200.
+    ///
+    /// # Errors
+    /// When it ends by itself or is not ready in time; the end of its log is part of the message.
+    pub async fn ready(&self) -> Result<()> {
         let ready = wait::until("the operator to be ready", READY_TIMEOUT, async || {
             if !self.is_alive() {
                 return Ok(Some(false));

@@ -9,6 +9,7 @@ mod catch_up;
 mod children;
 mod consumption;
 mod context;
+mod definitions;
 mod deprecation;
 mod deprecations;
 mod enforcement;

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
+use super::definitions::wait_for_definitions;
 use super::leadership::Leadership;
 use super::lease::{Elector, Lost};
 use super::notices::{Notices, deliver};
@@ -115,6 +116,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     for gate in &gates {
         gate.set_not_ready("not listed yet");
     }
+    let definitions = health.gate("definitions");
     let contacts = Fleet::contacts(&health);
     let address = || listen.clone();
     let listener =
@@ -122,6 +124,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
     let mut stop = std::pin::pin!(stop);
     let username = tokio::select! { () = &mut stop => return Ok(()), username = who_am_i(&client) => username };
+    tokio::select! { () = &mut stop => return Ok(()), () = wait_for_definitions(&client, &definitions) => {} }
     let operator = Operator { username, namespace };
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
     let (touched_out, touched) = mpsc::unbounded();

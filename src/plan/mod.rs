@@ -4,6 +4,7 @@ pub mod applied;
 pub mod availability;
 pub mod companions;
 pub mod consumers;
+pub mod definitions;
 pub mod deprecation;
 pub mod discreet;
 pub mod exceptions;

@@ -1,5 +1,6 @@
 //! Bad input: each kind of it gets a reason and a message with object, field, value and fix, and everything else goes on.
 
+mod definitions;
 mod labels;
 mod older_schemas;
 mod paths;

@@ -1,10 +1,9 @@
 //! Objects that were stored under an older schema, which the present one would not take.
 
-use goldenpath_e2e::chart::RELEASE;
-use goldenpath_e2e::installed::NAMESPACE;
 use goldenpath_e2e::{ControlPlane, Options, programs};
 use serde_json::{Value, json};
 
+use super::definitions::waits_for_them;
 use super::{REVISION, TOKEN, deployment, golden_path, ready, refused, service};
 
 /// Our definitions as an older chart might have brought them, before anybody knew better: every spec is taken.
@@ -16,10 +15,6 @@ fn older_definitions() -> String {
         let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
         schema["properties"]["spec"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         schema.as_object_mut().unwrap().remove("x-kubernetes-validations");
-        // by these Helm knows what is its own
-        crd["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
-        crd["metadata"]["annotations"] =
-            json!({"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": NAMESPACE});
         crd
     };
     let items = [read("goldenpath.dev_goldenpaths.yaml"), read("goldenpath.dev_platformservices.yaml")];
@@ -50,8 +45,7 @@ const UNREADABLE: [(&str, &str, &str); 5] = [
 /// A control plane with the older definitions, and with objects that only they let in.
 async fn from_older_times() -> ControlPlane {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
-    let apply = ["apply", "--server-side", "--field-manager=helm", "-f", "-"];
-    control_plane.kubectl_stdin(apply, &older_definitions()).await.unwrap();
+    control_plane.apply(&older_definitions()).await.unwrap();
     let crds = ["crd/platformservices.goldenpath.dev", "crd/goldenpaths.goldenpath.dev"];
     let established = ["wait", "--for=condition=Established", "--timeout=30s", crds[0], crds[1]];
     control_plane.kubectl(established).await.unwrap();
@@ -69,8 +63,7 @@ async fn from_older_times() -> ControlPlane {
 #[tokio::test]
 async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
     let control_plane = from_older_times().await;
-    let kubeconfig = control_plane.install_goldenpath().await.unwrap();
-    let operator = control_plane.start_operator(kubeconfig).await.unwrap();
+    let operator = waits_for_them(&control_plane).await.unwrap();
     for (name, _, why) in UNREADABLE {
         let object = format!("platformservice/{name}");
         refused(&control_plane, "default", &object, "Undecodable", &["cannot be read", why, "apply it anew"]).await;
