@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::api::WorkloadKind;
 use crate::observability::Reason;
+use crate::plan::rights::Lacking;
 
 /// The longest pass. Each request has its own deadline, so a pass comes here only by a fault of ours, or when it writes
 /// hundreds of workloads on a server that hardly answers; then the next pass goes on where this one stopped.
@@ -71,7 +72,8 @@ impl Error {
         match self {
             Self::ApiServer { source, .. } => match source.as_ref() {
                 kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
-                    Some(status.message.clone())
+                    let lacking = Lacking::parse(&status.message).map(|lacking| lacking.to_string());
+                    Some(lacking.unwrap_or_else(|| status.message.clone()))
                 }
                 // etcd refuses what is too large, and the API server passes that on as its own failure; so it does with
                 // a field that does not exist or has another type, in a server-side apply
@@ -80,6 +82,18 @@ impl Error {
                 {
                     Some(status.message.clone())
                 }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The right that the account lacks, if that is the answer.
+    #[must_use]
+    pub fn lacking(&self) -> Option<Lacking<'_>> {
+        match self {
+            Self::ApiServer { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if status.code == 403 => Lacking::parse(&status.message),
                 _ => None,
             },
             _ => None,
@@ -108,6 +122,7 @@ impl Error {
 impl Reason for Error {
     fn reason(&self) -> &'static str {
         match self {
+            Self::ApiServer { .. } if self.lacking().is_some() => "Forbidden",
             Self::ApiServer { .. } => "ApiServer",
             Self::Timeout { .. } => "Timeout",
             Self::Serialisation { .. } => "Serialisation",

@@ -77,6 +77,10 @@ impl Requests {
             Some(Err(source)) => Err(Error::ApiServer { verb, what, source: Box::new(source) }),
             Some(Ok(value)) => Ok(value),
         };
+        if let Some(lacking) = result.as_ref().err().and_then(Error::lacking) {
+            tracing::error!(error = %lacking, "a right is missing");
+            self.metrics.forbidden(lacking.verb, &lacking.resource());
+        }
         let outcome = match &result {
             Ok(_) => "ok",
             Err(error) if error.is_status(404) => "not_found",

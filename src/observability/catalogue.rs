@@ -188,6 +188,9 @@ catalogue! {
     NOTIFICATIONS Counter "notifications_total" ["receiver", "outcome"]
         "Digests about deprecations, by receiver and whether they were delivered or failed for good."
         "Does a receiver not take its digests?" "sum by (receiver) (increase(goldenpath_notifications_total{outcome=\"failed\"}[1d])) > 0"
+    FORBIDDEN Counter "forbidden_requests_total" ["verb", "resource"]
+        "Requests that the API server refused because the operator's account lacks the right, by what it lacks."
+        "Which rights are missing?" "sum by (verb, resource) (increase(goldenpath_forbidden_requests_total[15m])) > 0"
     LEADER Gauge "leader" []
         "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
         "Does exactly one lead?" "sum(goldenpath_leader) == 1"

@@ -1,6 +1,6 @@
 //! Counters of our own work, and the registry that every other collector joins.
 //!
-//! Label values are `&'static str` throughout: they come from enums, so the number of series is fixed when the program
+//! Label values are `&'static str` nearly throughout: they come from enums, so the number of series is fixed when the program
 //! is compiled. A name of an object as a label would make one series per object and never let it go.
 
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     durations: HistogramVec,
     api_requests: IntCounterVec,
+    forbidden: IntCounterVec,
 }
 
 impl Metrics {
@@ -47,11 +48,13 @@ impl Metrics {
                 catalogue::RECONCILE_DURATION.labels,
             )?,
             api_requests: counter(&catalogue::API_REQUESTS)?,
+            forbidden: counter(&catalogue::FORBIDDEN)?,
         };
         metrics.register(build_info()?)?;
         metrics.register(metrics.reconciles.clone())?;
         metrics.register(metrics.durations.clone())?;
         metrics.register(metrics.api_requests.clone())?;
+        metrics.register(metrics.forbidden.clone())?;
         Ok(metrics)
     }
 
@@ -69,6 +72,12 @@ impl Metrics {
     /// Counts one request to the API server, with its Kubernetes verb (`patch`, not `PATCH`).
     pub fn api_request(&self, verb: &'static str, outcome: &'static str) {
         self.api_requests.with_label_values(&[verb, outcome]).inc();
+    }
+
+    /// Counts one request for which the account has no right. Both are of the API server's answer to what this program asks
+    /// for, so there are as many as it has requests.
+    pub fn forbidden(&self, verb: &str, resource: &str) {
+        self.forbidden.with_label_values(&[verb, resource]).inc();
     }
 
     /// Everything registered, in the Prometheus text format ([`prometheus::TEXT_FORMAT`]).

@@ -27,6 +27,7 @@ pub mod release;
 pub mod remnant;
 pub mod restarts;
 pub mod revision;
+pub mod rights;
 pub mod risks;
 pub mod rolled_back;
 pub mod rollout;

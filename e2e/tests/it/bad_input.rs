@@ -5,6 +5,7 @@ mod labels;
 mod older_schemas;
 mod paths;
 mod policies;
+mod rights;
 mod services;
 mod workloads;
 

@@ -4,6 +4,7 @@ use goldenpath_e2e::{ControlPlane, Options, programs};
 use serde_json::{Value, json};
 
 use super::definitions::waits_for_them;
+use super::rights::a_right_is_withdrawn;
 use super::{REVISION, TOKEN, deployment, golden_path, ready, refused, service};
 
 /// Our definitions as an older chart might have brought them, before anybody knew better: every spec is taken.
@@ -90,4 +91,5 @@ async fn objects_that_an_older_schema_let_in_are_named_and_stop_nobody() {
     control_plane.apply(&stored("no-name", anew)).await.unwrap();
     refused(&control_plane, "default", "platformservice/no-name", "WorkloadNotFound", &[]).await;
     assert!(operator.is_alive());
+    a_right_is_withdrawn(&control_plane, &operator).await;
 }
