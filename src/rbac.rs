@@ -164,6 +164,14 @@ pub const NAMESPACE_RULES: &[Rule] = &[
     },
 ];
 
+/// Rules in every namespace, for the operator's Lease alone, by its name.
+pub const LEASE_RULES: &[Rule] = &[Rule {
+    group: "coordination.k8s.io",
+    resources: &["leases"],
+    verbs: &["get"],
+    reason: "see whether another installation leads, before this one does",
+}];
+
 /// Name of the ServiceAccount that brings the shipped paths, of its role and of their binding.
 pub const PATHS_ACCOUNT: &str = "goldenpath-paths";
 
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn nothing_is_a_wildcard_and_nothing_escalates() {
-        let all = [CLUSTER_RULES, NAMESPACE_RULES, PATHS_RULES, SHIPPED_PATHS_RULES];
+        let all = [CLUSTER_RULES, LEASE_RULES, NAMESPACE_RULES, PATHS_RULES, SHIPPED_PATHS_RULES];
         for rule in all.into_iter().flatten() {
             assert!(!rule.reason.is_empty());
             for word in rule.verbs.iter().chain(rule.resources) {

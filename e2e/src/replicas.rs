@@ -2,14 +2,14 @@
 //! elected by nobody.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::audit::{AuditEvent, Mark, account};
+use crate::audit::{AuditEvent, Mark};
 use crate::installed::{ACCOUNT, NAMESPACE};
 use crate::{ControlPlane, Operator, OperatorOptions, Options, wait};
 
@@ -64,10 +64,54 @@ impl Replicas {
     /// # Errors
     /// When it does not start.
     pub async fn replica(&self, name: &str) -> Result<Operator> {
-        let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", name)];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let options = OperatorOptions { kubeconfig: self.kubeconfig.clone(), env, ..OperatorOptions::default() };
-        Operator::start(&self.control_plane, &options).await
+        Operator::start(&self.control_plane, &options(&self.kubeconfig, NAMESPACE, name)).await
+    }
+
+    /// Starts one more, which is to follow the replica `leader` of another installation; the answer has its line of `/readyz`.
+    ///
+    /// # Errors
+    /// When it says something else.
+    pub async fn follower(&self, kubeconfig: &Path, of: &str, name: &str, leader: &str) -> Result<(Operator, String)> {
+        let (options, words) = (options(kubeconfig, of, name), format!("leadership: goldenpath is led by {leader}_"));
+        let operator = Operator::start_unready(&self.control_plane, &options, &words).await?;
+        let line = operator.is_unready(&words).await?;
+        Ok((operator, line))
+    }
+
+    /// What an installation in another namespace has: an account with the same rights. The answer is a kubeconfig of it.
+    ///
+    /// # Errors
+    /// When the API server does not take it.
+    pub async fn install_elsewhere(&self) -> Result<(String, PathBuf)> {
+        let namespace = self.control_plane.namespace("elsewhere").await?;
+        let role = self.control_plane.kubectl(["get", "role", ACCOUNT, "-n", NAMESPACE, "-o", "json"]).await?;
+        let rules = serde_json::from_str::<Value>(&role)?["rules"].take();
+        let (group, meta) = ("rbac.authorization.k8s.io", json!({"name": ACCOUNT, "namespace": namespace}));
+        let version = format!("{group}/v1");
+        let subjects = json!([{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}]);
+        let bind = |kind: &str, role: &str| {
+            let name = format!("{namespace}-{role}");
+            json!({
+                "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": {"name": name, "namespace": namespace},
+                "roleRef": {"apiGroup": group, "kind": kind, "name": role}, "subjects": subjects,
+            })
+        };
+        let items = json!([
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+            {"apiVersion": version, "kind": "Role", "metadata": meta, "rules": rules},
+            bind("Role", ACCOUNT),
+            bind("ClusterRole", ACCOUNT),
+            bind("ClusterRole", "goldenpath-reader"),
+        ]);
+        self.control_plane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()).await?;
+        let kubeconfig = self.control_plane.as_account(&namespace, ACCOUNT).await?;
+        Ok((namespace, kubeconfig))
+    }
+
+    /// A kubeconfig of the installation that is there first.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// What the replicas wrote since a mark: who, as it calls itself, and what.
@@ -75,9 +119,9 @@ impl Replicas {
     /// # Errors
     /// When the audit log cannot be read.
     pub fn writes(&self, mark: Mark) -> Result<Vec<(String, AuditEvent)>> {
-        let user = account(NAMESPACE, ACCOUNT);
+        let (before, after) = ("system:serviceaccount:", format!(":{ACCOUNT}"));
         let events = self.control_plane.audit_since(mark)?.into_iter();
-        let ours = events.filter(|event| event.user == user && event.is_write());
+        let ours = events.filter(|e| e.user.starts_with(before) && e.user.ends_with(&after) && e.is_write());
         Ok(ours.map(|event| (replica(&event.user_agent), event)).collect())
     }
 
@@ -127,6 +171,10 @@ impl Replicas {
             if event.resource == "leases" && event.code == 409 {
                 continue;
             }
+            // who follows another installation says so on its own pod
+            if event.resource == "events" && event.namespace == installation(&event) {
+                continue;
+            }
             last.insert(replica.clone(), format!("{} {} {}", event.verb, event.uri, event.code));
             let term = terms.entry(replica).or_insert((event.time, event.time, 0));
             (term.0, term.1, term.2) = (term.0.min(event.time), term.1.max(event.time), term.2 + 1);
@@ -143,6 +191,17 @@ impl Replicas {
             .map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}, in the end {last:?}")))
             .context("fencing")
     }
+}
+
+fn options(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {
+    let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", replica), ("POD_NAMESPACE", namespace)];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    OperatorOptions { kubeconfig: kubeconfig.to_owned(), env, ..OperatorOptions::default() }
+}
+
+/// The namespace of the account that wrote.
+fn installation(event: &AuditEvent) -> &str {
+    event.user.rsplit(':').nth(1).unwrap_or_default()
 }
 
 /// The name of the replica in a user agent, `goldenpath/0.1.0 (a_0123456789abcdef)`.

@@ -50,6 +50,9 @@ pub const COMPILER: &str = "goldenpath.dev/compiler";
 /// Annotation on a GoldenPath, set by a person: a deleted policy binding is made again when its value changes.
 pub const RESUME: &str = "goldenpath.dev/resume";
 
+/// Annotation on the policy `goldenpath-leader`: who leads, as `<namespace of the installation>/<holder of its Lease>`.
+pub const LEADER: &str = "goldenpath.dev/leader";
+
 /// Annotation on a GoldenPath that came with the chart: a hash of what was shipped, so that an edit is known for one.
 pub const SHIPPED: &str = "goldenpath.dev/shipped";
 

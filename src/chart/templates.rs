@@ -7,9 +7,10 @@ use kube::ResourceExt;
 
 use super::{WriteError, key};
 use crate::api::{GoldenPath, crds, labels};
+use crate::plan::lease;
 use crate::plan::shipped::mark;
 use crate::rbac::{
-    ACCOUNT, CLUSTER_RULES, NAMESPACE_RULES, PATHS_ACCOUNT, PATHS_RULES, READER, Rule, SHIPPED_PATHS_RULES,
+    ACCOUNT, CLUSTER_RULES, LEASE_RULES, NAMESPACE_RULES, PATHS_ACCOUNT, PATHS_RULES, READER, Rule, SHIPPED_PATHS_RULES,
 };
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
@@ -32,7 +33,13 @@ fn literal(text: &str) -> String {
 pub fn rbac(paths: &[&str]) -> String {
     let mut text = header("src/rbac.rs");
     account(&mut text, ACCOUNT);
-    role(&mut text, "ClusterRole", ACCOUNT, &[(CLUSTER_RULES, None)], COMPANION_KINDS);
+    role(
+        &mut text,
+        "ClusterRole",
+        ACCOUNT,
+        &[(CLUSTER_RULES, None), (LEASE_RULES, Some(&[lease::NAME]))],
+        COMPANION_KINDS,
+    );
     role(&mut text, "Role", ACCOUNT, &[(NAMESPACE_RULES, None)], "");
     reader(&mut text);
     if !paths.is_empty() {

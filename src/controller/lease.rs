@@ -3,7 +3,7 @@
 //! It has a client of its own, without kube's silent retries, and a deadline on each request. A leader that cannot renew
 //! stops to write before its lease has run out, and ends: whoever starts after it reads everything anew.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -12,13 +12,16 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
+use prometheus::IntGauge;
 
+use super::claim::{Answer, Claims};
 use super::leadership::Leadership;
 use crate::api::labels;
-use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, RELEASED, RENEW_EVERY, RETRY, Turn, holder};
-
-/// Name of the Lease in the operator's namespace.
-pub const NAME: &str = "goldenpath";
+use crate::observability::catalogue::LED_ELSEWHERE;
+use crate::observability::metrics::MetricsError;
+use crate::observability::{Gate, Metrics};
+use crate::plan::claim::Claim;
+use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, NAME, RELEASED, RENEW_EVERY, RETRY, Turn, holder};
 
 /// Why a leader leads no more.
 #[derive(thiserror::Error, Debug, PartialEq, Eq)]
@@ -26,25 +29,47 @@ pub enum Lost {
     /// The lease names somebody else.
     #[error("the lease {NAME} is held by {0} now")]
     Taken(String),
+    /// Another installation has the claim.
+    #[error("goldenpath is led by {0} now")]
+    Claimed(String),
     /// It could not be renewed in time.
     #[error("the lease {NAME} could not be renewed for {MAY_WRITE:?}: {0}")]
     NotRenewed(String),
 }
+
+/// Pause between two looks at an installation that leads.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// One that holds the Lease, or waits for it.
 pub struct Elector {
     api: Api<Lease>,
     me: String,
     leadership: Leadership,
+    claims: Claims,
+    /// Closed while another installation leads, or while nobody knows.
+    gate: Gate,
+    /// Whether another installation leads.
+    elsewhere: IntGauge,
+    /// The installation that an Event has named last.
+    told: Option<String>,
     /// As the server has it since we hold it.
     held: Option<Lease>,
 }
 
 impl Elector {
     /// In a namespace, under a name that no other process has.
-    #[must_use]
-    pub fn new(client: Client, namespace: &str, me: String) -> Self {
-        Self { api: Api::namespaced(client, namespace), me, leadership: Leadership::elected(), held: None }
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        me: String,
+        gate: Gate,
+        metrics: &Metrics,
+    ) -> Result<Self, MetricsError> {
+        let elsewhere = IntGauge::new(LED_ELSEWHERE.name, LED_ELSEWHERE.help)?;
+        metrics.register(elsewhere.clone())?;
+        let claims = Claims::new(client.clone(), namespace, &me);
+        let (api, leadership) = (Api::namespaced(client, namespace), Leadership::elected());
+        Ok(Self { api, me, leadership, claims, gate, elsewhere, told: None, held: None })
     }
 
     /// Whether it has been elected.
@@ -70,18 +95,18 @@ impl Elector {
             let turn = if known { candidate.look(spec.as_ref(), Instant::now()) } else { Turn::Wait(DURATION) };
             let wait = match turn {
                 Turn::Wait(left) => left,
-                Turn::Create | Turn::Take => {
-                    let began = Instant::now();
-                    match self.take(seen.as_ref()).await {
-                        Ok(()) => return began,
-                        Err(failed) => tracing::info!(error = failed.why, "the lease was not to be had"),
-                    }
-                    RETRY
-                }
+                Turn::Create | Turn::Take => match self.try_to_lead(seen.as_ref()).await {
+                    Ok(began) => return began,
+                    Err(pause) => pause,
+                },
             };
             let now = spec.as_ref().and_then(holder).map(str::to_owned);
             if known && told != now {
                 tracing::info!(identity = self.me, leader = now, "this replica follows");
+                if now.is_some() {
+                    self.gate.set_ready();
+                    self.elsewhere.set(0);
+                }
                 told = now;
             }
             match tokio::time::timeout(wait, changes.next()).await {
@@ -101,6 +126,43 @@ impl Elector {
         }
     }
 
+    /// Takes the lease and then the claim: either alone is no right to write. Else the answer is when to look again.
+    async fn try_to_lead(&mut self, seen: Option<&Lease>) -> Result<Instant, Duration> {
+        let claim = match self.claims.look().await {
+            Ok(Answer::May(claim)) => claim,
+            Ok(Answer::Led(by, left)) => {
+                self.led_by(&by).await;
+                return Err(left.min(LOOK_AGAIN));
+            }
+            Err(why) => {
+                self.gate.set_not_ready(format!("nobody knows whether another installation leads: {why}"));
+                return Err(RETRY);
+            }
+        };
+        let began = Instant::now();
+        if let Err(failed) = self.take(seen).await {
+            tracing::info!(error = failed.why, "the lease was not to be had");
+            return Err(RETRY);
+        }
+        // without it the lease runs out, and whoever takes it next tries again
+        if let Err(why) = self.claims.take(claim).await {
+            self.gate.set_not_ready(format!("the claim to lead was not to be had: {why}"));
+            return Err(RETRY);
+        }
+        self.gate.set_ready();
+        self.elsewhere.set(0);
+        Ok(began)
+    }
+
+    async fn led_by(&mut self, other: &Claim) {
+        self.gate.set_not_ready(other.refusal());
+        self.elsewhere.set(1);
+        if self.told.as_ref() != Some(&other.namespace) {
+            self.claims.say(other).await;
+            self.told = Some(other.namespace.clone());
+        }
+    }
+
     /// The lease as it is now, if the server answers.
     async fn read(&self) -> Option<Option<Lease>> {
         tokio::time::timeout(DEADLINE, self.api.get_opt(NAME)).await.ok()?.ok()
@@ -113,18 +175,23 @@ impl Elector {
             let end = renewed + MAY_WRITE;
             self.leadership.extend(end);
             let renewal = async {
-                tokio::time::sleep(pause).await;
+                if let ((), Some(other)) = tokio::join!(tokio::time::sleep(pause), self.claims.taken_by_another()) {
+                    return Err(Lost::Claimed(other.to_string()));
+                }
                 let began = Instant::now();
                 let before = self.held.clone();
                 let taken = self.take(before.as_ref()).await;
                 // somebody else may hold it, or has edited or deleted ours, which is written over
                 let read = if taken.as_ref().is_err_and(|failed| failed.answered) { self.read().await } else { None };
-                (began, taken, read)
+                Ok((began, taken, read))
             };
             let (began, taken, read) = tokio::select! {
                 biased; // one that was stopped in the middle finds its term over before it asks for more
                 () = tokio::time::sleep_until(end.into()) => return Lost::NotRenewed(why),
-                renewed = renewal => renewed,
+                renewed = renewal => match renewed {
+                    Ok(renewed) => renewed,
+                    Err(lost) => return lost,
+                },
             };
             pause = match taken {
                 Ok(()) => {

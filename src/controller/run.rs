@@ -100,16 +100,12 @@ pub struct Options {
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     let Options { listen, namespace, allowed, receivers, identity } = options;
     let receivers = super::receivers::read(receivers.as_deref())?;
-    let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
-    config.headers.extend(user_agent(identity.as_deref()).map(|agent| (http::header::USER_AGENT, agent)));
-    let client = Client::try_from(config.clone()).map_err(RunError::NoClient)?;
-    // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
-    let mut watching = config;
-    watching.default_retry = false;
-    let watching = Client::try_from(watching).map_err(RunError::NoClient)?;
-    let mut election = identity.map(|me| Elector::new(watching.clone(), &namespace, me));
-    let leadership = election.as_ref().map_or_else(Leadership::alone, Elector::leadership);
+    let (client, watching) = clients(identity.as_deref()).await?;
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
+    let mut election = identity
+        .map(|me| Elector::new(watching.clone(), &namespace, me, health.gate("leadership"), &metrics))
+        .transpose()?;
+    let leadership = election.as_ref().map_or_else(Leadership::alone, Elector::leadership);
     metrics.register(Memory::new()?)?;
     let gates = ["platformservices", "goldenpaths", "services", "deprecations"]
         .map(|watch| health.gate(format!("watch/{watch}")));
@@ -158,6 +154,16 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     stopping.cancel();
     let _ = server.await; // a failure of the server at this point changes nothing
     lost.map_or(Ok(()), |lost| Err(lost.into()))
+}
+
+/// One for requests, and one for watches.
+async fn clients(identity: Option<&str>) -> Result<(Client, Client), RunError> {
+    let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
+    config.headers.extend(user_agent(identity).map(|agent| (http::header::USER_AGENT, agent)));
+    let client = Client::try_from(config.clone()).map_err(RunError::NoClient)?;
+    // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
+    config.default_retry = false;
+    Ok((client, Client::try_from(config).map_err(RunError::NoClient)?))
 }
 
 /// Who writes, in the API server's audit log.

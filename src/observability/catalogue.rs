@@ -194,6 +194,9 @@ catalogue! {
     LEADER Gauge "leader" []
         "1 on the replica that leads; the others keep watching, and export no metric of the cluster."
         "Does exactly one lead?" "sum(goldenpath_leader) == 1"
+    LED_ELSEWHERE Gauge "led_elsewhere" []
+        "1 on a replica that does not lead because another installation on the cluster does, in another namespace."
+        "Are there two installations on one cluster?" "max(goldenpath_led_elsewhere) > 0"
     FLEET_WORKLOADS Gauge "fleet_workloads" ["kind"]
         "Workloads that are watched, by kind."
         "How much is watched?" "sum(max by (kind) (goldenpath_fleet_workloads))"

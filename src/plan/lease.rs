@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
+/// Name of the Lease in the operator's namespace.
+pub const NAME: &str = "goldenpath";
 /// How long a leader leads after its last renewal.
 pub const DURATION: Duration = Duration::from_secs(5);
 /// So long after the start of its last renewal that succeeded a leader may still write. The rest of the duration is for
@@ -74,7 +76,8 @@ pub fn holder(lease: &LeaseSpec) -> Option<&str> {
     lease.holder_identity.as_deref().filter(|holder| !holder.is_empty())
 }
 
-fn duration(lease: &LeaseSpec) -> Duration {
+/// How long a lease is believed.
+pub(super) fn duration(lease: &LeaseSpec) -> Duration {
     let said = lease.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     said.unwrap_or(DURATION).clamp(Duration::from_secs(1), LONGEST)
 }

@@ -2,6 +2,7 @@
 
 pub mod applied;
 pub mod availability;
+pub mod claim;
 pub mod companions;
 pub mod consumers;
 pub mod definitions;

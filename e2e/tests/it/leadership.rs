@@ -47,7 +47,52 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     wait::until("a new Lease", PATIENCE, async || Ok((cluster.holder().await? == "third").then_some(()))).await?;
     ensure!(cluster.answered("again").await?.1 == "third" && third.is_alive(), "{}", third.log());
     still_counts(&cluster, &third, mark).await?;
+    another_installation(&cluster, third).await?;
     cluster.one_at_a_time(mark)
+}
+
+/// Somebody installs it a second time: that one says who leads and writes nothing, until the first is gone.
+async fn another_installation(cluster: &Replicas, mut first: Operator) -> Result<()> {
+    let (elsewhere, kubeconfig) = cluster.install_elsewhere().await?;
+    let mark = cluster.control_plane.audit_mark()?;
+    let (stranger, line) = cluster.follower(&kubeconfig, &elsewhere, "stranger", "third").await?;
+    println!("leadership | {line}");
+    ensure!(line.contains("of the installation in namespace goldenpath-system, and a cluster has one"), "{line}");
+    ensure!(stranger.log().contains("goldenpath is led by third_"), "{}", stranger.log());
+    ensure!(stranger.metrics().await?.contains("\ngoldenpath_led_elsewhere 1\n"), "{}", stranger.metrics().await?);
+    let said = "get events -o jsonpath={.items[*].message} -n";
+    wait::until("an Event on its pod", PATIENCE, async || {
+        let said = cluster.control_plane.kubectl(said.split(' ').chain([elsewhere.as_str()])).await?;
+        ensure!(said.contains("goldenpath is led by third_"), "{said}");
+        Ok(Some(()))
+    })
+    .await?;
+
+    // somebody deletes the claim: whoever leads takes it again
+    let claim = ["validatingadmissionpolicy", "goldenpath-leader"];
+    cluster.control_plane.kubectl(["delete"].into_iter().chain(claim)).await?;
+    wait::until("the claim to be back", PATIENCE, async || {
+        let query = "jsonpath={.metadata.annotations.goldenpath\\.dev/leader}";
+        let value = cluster.control_plane.kubectl(["get"].into_iter().chain(claim).chain(["-o", query])).await?;
+        ensure!(value.starts_with(&format!("{NAMESPACE}/third_")), "{value}");
+        Ok(Some(()))
+    })
+    .await?;
+    ensure!(cluster.answered("guarded").await?.1 == "third" && !stranger.leads().await?, "{}", stranger.log());
+    let writes = cluster.writes(mark)?;
+    let strangers: Vec<_> =
+        writes.iter().filter(|(who, event)| who == "stranger" && event.resource != "events").collect();
+    ensure!(strangers.is_empty(), "{strangers:#?}");
+
+    first.kill().await?;
+    let (answered, who) = cluster.answered("inherited").await?;
+    eprintln!("leadership: the first installation died, and the other one has answered after {answered:?}");
+    ensure!(who == "stranger" && answered < DIES, "{who} after {answered:?}");
+    stranger.ready().await?;
+    let (_back, line) = cluster.follower(cluster.kubeconfig(), NAMESPACE, "fourth", "stranger").await?;
+    ensure!(line.contains(&format!("of the installation in namespace {elsewhere},")), "{line}");
+    ensure!(cluster.answered("kept").await?.1 == "stranger", "{}", stranger.log());
+    Ok(())
 }
 
 const DEPRECATION: &str = "old-workloads";

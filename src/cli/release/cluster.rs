@@ -16,8 +16,8 @@ use tokio::time::sleep;
 use super::CONCURRENCY;
 use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::cli::deadline::{Failure, in_time};
-use crate::controller::lease;
-use crate::plan::lease::{Candidate, Turn, holder};
+use crate::plan::claim;
+use crate::plan::lease::{self, Candidate, Turn, holder};
 use crate::plan::release::Marks;
 
 /// Objects in one answer.
@@ -165,16 +165,24 @@ impl Cluster {
         for (kind, plural) in POLICIES {
             let mut names = BTreeSet::new();
             for label in [labels::PATH, labels::DEPRECATION] {
-                let found = self.list(&policy_api(kind, plural), label).await;
-                let found = match found {
-                    Err(ReleaseError::Api { source, .. }) if source.is_status(404) => Vec::new(), // an older server
-                    found => found?,
-                };
-                names.extend(found.into_iter().filter_map(|meta| meta.name));
+                names.extend(self.names(kind, plural, ListParams::default().labels(label)).await?);
+            }
+            // the claim to lead, which no label tells from somebody else's policy
+            if kind == "ValidatingAdmissionPolicy" {
+                let by_name = ListParams::default().fields(&format!("metadata.name={}", claim::NAME));
+                names.extend(self.names(kind, plural, by_name).await?);
             }
             all.extend(names.into_iter().map(|name| Policy { kind, name }));
         }
         Ok(all)
+    }
+
+    /// Names of policies or bindings; none where an older server does not serve the kind.
+    async fn names(&self, kind: &str, plural: &str, params: ListParams) -> Result<Vec<String>, ReleaseError> {
+        match self.pages(&policy_api(kind, plural), params).await {
+            Err(ReleaseError::Api { source, .. }) if source.is_status(404) => Ok(Vec::new()),
+            found => Ok(found?.into_iter().filter_map(|meta| meta.name).collect()),
+        }
     }
 
     /// Deletes a policy or a binding; one that is gone is fine.
@@ -232,8 +240,12 @@ impl Cluster {
 
     /// Metadata of all objects of a kind with a label.
     async fn list(&self, resource: &ApiResource, selector: &str) -> Result<Vec<ObjectMeta>, ReleaseError> {
+        self.pages(resource, ListParams::default().labels(selector)).await
+    }
+
+    async fn pages(&self, resource: &ApiResource, params: ListParams) -> Result<Vec<ObjectMeta>, ReleaseError> {
         let api: Api<DynamicObject> = Api::all_with(self.0.clone(), resource);
-        let (mut params, mut all) = (ListParams::default().labels(selector).limit(PAGE), Vec::new());
+        let (mut params, mut all) = (params.limit(PAGE), Vec::new());
         loop {
             let page = within(&format!("list {}", resource.plural), api.list_metadata(&params)).await?;
             all.extend(page.items.into_iter().map(|object| object.metadata));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath::api::WorkloadKind;
-use goldenpath::rbac::{CLUSTER_RULES, NAMESPACE_RULES};
+use goldenpath::plan::claim::Claim;
+use goldenpath::rbac::{CLUSTER_RULES, LEASE_RULES, NAMESPACE_RULES};
 use goldenpath_e2e::audit::account;
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::rights::{Granted, missing, unused};
@@ -205,13 +206,16 @@ async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()>
     let flags = vec!["--feature-gates=WatchList=false".to_owned()];
     let control_plane = ControlPlane::start(Options { api_server_flags: flags, ..Options::default() }).await?;
     let user = account(NAMESPACE, ACCOUNT);
-    let granted: [Granted; 2] = [(CLUSTER_RULES, None), (NAMESPACE_RULES, Some(NAMESPACE))];
+    let granted: [Granted; 3] = [(CLUSTER_RULES, None), (LEASE_RULES, None), (NAMESPACE_RULES, Some(NAMESPACE))];
     let mark = control_plane.audit_mark()?;
     // the same rights by the other way to install
     let manifest = programs::repository().join("manifests/install.yaml");
     control_plane.kubectl(["apply", "--server-side", "-f", &manifest.to_string_lossy()]).await?;
     install::crds_served(&control_plane).await?;
     let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
+    // an installation that is gone, with its namespace, has left its claim to lead
+    let gone = Claim { namespace: "gone".to_owned(), identity: "goldenpath_0".to_owned() };
+    control_plane.apply(&serde_json::to_string(&gone.policy())?).await?;
     let env = vec![("GOLDENPATH_LEADER_ELECT".to_owned(), "true".to_owned())];
     let options = OperatorOptions { kubeconfig, env, ..OperatorOptions::default() };
     let mut operator = Operator::start(&control_plane, &options).await?;
