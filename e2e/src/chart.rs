@@ -64,15 +64,30 @@ fn write(path: &Path, text: &str) -> Result<()> {
 /// # Errors
 /// When helm is not built, or refuses, with its message.
 pub fn template(chart: &Path, flags: &[&str]) -> Result<String> {
+    helm(&["template", RELEASE], chart, flags)
+}
+
+/// What `helm install` would apply of a chart, and the notes that it would print, without a cluster.
+///
+/// # Errors
+/// As [`template`].
+pub fn dry_run(chart: &Path, flags: &[&str]) -> Result<(String, String)> {
+    let told = helm(&["install", RELEASE, "--dry-run=client"], chart, flags)?;
+    let (_, told) = told.split_once("\nMANIFEST:\n").context("no manifest")?;
+    let (manifest, notes) = told.split_once("\nNOTES:\n").context("no notes")?;
+    Ok((manifest.to_owned(), notes.to_owned()))
+}
+
+fn helm(verb: &[&str], chart: &Path, flags: &[&str]) -> Result<String> {
     let home = tempfile::tempdir()?;
     let mut command = std::process::Command::new(Programs::find(None)?.helm);
     for name in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         command.env(name, home.path());
     }
-    command.args(["template", RELEASE]).arg(chart).args(["--namespace", NAMESPACE]).args(flags);
-    let output = command.output().context("run helm template")?;
+    command.args(verb).arg(chart).args(["--namespace", NAMESPACE]).args(flags);
+    let output = command.output().context("run helm")?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    ensure!(output.status.success(), "helm template failed: {}", text(&output.stderr));
+    ensure!(output.status.success(), "helm {verb:?} failed: {}", text(&output.stderr));
     Ok(text(&output.stdout))
 }
 

@@ -5,6 +5,7 @@ mod life;
 mod manifest;
 mod rights;
 mod too_old;
+mod variants;
 
 use goldenpath::api::GoldenPath;
 use serde_json::json;

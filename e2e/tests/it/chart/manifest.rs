@@ -160,7 +160,7 @@ fn a_cluster_that_cannot_even_hold_the_definitions_is_refused() {
 }
 
 /// Every value set to something else than its default.
-const EVERYTHING: &[&str] = &[
+pub(super) const EVERYTHING: &[&str] = &[
     "image.repository=example.com/goldenpath",
     "image.tag=1.2.3",
     "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
