@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Alert, Clock, Recording, Severity};
 use crate::observability::catalogue::{
     BUILD_INFO, DEPRECATED_OBJECTS, DEPRECATION_DUE, DEPRECATION_FORECAST, DEPRECATION_STAGE, EXEMPTIONS, FLEET_BLIND,
-    OBJECTIVES, OPEN_RISKS, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION, VERDICTS,
+    LEADER, OBJECTIVES, OPEN_RISKS, RECONCILES, ROLLOUT_PHASE, ROLLOUT_WAVE_STARTED, TEAM_ADOPTION, VERDICTS,
     WORKLOAD_ADOPTION,
 };
 use crate::observability::promql::{gauge, gauge_by, rate};
@@ -205,6 +205,16 @@ fn of_the_operator(clock: Clock) -> Vec<Alert> {
             description: "Teams deploy as ever and the API server goes on filling defaults, but no wave moves, none is \
                           taken back when it fails, and no status is true any more. \
                           `kubectl get pods -n goldenpath-system` is where to begin.",
+        },
+        Alert {
+            name: "GoldenpathNobodyLeads",
+            severity: Severity::Critical,
+            when: "There are replicas, and for five minutes none of them has led.",
+            expr: format!("{} == 0", gauge(&LEADER, "")),
+            wait: Some(clock.wait(5 * MINUTE)),
+            summary: "No replica of Goldenpath leads{{ with $labels.cluster }} in cluster {{ . }}{{ end }}",
+            description: "Only the one that leads writes, so it is as if none ran. The log says why a replica cannot have the \
+                          Lease: `kubectl logs -n goldenpath-system deployment/goldenpath`.",
         },
         Alert {
             name: "GoldenpathOperatorBlind",
