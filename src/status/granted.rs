@@ -103,6 +103,21 @@ mod tests {
     }
 
     #[test]
+    fn an_overdue_risk_needs_the_owner_after_exemptions_do() {
+        let risk = json!({"name": "ttl", "severity": "High", "probability": "Low", "owner": "net", "dueAt": "2026-12-15T00:00:00Z"});
+        let spec: DeprecationSpec = serde_json::from_value(json!({"matches": [], "risks": [risk]})).unwrap();
+        let progress = DeprecationProgress::default();
+        let reason = |progress, now| degraded(&spec, progress, at(now)).reason;
+        assert_eq!(reason(&progress, "2026-12-14T23:59:59Z"), Reason::Healthy);
+        assert_eq!(reason(&progress, "2026-12-15T00:00:00Z"), Reason::RiskOverdue);
+        let message = degraded(&spec, &progress, at("2026-12-15T00:00:00Z")).message;
+        assert!(message.starts_with("risks[ttl], severity High, is open past its dueAt 2026-12-15"), "{message}");
+        let ended = UsedExemption { name: "a".into(), state: Expired, objects: 0 };
+        let both = DeprecationProgress { exemptions: vec![ended], ..DeprecationProgress::default() };
+        assert_eq!(reason(&both, "2026-12-15T00:00:00Z"), Reason::ExemptionExpired);
+    }
+
+    #[test]
     fn each_exemption_says_how_it_is_used() {
         let ends =
             [("used", LATE), ("unused", LATE), ("ends", "2026-12-05T00:00:00Z"), ("ended", "2026-12-01T00:00:00Z")];

@@ -164,6 +164,7 @@ fn without_counts(status: &GoldenPathStatus) -> GoldenPathStatus {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
     use crate::status::merge;
@@ -172,6 +173,18 @@ mod tests {
         let rollout = RolloutStatus { phase, moved: 9, exercised, failed, ..RolloutStatus::default() };
         let conditions = merge(&[], &rolled_out(&rollout), Some(1), Timestamp::UNIX_EPOCH);
         GoldenPathStatus { rollout: Some(rollout), conditions, ..GoldenPathStatus::default() }
+    }
+
+    #[test]
+    fn an_overdue_risk_needs_the_owner_and_the_clock_looks_when_it_is_due() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let due = "2026-12-15T00:00:00Z";
+        let risk = json!({"name": "quota", "severity": "High", "probability": "Medium", "owner": "sre", "dueAt": due});
+        let spec = json!({"priority": {"businessValue": 8, "timeCriticality": 5, "riskReduction": 8, "jobSize": 3}, "risks": [risk]});
+        let path = GoldenPath::new("web", serde_json::from_value(spec).unwrap());
+        let reason = |now| degraded(&path, None, &[], &[], at(now)).reason;
+        assert_eq!((reason("2026-12-14T23:59:59Z"), reason(due)), (Reason::Healthy, Reason::RiskOverdue));
+        assert_eq!((next_end(&path, at("2026-12-01T00:00:00Z")), next_end(&path, at(due))), (Some(at(due)), None));
     }
 
     #[rstest]
