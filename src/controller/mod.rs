@@ -7,6 +7,7 @@ mod backoff;
 mod beside;
 mod catch_up;
 mod children;
+mod client;
 mod consumption;
 mod context;
 mod deprecation;

@@ -101,7 +101,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let receivers = super::receivers::read(receivers.as_deref())?;
     let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     config.headers.extend(user_agent(identity.as_deref()).map(|agent| (http::header::USER_AGENT, agent)));
-    let client = Client::try_from(config.clone()).map_err(RunError::NoClient)?;
+    let client = super::client::writing(config.clone()).map_err(RunError::NoClient)?;
     // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
     let mut watching = config;
     watching.default_retry = false;
