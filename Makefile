@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help control-plane demo dashboards image test bench failover instructions licenses verify generate generate-install generate-pod-schema clean
+.PHONY: help control-plane demo dashboards image test test-node bench failover instructions licenses verify generate generate-install generate-pod-schema clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,11 +26,12 @@ dashboards: ## Draw every Grafana dashboard over a migration on a real control p
 
 # ARCHITECTURE=arm64 needs a cross compiler: see e2e/static-program.sh. The commit is in the image, so commit first.
 image: ARCHITECTURE ?= amd64
+image: REPOSITORY ?= goldenpath
 image: VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 image: ## Make the image as an OCI archive, target/goldenpath-<version>-<architecture>.tar; no Docker is needed
 	bash e2e/static-program.sh target/goldenpath-static $(if $(filter arm64,$(ARCHITECTURE)),aarch64-unknown-linux-gnu)
 	cargo run -q -p goldenpath-e2e --bin image -- --program target/goldenpath-static \
-	  --reference goldenpath:$(VERSION) --architecture $(ARCHITECTURE) --revision $$(git rev-parse HEAD) \
+	  --reference $(REPOSITORY):$(VERSION) --architecture $(ARCHITECTURE) --revision $$(git rev-parse HEAD) \
 	  --created $$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) \
 	  --out target/goldenpath-$(VERSION)-$(ARCHITECTURE).tar
 
@@ -52,6 +53,11 @@ test: ## Run all tests; the first run builds two control planes, which takes abo
 	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
 	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
 	echo "test: done after $$SECONDS s"
+
+# Not part of `test`: a real kubelet needs root. FLAGS="--minutes 5" kills leaders for so long, --short is what CI runs.
+test-node: PROGRAM ?= target/goldenpath-static
+test-node: ## Run the image and the chart on two real nodes of this machine: kubelets, containerd and runc (Linux, root)
+	@bash e2e/test-node.sh $(PROGRAM) $(FLAGS)
 
 # FLAGS: see `cargo run -p goldenpath-e2e --bin bench -- --help`; --strict makes a missed promise a failure.
 bench: N ?= 10000

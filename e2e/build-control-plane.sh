@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the control plane that tests and the demo run on, from the Go modules in tools/, once per version.
 # What is named behind it is built as well: kube-state-metrics, which only benchmarks run, the servers of an older
-# Kubernetes, kubernetes-1.35 and kubernetes-1.36, and prometheus, where the system has none.
+# Kubernetes, kubernetes-1.35 and kubernetes-1.36, prometheus, where the system has none, and node, what a real node runs.
 # Finished programs lie in <cache>/<module>-<version>/<program>; the cache is shared by all checkouts of a user.
 set -euo pipefail
 cd "$(dirname "$0")/../tools"
@@ -65,6 +65,16 @@ prometheus() {
   done
 }
 
+# What a real node runs, beside containerd and runc of the system, which e2e/src/node installs.
+node() {
+  local module=k8s.io/kubernetes program
+  for program in kubelet kube-proxy; do
+    build kubernetes $module $module/cmd/$program $program 90
+  done
+  (cd pause && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$cache/pause.partial" .)
+  mv "$cache/pause.partial" "$cache/pause"
+}
+
 kubernetes kubernetes
 build kubernetes k8s.io/kubernetes k8s.io/kubernetes/cmd/kubectl kubectl 30
 build etcd go.etcd.io/etcd/server/v3 go.etcd.io/etcd/server/v3 etcd 60
@@ -74,6 +84,7 @@ for also in "$@"; do
   case $also in
     kube-state-metrics) build "$also" k8s.io/kube-state-metrics/v2 k8s.io/kube-state-metrics/v2 "$also" 120 ;;
     kubernetes-*) kubernetes "$also" ;;
+    node) node ;;
     prometheus) prometheus ;;
     *) echo "control plane: there is nothing called $also to build" >&2; exit 1 ;;
   esac

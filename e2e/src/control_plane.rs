@@ -92,6 +92,11 @@ impl ControlPlane {
         Ok(Self { ready, programs, supervisor: None, _attached: Some(attached), installed: OnceCell::new() })
     }
 
+    /// One that whoever calls has started, and ends.
+    pub(crate) fn of(ready: Ready, programs: Programs) -> Self {
+        Self { ready, programs, supervisor: None, _attached: None, installed: OnceCell::new() }
+    }
+
     /// Kubeconfig of an administrator (`system:masters`).
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {

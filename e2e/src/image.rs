@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use flate2::{Compression, GzBuilder};
+/// How hard to compress.
+pub use flate2::Compression;
+use flate2::GzBuilder;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
@@ -89,8 +91,16 @@ fn digest(bytes: &[u8]) -> String {
 /// # Errors
 /// When a document cannot be read, or the archive cannot be written.
 pub fn write(program: &[u8], about: &About, archive: &Path) -> Result<String> {
-    let layer = layer(program)?;
-    let mut compressed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    write_files(&[(PROGRAM, program)], Compression::best(), about, archive)
+}
+
+/// As [`write`], with what else a program needs: libraries, where it is not a static one.
+///
+/// # Errors
+/// When the archive cannot be written.
+pub fn write_files(files: &[(&str, &[u8])], compression: Compression, about: &About, archive: &Path) -> Result<String> {
+    let layer = layer(files)?;
+    let mut compressed = GzBuilder::new().mtime(0).write(Vec::new(), compression);
     compressed.write_all(&layer)?;
     let packed = Blob::of(compressed.finish()?);
     let config = Blob::json(&about.config(&digest(&layer)))?;
@@ -122,9 +132,11 @@ pub fn write(program: &[u8], about: &About, archive: &Path) -> Result<String> {
 }
 
 /// The one layer: the program and its licences, and no folder, shell or certificate.
-fn layer(program: &[u8]) -> Result<Vec<u8>> {
+fn layer(files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
-    add(&mut tar, PROGRAM.trim_start_matches('/'), 0o555, program)?;
+    for (path, bytes) in files {
+        add(&mut tar, path.trim_start_matches('/'), 0o555, bytes)?;
+    }
     for name in DOCUMENTS {
         let text = std::fs::read(programs::repository().join(name)).with_context(|| format!("read {name}"))?;
         add(&mut tar, name, 0o444, &text)?;

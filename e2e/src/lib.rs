@@ -25,6 +25,7 @@ pub mod install;
 pub mod installed;
 pub mod kubeconfig;
 pub mod migration;
+pub mod node;
 pub mod operator;
 pub mod options;
 pub mod page;

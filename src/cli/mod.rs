@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod deadline;
 pub mod generate;
 mod install_paths;
@@ -60,6 +61,14 @@ enum Command {
     /// Workloads run on as they are: only metadata is changed, nothing restarts. Definitions, paths and services stay. It
     /// is refused while an operator leads.
     Release(release::Args),
+    /// Say who leads and what the operator says of each path; fails where nobody leads, or a path has not been looked at.
+    ///
+    /// The chart runs it for `helm test`.
+    Check {
+        /// Namespace of the operator.
+        #[arg(long, env = "POD_NAMESPACE", default_value = DEFAULT_NAMESPACE)]
+        namespace: String,
+    },
     /// Write the files that are derived from the code: for developers, in a checkout.
     #[command(hide = true)]
     Generate,
@@ -75,6 +84,7 @@ pub fn main() -> std::process::ExitCode {
         }
         Command::InstallPaths { from } => wait_for(install_paths::install(&from)).err(),
         Command::Release(args) => wait_for(release::release(args)).err(),
+        Command::Check { namespace } => wait_for(check::check(&namespace)).err(),
         Command::Generate => generate::write(Path::new(".")).err(),
     };
     match failed {

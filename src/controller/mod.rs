@@ -8,6 +8,7 @@ mod beside;
 mod catch_up;
 mod children;
 mod claim;
+mod client;
 mod consumption;
 mod context;
 mod definitions;

@@ -160,7 +160,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
 async fn clients(identity: Option<&str>) -> Result<(Client, Client), RunError> {
     let mut config = kube::Config::infer().await.map_err(RunError::NoCluster)?;
     config.headers.extend(user_agent(identity).map(|agent| (http::header::USER_AGENT, agent)));
-    let client = Client::try_from(config.clone()).map_err(RunError::NoClient)?;
+    let client = super::client::writing(config.clone()).map_err(RunError::NoClient)?;
     // kube tries a request up to 15 times by itself, in silence; a watch must know that it is blind
     config.default_retry = false;
     Ok((client, Client::try_from(config).map_err(RunError::NoClient)?))

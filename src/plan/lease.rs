@@ -14,6 +14,8 @@ pub const DURATION: Duration = Duration::from_secs(5);
 /// So long after the start of its last renewal that succeeded a leader may still write. The rest of the duration is for
 /// what is on its way, and for clocks that do not run at one speed.
 pub const MAY_WRITE: Duration = Duration::from_millis(3_400);
+/// What was written in the last moment may still be on its way for so long: it arrives before the lease has run out.
+pub const ON_ITS_WAY: Duration = Duration::from_millis(1_400);
 /// Pause between two renewals: 0.6 writes a second.
 pub const RENEW_EVERY: Duration = Duration::from_millis(1_700);
 /// Pause after one that failed.
@@ -100,6 +102,25 @@ mod tests {
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_is_written_in_the_last_moment_arrives_before_the_lease_has_run_out() {
+        assert!(MAY_WRITE + ON_ITS_WAY < DURATION && MAY_WRITE + DEADLINE < DURATION);
+    }
+
+    #[test]
+    fn a_clock_that_is_off_by_an_hour_changes_nothing() {
+        const HOUR: i64 = 3_600;
+        for off in [-HOUR, HOUR] {
+            let (mut candidate, now) = (Candidate::default(), Instant::now());
+            assert_eq!(candidate.look(Some(&lease("a", 10_000 + off, 5)), now), Turn::Wait(seconds(5)));
+            // it renews, and nobody takes what it holds
+            let renewed = lease("a", 10_002 + off, 5);
+            assert_eq!(candidate.look(Some(&renewed), now + seconds(2)), Turn::Wait(seconds(5)));
+            // it dies, and nobody waits an hour for it
+            assert_eq!(candidate.look(Some(&renewed), now + seconds(7)), Turn::Take);
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ seccompProfile: {type: RuntimeDefault}
 
 {{- define "goldenpath.securityContext" -}}
 allowPrivilegeEscalation: false
+# The kubelet takes the user from the image, and not its group, which would be root's. It does so for containers alone: a
+# group of the whole pod would need a user of the whole pod, which some clusters choose themselves.
+runAsGroup: 65532
 capabilities: {drop: [ALL]}
 readOnlyRootFilesystem: true
 {{- end }}

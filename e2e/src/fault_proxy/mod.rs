@@ -78,7 +78,7 @@ impl FaultProxy {
         let shared = Shared::default();
         let (started, outcome) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let leaf = authority.server("goldenpath-fault-proxy")?;
+        let leaf = authority.server("goldenpath-fault-proxy", &[])?;
         let state = shared.clone();
         let thread = std::thread::spawn(move || run(listener, &leaf, &upstream, state, started, stopped));
         outcome.await.map_err(|_| anyhow!("the thread of the proxy ended"))??;

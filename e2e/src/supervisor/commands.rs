@@ -61,7 +61,11 @@ pub fn audit_policy() -> Value {
                 "users": ["kwok", "system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"],
                 "verbs": ["get", "list", "watch"],
             },
-            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"], "verbs": ["get", "list", "watch"]},
+            {
+                "level": "None",
+                "userGroups": ["system:serviceaccounts:kube-system", "system:nodes"],
+                "verbs": ["get", "list", "watch"],
+            },
             {"level": "Metadata"},
         ],
     })

@@ -1,8 +1,8 @@
 //! The program behind `control-plane`: starts a control plane, says where it is, ends it with whoever started it.
 
-mod commands;
+pub(crate) mod commands;
 mod guard;
-mod nodes;
+pub(crate) mod nodes;
 mod parent;
 pub mod pki;
 pub(crate) mod processes;
@@ -100,7 +100,7 @@ async fn end(mut processes: Processes, folder: TempDir, keep: bool) -> Result<()
 async fn start(processes: &mut Processes, programs: &Programs, options: &Options, folder: &Path) -> Result<Ready> {
     let [etcd, peer, api, kwok] = ports::free()?;
     let server = format!("https://127.0.0.1:{api}");
-    prepare(folder, &server)?;
+    prepare(folder, &server, &[], &pki::CLIENTS)?;
     let kubeconfig = folder.join("admin.kubeconfig");
     let client = kubeconfig::client(&kubeconfig).await?;
 
@@ -152,9 +152,9 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Certificates, kubeconfigs and the audit policy.
-fn prepare(folder: &Path, server: &str) -> Result<()> {
-    pki::write(folder)?;
-    for (name, ..) in pki::CLIENTS {
+pub(crate) fn prepare(folder: &Path, server: &str, hosts: &[&str], clients: &[pki::ClientOf<'_>]) -> Result<()> {
+    pki::write(folder, hosts, clients)?;
+    for (name, ..) in clients {
         let user = json!({
             "client-certificate": folder.join(format!("{name}.crt")),
             "client-key": folder.join(format!("{name}.key")),

@@ -8,26 +8,30 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Clients with a certificate: file name, common name, organisation.
+/// Clients of every control plane.
 ///
 /// kwok is not `admin`, so that the audit log keeps the simulation apart from what a test does.
-pub const CLIENTS: [(&str, &str, Option<&str>); 4] = [
+pub const CLIENTS: [ClientOf<'static>; 4] = [
     ("admin", "admin", Some("system:masters")),
     ("kwok", "kwok", Some("system:masters")),
     ("kube-controller-manager", "system:kube-controller-manager", None),
     ("kube-scheduler", "system:kube-scheduler", None),
 ];
 
-/// Writes `ca.crt`, `<name>.crt` and `<name>.key` of the API server and of each client, `sa.key` and `sa.pub`.
-pub fn write(folder: &Path) -> Result<()> {
+/// A client with a certificate: file name, common name, organisation.
+pub type ClientOf<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// Writes `ca.crt`, `<name>.crt` and `<name>.key` of the API server, which has further `hosts`, and of each client, `sa.key`
+/// and `sa.pub`.
+pub fn write(folder: &Path, hosts: &[&str], clients: &[ClientOf<'_>]) -> Result<()> {
     let file = |name: &str, content: String| {
         let path = folder.join(name);
         std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
     };
     let authority = Authority::new("goldenpath test control plane")?;
-    let mut leaves = vec![("kube-apiserver", authority.server("kube-apiserver")?)];
-    for (name, common_name, organisation) in CLIENTS {
-        leaves.push((name, authority.client(common_name, organisation)?));
+    let mut leaves = vec![("kube-apiserver", authority.server("kube-apiserver", hosts)?)];
+    for (name, common_name, organisation) in clients {
+        leaves.push((name, authority.client(common_name, *organisation)?));
     }
     file("ca.crt", authority.certificate)?;
     for (name, leaf) in leaves {
@@ -59,9 +63,10 @@ impl Authority {
         Ok(Self { certificate, signer: Issuer::new(params, key) })
     }
 
-    /// Certificate and key of a server on this machine.
-    pub fn server(&self, common_name: &str) -> Result<CertifiedKey<KeyPair>> {
-        let hosts = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+    /// Certificate and key of a server on this machine, which has further `hosts`.
+    pub fn server(&self, common_name: &str, hosts: &[&str]) -> Result<CertifiedKey<KeyPair>> {
+        let hosts = ["127.0.0.1", "localhost", "kubernetes.default.svc"].iter().chain(hosts);
+        let hosts: Vec<String> = hosts.map(|host| (*host).to_owned()).collect();
         self.leaf(CertificateParams::new(hosts)?, common_name, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

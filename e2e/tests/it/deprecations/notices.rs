@@ -48,7 +48,7 @@ impl Receiver {
             }
         });
         let authority = Authority::new("a CA of their own")?;
-        let tls = acceptor(&authority.server("hooks")?)?;
+        let tls = acceptor(&authority.server("hooks", &[])?)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let secure_port = listener.local_addr()?.port();
         let shared = post.clone();

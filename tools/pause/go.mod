@@ -1,0 +1,3 @@
+module goldenpath.dev/tools/pause
+
+go 1.26.0
