@@ -25,7 +25,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   started=$SECONDS
   apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=200 "$@"; }
   # the lists of a fresh machine are empty, and those of an old one name files that are gone
-  said=$({ apt update && apt install -y --no-install-recommends "${missing[@]}"; } 2>&1) ||
+  said=$({ apt update && apt install -y --no-remove --no-install-recommends "${missing[@]}"; } 2>&1) ||
     skip "apt-get cannot install ${missing[*]}: $(grep -m1 '^[EW]:' <<<"$said" || tail -1 <<<"$said")"
   echo "test-node: installed ${missing[*]} in $((SECONDS - started)) s"
 fi

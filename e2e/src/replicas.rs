@@ -159,7 +159,8 @@ impl Replicas {
         Ok(self.control_plane.kubectl(query).await?.split('_').next().unwrap_or_default().to_owned())
     }
 
-    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
+    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too, but
+    /// for what nobody waited for any more.
     ///
     /// # Errors
     /// When two wrote at a time.
@@ -169,6 +170,11 @@ impl Replicas {
         for (replica, event) in self.writes(mark)? {
             // a Lease that was taken meanwhile refuses whoever held it: that is what it is for
             if event.resource == "leases" && event.code == 409 {
+                continue;
+            }
+            // what a process had handed to its connection when it was stopped is read when it goes on, and given up at once by
+            // both sides: its deadline is over
+            if event.code == 504 {
                 continue;
             }
             // who follows another installation says so on its own pod

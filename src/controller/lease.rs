@@ -101,12 +101,13 @@ impl Elector {
                 },
             };
             let now = spec.as_ref().and_then(holder).map(str::to_owned);
+            // each time: whatever closed the gate, such as a network that was away, says nothing when it is over
+            if known && matches!(turn, Turn::Wait(_)) && now.as_ref().is_some_and(|who| *who != self.me) {
+                self.gate.set_ready();
+                self.elsewhere.set(0);
+            }
             if known && told != now {
                 tracing::info!(identity = self.me, leader = now, "this replica follows");
-                if now.is_some() {
-                    self.gate.set_ready();
-                    self.elsewhere.set(0);
-                }
                 told = now;
             }
             match tokio::time::timeout(wait, changes.next()).await {

@@ -114,7 +114,7 @@ fn tree(folder: &Path, into: &mut BTreeSet<String>, only_folders: bool) {
 
 /// Processes that are of a ring: they name its folder, as shims do, or are in one of its cgroups, as containers are.
 fn processes(folder: &Path) -> Result<BTreeMap<u32, String>> {
-    let folder = folder.to_string_lossy();
+    let folder = format!("{}/", folder.display()); // with its end: logs are kept beside it
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
@@ -122,7 +122,7 @@ fn processes(folder: &Path) -> Result<BTreeMap<u32, String>> {
             String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default()).into_owned()
         };
         let (command, cgroup) = (read("cmdline").replace('\0', " "), read("cgroup"));
-        if pid != std::process::id() && (command.contains(&*folder) || cgroup.contains(&format!("/{CGROUP}"))) {
+        if pid != std::process::id() && (command.contains(&folder) || cgroup.contains(&format!("/{CGROUP}"))) {
             found.insert(pid, format!("{pid} {command}"));
         }
     }
