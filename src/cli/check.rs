@@ -5,8 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use super::deadline::{Failure, within};
 use crate::api::{ConditionType, GoldenPath};
 use crate::plan::lease::{NAME, RENEW_EVERY, holder};
 
@@ -21,20 +22,14 @@ pub enum CheckError {
     /// No configuration to reach a cluster with.
     #[error("no cluster: set KUBECONFIG, or run in a pod")]
     NoCluster(#[source] kube::config::InferConfigError),
-    /// The API server refuses a request.
+    /// The API server refuses a request, or does not answer.
     #[error("{what}")]
     ApiServer {
         /// What was tried.
         what: String,
         /// The answer.
         #[source]
-        source: Box<kube::Error>,
-    },
-    /// No answer in time.
-    #[error("{what}: no answer within {} s", DEADLINE.as_secs())]
-    Timeout {
-        /// What was tried.
-        what: String,
+        source: Failure,
     },
     /// The Lease is not renewed.
     #[error("no operator leads: nobody has renewed Lease {lease} for {} s; do its pods run, and what do they log?", PATIENCE.as_secs())]
@@ -57,7 +52,7 @@ pub enum CheckError {
 /// A path that is not Ready is said, and no failure: it is somebody's to mend, and no installation is broken by it.
 pub async fn check(namespace: &str) -> Result<(), CheckError> {
     let config = kube::Config::infer().await.map_err(CheckError::NoCluster)?;
-    let client = Client::try_from(config).map_err(|source| failed("reach the API server")(source))?;
+    let client = Client::try_from(config).map_err(|error| failed("reach the API server", Box::new(error).into()))?;
     let end = Instant::now() + PATIENCE;
     let leader = leader(&Api::namespaced(client.clone(), namespace), namespace, end).await?;
     println!("{leader} leads");
@@ -72,7 +67,7 @@ async fn leader(api: &Api<Lease>, namespace: &str, end: Instant) -> Result<Strin
     let what = format!("get Lease {namespace}/{NAME}");
     let mut first = None;
     loop {
-        let lease = within(&what, api.get_opt(NAME)).await?.and_then(|lease| lease.spec).unwrap_or_default();
+        let lease = asked(&what, api.get_opt(NAME)).await?.and_then(|lease| lease.spec).unwrap_or_default();
         if let Some(who) = holder(&lease) {
             if first.get_or_insert_with(|| lease.clone()) != &lease {
                 return Ok(who.to_owned());
@@ -90,7 +85,7 @@ async fn leader(api: &Api<Lease>, namespace: &str, end: Instant) -> Result<Strin
 /// What the operator says of each path, once it has looked at all as they are.
 async fn paths(api: &Api<GoldenPath>, leader: &str, end: Instant) -> Result<Vec<(String, String)>, CheckError> {
     loop {
-        let paths = within("list GoldenPaths", api.list(&ListParams::default())).await?;
+        let paths = asked("list GoldenPaths", api.list(&ListParams::default())).await?;
         let said: Vec<_> = paths.iter().map(|path| (path.name_any(), ready(path))).collect();
         let unseen: Vec<String> =
             said.iter().filter(|(_, said)| said.is_none()).map(|(name, _)| name.clone()).collect();
@@ -117,14 +112,12 @@ fn ready(path: &GoldenPath) -> Option<String> {
     is_current.then_some(said)
 }
 
-async fn within<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, CheckError> {
-    let answer = timeout(DEADLINE, request).await.map_err(|_| CheckError::Timeout { what: what.to_owned() })?;
-    answer.map_err(failed(what))
+async fn asked<T>(what: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, CheckError> {
+    within(DEADLINE, request).await.map_err(|source| failed(what, source))
 }
 
-fn failed(what: &str) -> impl Fn(kube::Error) -> CheckError + use<> {
-    let what = what.to_owned();
-    move |source| CheckError::ApiServer { what: what.clone(), source: Box::new(source) }
+fn failed(what: &str, source: Failure) -> CheckError {
+    CheckError::ApiServer { what: what.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ pub enum Failure {
     #[error(transparent)]
     Kube(#[from] Box<kube::Error>),
     /// None.
-    #[error("no answer within {} s", DEADLINE.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
 }
 
 impl Failure {
@@ -28,9 +28,17 @@ impl Failure {
 
 /// The answer, if it comes in time.
 pub async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    match timeout(DEADLINE, request).await {
+    within(DEADLINE, request).await
+}
+
+/// As [`in_time`], where it has to be sooner or may be later.
+pub async fn within<T>(
+    deadline: Duration,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Failure> {
+    match timeout(deadline, request).await {
         Ok(answer) => answer.map_err(|error| Failure::Kube(Box::new(error))),
-        Err(_) => Err(Failure::Timeout),
+        Err(_) => Err(Failure::Timeout(deadline)),
     }
 }
 
