@@ -159,44 +159,57 @@ impl Replicas {
         Ok(self.control_plane.kubectl(query).await?.split('_').next().unwrap_or_default().to_owned())
     }
 
-    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too, but
-    /// for what nobody waited for any more.
+    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
     ///
     /// # Errors
     /// When two wrote at a time.
     pub fn one_at_a_time(&self, mark: Mark) -> Result<()> {
-        let mut terms: BTreeMap<String, (Timestamp, Timestamp, usize)> = BTreeMap::new();
-        let mut last = BTreeMap::new();
-        for (replica, event) in self.writes(mark)? {
-            // a Lease that was taken meanwhile refuses whoever held it: that is what it is for
-            if event.resource == "leases" && event.code == 409 {
-                continue;
-            }
-            // what a process had handed to its connection when it was stopped is read when it goes on, and given up at once by
-            // both sides: its deadline is over
-            if event.code == 504 {
-                continue;
-            }
-            // who follows another installation says so on its own pod
-            if event.resource == "events" && event.namespace == installation(&event) {
-                continue;
-            }
-            last.insert(replica.clone(), format!("{} {} {}", event.verb, event.uri, event.code));
-            let term = terms.entry(replica).or_insert((event.time, event.time, 0));
-            (term.0, term.1, term.2) = (term.0.min(event.time), term.1.max(event.time), term.2 + 1);
-        }
-        let mut in_order: Vec<_> = terms.into_iter().collect();
-        in_order.sort_by_key(|(_, (from, ..))| *from);
-        for (replica, (from, to, writes)) in &in_order {
-            eprintln!("leadership: {replica} wrote {writes} times from {from} to {to}");
-        }
-        let pairs = in_order.windows(2);
-        let overlap = pairs.clone().find(|pair| matches!(pair, [(_, (_, end, _)), (_, (begin, ..))] if begin <= end));
-        ensure!(in_order.len() > 1, "only {in_order:?} wrote");
-        overlap
-            .map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}, in the end {last:?}")))
-            .context("fencing")
+        alone(self.writes(mark)?)
     }
+
+    /// The same where the process of a replica was stopped and went on. What it had handed to its connection before, one request
+    /// at most, is read when it goes on, and given up at once, since its deadline is over: the API server says 504.
+    ///
+    /// # Errors
+    /// When two wrote at a time.
+    pub fn one_at_a_time_with_a_stop(&self, mark: Mark, stopped: &str) -> Result<()> {
+        let mut writes = self.writes(mark)?;
+        let last = writes.iter().rposition(|(replica, event)| replica == stopped && event.code != 409);
+        if let Some(given_up) = last.filter(|at| writes[*at].1.code == 504) {
+            eprintln!("leadership: given up: {} {}", writes[given_up].1.verb, writes[given_up].1.uri);
+            writes.remove(given_up);
+        }
+        alone(writes)
+    }
+}
+
+fn alone(writes: Vec<(String, AuditEvent)>) -> Result<()> {
+    let mut terms: BTreeMap<String, (Timestamp, Timestamp, usize)> = BTreeMap::new();
+    let mut last = BTreeMap::new();
+    for (replica, event) in writes {
+        // a Lease that was taken meanwhile refuses whoever held it: that is what it is for
+        if event.resource == "leases" && event.code == 409 {
+            continue;
+        }
+        // who follows another installation says so on its own pod
+        if event.resource == "events" && event.namespace == installation(&event) {
+            continue;
+        }
+        last.insert(replica.clone(), format!("{} {} {}", event.verb, event.uri, event.code));
+        let term = terms.entry(replica).or_insert((event.time, event.time, 0));
+        (term.0, term.1, term.2) = (term.0.min(event.time), term.1.max(event.time), term.2 + 1);
+    }
+    let mut in_order: Vec<_> = terms.into_iter().collect();
+    in_order.sort_by_key(|(_, (from, ..))| *from);
+    for (replica, (from, to, writes)) in &in_order {
+        eprintln!("leadership: {replica} wrote {writes} times from {from} to {to}");
+    }
+    let pairs = in_order.windows(2);
+    let overlap = pairs.clone().find(|pair| matches!(pair, [(_, (_, end, _)), (_, (begin, ..))] if begin <= end));
+    ensure!(in_order.len() > 1, "only {in_order:?} wrote");
+    overlap
+        .map_or(Ok(()), |pair| Err(anyhow::anyhow!("two wrote at a time: {pair:?}, in the end {last:?}")))
+        .context("fencing")
 }
 
 fn options(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {

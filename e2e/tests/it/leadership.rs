@@ -164,5 +164,5 @@ async fn a_leader_that_was_stopped_in_the_middle_writes_nothing_afterwards() -> 
     let log = first.log();
     ensure!(log.contains("this replica leads no more, and starts anew"), "{log}");
     ensure!(second.leads().await? && cluster.answered("after").await?.1 == "second", "{}", second.log());
-    cluster.one_at_a_time(mark)
+    cluster.one_at_a_time_with_a_stop(mark, "first")
 }
