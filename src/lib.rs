@@ -16,6 +16,7 @@ pub mod api;
 pub mod cel;
 pub mod chart;
 pub mod cli;
+pub mod clock;
 pub mod consumers;
 pub mod controller;
 pub mod fleet;

@@ -6,13 +6,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::context::Context;
 use super::errors::Error;
 use crate::api::{GoldenPath, PathAdoption};
+use crate::clock;
 use crate::fleet::Contact;
 use crate::observability;
 use crate::status::adoption::path_adoption;
@@ -59,7 +59,7 @@ async fn round(
     let name = path.name_any();
     // what was written may not have come back through the watch yet
     let before = written.get(&name).or_else(|| path.status.as_ref()?.adoption.as_ref());
-    let adoption = path_adoption(counts, &name, &path.spec.default_for, before, Timestamp::now());
+    let adoption = path_adoption(counts, &name, &path.spec.default_for, before, clock::now());
     if before == Some(&adoption) {
         return Ok(());
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -11,6 +10,7 @@ use super::context::Context;
 use super::deprecations::Counted;
 use super::observe::workload_keys;
 use crate::api::{DeprecationExemption, ExemptionKind, labels};
+use crate::clock;
 use crate::consumers::{Home, Homes};
 use crate::fleet::ServiceKey;
 use crate::plan::metadata::label;
@@ -83,7 +83,7 @@ fn sees_everybody(context: &Context) -> bool {
 
 /// Until an exemption ends, or something may have changed that nobody tells.
 fn until_next_end(context: &Context) -> Duration {
-    let now = Timestamp::now();
+    let now = clock::now();
     let all = context.deprecations.readable();
     let ends = all.iter().flat_map(|deprecation| &deprecation.spec.exemptions).map(|exemption| exemption.expires_at.0);
     let next = ends.filter(|end| *end > now).min();
@@ -98,7 +98,7 @@ async fn round(context: &Context, pace: &mut Pace) {
     // what comes into sight while it is counted is counted next time
     let sights: Vec<_> = exemptions.keys().map(|name| (name.clone(), all.consumers.in_sight(name))).collect();
     // a hundred thousand objects are nothing for the task of all controllers
-    let (consumers, homes, now) = (all.consumers.clone(), homes(context), Timestamp::now());
+    let (consumers, homes, now) = (all.consumers.clone(), homes(context), clock::now());
     let count = move || (consumers.count(&homes, &exemptions, now), exemptions);
     let Ok((count, exemptions)) = tokio::task::spawn_blocking(count).await else { return };
     let mut tallies = count.tallies;

@@ -1,17 +1,34 @@
-//! Waits until the API server has the definitions that this program was built with.
+//! Waits until the API server is one that this program was built for, with the definitions that it was built with.
 
 use std::time::Duration;
 
 use http::Request;
 use kube::{Client, Resource};
 
+use super::api_server::ApiServer;
 use super::requests::DEADLINE;
 use crate::api::{GoldenPath, crds};
 use crate::observability::Gate;
+use crate::plan::api_server::too_old;
 use crate::plan::definitions::{Needed, Served, wrong};
 
 /// Pause between two looks. The API server shows a definition a second or two after it was applied.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Resolves when the API server is new enough; until then the gate says what it is. Its chart does not begin there, but manifests
+/// that were rendered elsewhere do.
+pub async fn wait_for_version(api_server: &ApiServer, gate: &Gate) {
+    loop {
+        match api_server.version().await {
+            Ok(version) => match version.as_ref().and_then(too_old) {
+                None => return,
+                Some(wrong) => gate.set_not_ready(wrong),
+            },
+            Err(why) => gate.set_not_ready(format!("the API server does not say its version: {why}")),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
 
 /// Resolves when they are there; until then the gate says what is not. An API server that shows nobody its definitions, or not to
 /// us, is believed to have them: the watches say the rest.

@@ -19,6 +19,7 @@ use super::proofs::{self, Answer};
 use super::revisions::NotReady;
 use super::write_status::{say_undecodable, write_deprecation};
 use crate::api::{Deprecation, DeprecationMatch, DeprecationProgress, DeprecationStage, DeprecationStatus, Reason};
+use crate::clock;
 use crate::observability;
 use crate::plan::consumers::{InSight, InvalidMatch};
 use crate::plan::deprecation::notify::{News, unknown_receiver};
@@ -76,7 +77,7 @@ async fn pass(guarded: &GuardedDeprecation, name: &str, context: &Arc<Context>) 
     if !is_answered(&deprecation) {
         context.deprecations.consumers.count_again(); // by other exemptions, perhaps
     }
-    let now = Timestamp::now();
+    let now = clock::now();
     let (sight, progress, left) = count(&deprecation, now, context);
     if waits_for_count(&deprecation, &sight, context) {
         return Ok(Action::requeue(COMES));
@@ -189,7 +190,7 @@ async fn waits(deprecation: &Deprecation, what: &str, context: &Context) -> Resu
     if context.leadership.leads_for() < COUNTED_BY {
         return Ok(Action::requeue(COMES));
     }
-    write_deprecation(deprecation, waiting(deprecation, what, Timestamp::now()), context).await?;
+    write_deprecation(deprecation, waiting(deprecation, what, clock::now()), context).await?;
     Ok(Action::requeue(SOON))
 }
 

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::context::{Context, Published};
@@ -16,6 +15,7 @@ use super::errors::Error;
 use super::requests::Write;
 use super::revisions::kept;
 use crate::api::{WorkloadKind, labels};
+use crate::clock;
 use crate::fleet::WorkloadKey;
 use crate::plan::fallback::{Decision, Look, Seen, decide, forget};
 use crate::plan::gaps::normalise;
@@ -81,7 +81,7 @@ struct Order<'a> {
 impl<'a> Order<'a> {
     fn look(&'a self, object: &'a Value, seen: Option<&'a Seen>) -> Look<'a> {
         let Order { key, road, leaves, asked, labelled } = *self;
-        Look { kind: key.kind, object, road, leaves, asked, labelled, seen, now: Timestamp::now() }
+        Look { kind: key.kind, object, road, leaves, asked, labelled, seen, now: clock::now() }
     }
 }
 
@@ -197,7 +197,7 @@ async fn carry_out(order: &Order<'_>, object: Value, context: &Context) -> Resul
         (object, is_read) = (live, true);
     }
     let seen = context.fallback.of(&object).unwrap_or_default();
-    context.fallback.remember(&object, Seen { wrote: Some(Timestamp::now()), why: conflict.clone(), ..seen });
+    context.fallback.remember(&object, Seen { wrote: Some(clock::now()), why: conflict.clone(), ..seen });
     Ok(Followed { object: Some(object), why: conflict, wait: Some(PAUSE) })
 }
 
@@ -273,7 +273,7 @@ pub async fn try_out(kind: WorkloadKind, object: &Value, road: &Road, context: &
         asked: Some("dry-run"),
         labelled: None,
         seen: None,
-        now: Timestamp::now(),
+        now: clock::now(),
     };
     let Decision::Apply { body, .. } = decide(&look) else { return Ok(object.clone()) };
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();

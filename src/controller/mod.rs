@@ -1,6 +1,7 @@
 //! Effects: the drivers of the kinds and everything that talks to the API server.
 
 mod adoption;
+mod api_server;
 mod apply;
 mod asked;
 mod backoff;

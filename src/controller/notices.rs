@@ -18,6 +18,7 @@ use super::context::Context;
 use super::events::say;
 use super::receivers::Receiver;
 use crate::api::{Deprecation, Notified, Reason};
+use crate::clock;
 use crate::observability::catalogue;
 use crate::observability::metrics::{Metrics, MetricsError, counter};
 use crate::plan::deprecation::Step;
@@ -107,7 +108,7 @@ pub async fn deliver(mut queue: UnboundedReceiver<News>, context: &Context) {
         for news in &all {
             say_to_services(news, context).await;
         }
-        let digests = digests(&all, Timestamp::now());
+        let digests = digests(&all, clock::now());
         let sendings = digests.iter().filter_map(|(name, digests)| {
             let receiver = context.notices.receivers.get(name)?; // the status names the others
             Some(send(name, receiver, digests, &all, context))

@@ -18,6 +18,7 @@ use super::policies::{self, Fills, OVERLAP, carried, ensure, installed, prune, u
 use super::revisions::{Kept, NotReady, canonical, kept};
 use super::write_status::{say_undecodable, write_path};
 use crate::api::{AdmissionLevel, ConditionType, GoldenPath, GoldenPathStatus, Reason, RolloutStatus, labels};
+use crate::clock;
 use crate::observability;
 use crate::plan::companions;
 use crate::plan::leaf::Road;
@@ -68,7 +69,7 @@ async fn pass(guarded: &GuardedPath, name: &str, context: &Context) -> Result<Ac
         return Ok(Action::requeue(SERVICES_COME));
     }
     let before = path.status.clone().unwrap_or_default();
-    let now = Timestamp::now();
+    let now = clock::now();
     let (result, waits_for_workloads) = establish(path, now, context).await?;
     let (finding, in_force) = match result {
         Ok((in_force, rollout)) => {

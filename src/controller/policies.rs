@@ -8,7 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,7 @@ use super::context::Context;
 use super::errors::Error;
 use super::revisions::NotReady;
 use crate::api::{Deprecation, GoldenPath, Reason, WorkloadKind, brief, labels};
+use crate::clock;
 use crate::plan::gaps::{filled, gaps, normalise};
 use crate::plan::leaf::Road;
 use crate::plan::probe::{labelled, proofs};
@@ -302,7 +303,7 @@ pub async fn prune<K: Kind>(
     context: &Context,
 ) -> Result<bool, Error> {
     let (policies, bindings) = (api::<K::Policy>(context), api::<K::Binding>(context));
-    let now = Timestamp::now();
+    let now = clock::now();
     let is_old = |p: &K::Policy| p.creation_timestamp().is_some_and(|since| now.duration_since(since.0) >= overlap);
     let settled = wanted.iter().all(|name| installed.policies.iter().any(|p| p.name_any() == *name && is_old(p)));
     let mut waiting = false;

@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 
 use super::context::Context;
 use crate::api::{Grade, Priority, Risk};
+use crate::clock;
 use crate::fleet::metrics::{OTHER, float};
 use crate::observability::catalogue::{self, Metric};
 use crate::observability::metrics::gauge;
@@ -82,7 +83,7 @@ impl Collector for ProgramCollector {
 
     fn collect(&self) -> Vec<MetricFamily> {
         // names and labels are constants, so this cannot happen twice
-        families(&(self.works)(), Timestamp::now()).unwrap_or_else(|error| {
+        families(&(self.works)(), clock::now()).unwrap_or_else(|error| {
             tracing::error!(%error, "the metrics of the program cannot be made");
             Vec::new()
         })

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use crate::api::labels;
+use crate::clock;
 use crate::fleet::{Fleet, WorkloadKey};
 use crate::plan::metadata::{annotation, newest, records};
 use crate::plan::restarts::{DEFAULT, Restarts};
@@ -41,7 +42,7 @@ impl Turns {
         let most = route.terms.max_concurrent_restarts.unwrap_or(DEFAULT);
         let mut all = self.all();
         let restarts = all.entry(route.current.path.clone()).or_default();
-        restarts.begin(key, most, Timestamp::now()).map_err(|wait| wait.try_into().unwrap_or_default())
+        restarts.begin(key, most, clock::now()).map_err(|wait| wait.try_into().unwrap_or_default())
     }
 }
 
@@ -61,7 +62,7 @@ pub fn look(key: &WorkloadKey, object: &Value, route: &Route, context: &Context)
     if asked_at.is_none() && !all.contains_key(&route.current.path) {
         return;
     }
-    let next = all.entry(route.current.path.clone()).or_default().look(key, rolls_out, asked_at, Timestamp::now());
+    let next = all.entry(route.current.path.clone()).or_default().look(key, rolls_out, asked_at, clock::now());
     drop(all);
     let Some(next) = next else { return };
     for service in context.fleet.table().claiming(&next) {

@@ -10,7 +10,6 @@ use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::select;
 use futures::{FutureExt, Stream, StreamExt};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
@@ -20,8 +19,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::api_server::ApiServer;
 use super::context::{Context, GuardedPath, GuardedService, Roads, Written};
-use super::definitions::wait_for_definitions;
+use super::definitions::{wait_for_definitions, wait_for_version};
 use super::leadership::Leadership;
 use super::lease::{Elector, Lost};
 use super::notices::{Notices, deliver};
@@ -31,6 +31,7 @@ use super::requests::{DEADLINE, Requests};
 use super::run_paths::{paths_listed, run_paths};
 use super::{adoption, program, run_deprecations, service, slim};
 use crate::api::labels;
+use crate::clock;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
@@ -119,8 +120,14 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         TcpListener::bind(&listen).await.map_err(|source| RunError::Listen { address: address(), source })?;
     let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
     let mut stop = std::pin::pin!(stop);
-    let username = tokio::select! { () = &mut stop => return Ok(()), username = who_am_i(&client) => username };
-    tokio::select! { () = &mut stop => return Ok(()), () = wait_for_definitions(&client, &definitions) => {} }
+    let api_server = ApiServer::new(client.clone(), &metrics)?;
+    let found = async {
+        wait_for_version(&api_server, &definitions).await;
+        let username = who_am_i(&client).await;
+        wait_for_definitions(&client, &definitions).await;
+        username
+    };
+    let username = tokio::select! { () = &mut stop => return Ok(()), username = found => username };
     let operator = Operator { username, namespace };
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
     let (touched_out, touched) = mpsc::unbounded();
@@ -136,6 +143,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         () = &mut stop => { tracing::info!("asked to stop"); None },
         () = &mut controllers => { tracing::error!("the controllers ended by themselves"); None },
         lost = elected(&mut election) => Some(lost),
+        () = api_server.follow_clock() => None, // never
     };
     if lost.is_some() {
         // the next one may begin: what is on its way is given up, and nobody goes on
@@ -289,7 +297,7 @@ async fn services_listed(gate: Gate, context: &Context) {
 fn show_gauges(contacts: &[Contact], context: &Arc<Context>) {
     let (paths, services, leadership) = (context.paths.clone(), context.services.clone(), context.leadership.clone());
     let collector = FleetCollector::new(context.fleet.clone(), contacts.to_vec(), move || {
-        leadership.has_begun().then(|| paths_of(&paths, &services, Timestamp::now()))
+        leadership.has_begun().then(|| paths_of(&paths, &services, clock::now()))
     });
     if let Err(error) = context.metrics.register(collector) {
         tracing::error!(%error, "the fleet's metrics are not shown");

@@ -19,6 +19,7 @@ use super::observe::{observe, workload_keys};
 use super::orphans::Suspect;
 use super::write_status::{say_undecodable, write_service};
 use crate::api::{DeprecatedObject, Origin, PlatformService, PlatformServiceStatus, Reason, Reliability};
+use crate::clock;
 use crate::consumers::count::{MAX_FINDINGS, OldObject};
 use crate::fleet::{Evaluation, FIRST_LIST};
 use crate::observability;
@@ -50,7 +51,7 @@ async fn pass(guarded: &GuardedService, context: &Context) -> Result<Action, Err
     };
     context.seed_claims();
     claim(&service, context);
-    let now = Timestamp::now();
+    let now = clock::now();
     let facts = match observe(service.clone(), now, context).await {
         // after a start the path's own pass comes first, and wakes every service; so does the namespace when it is seen
         Err(Error::PathNotRead(_) | Error::NamespaceNotSeen(_)) => return Ok(Action::await_change()),

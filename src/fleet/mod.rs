@@ -31,7 +31,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedSender;
-use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -51,6 +50,7 @@ pub use table::Table;
 pub use watch::{Sink, Watch};
 
 use crate::api::WorkloadKind;
+use crate::clock;
 use crate::observability::Health;
 use crate::status::counts::{Counts, ServiceBucket};
 
@@ -169,7 +169,7 @@ impl Fleet {
     fn moment(&self) -> Moment {
         // tenths of seconds of thirteen years
         let uptime = u32::try_from(self.0.since.elapsed().as_millis() / 100).unwrap_or(u32::MAX);
-        Moment { uptime, wall: Timestamp::now() }
+        Moment { uptime, wall: clock::now() }
     }
 
     fn metrics(&self) -> &WatchMetrics {

@@ -1,5 +1,6 @@
 //! Decisions: pure functions of what was observed, with `now` as an argument.
 
+pub mod api_server;
 pub mod applied;
 pub mod availability;
 pub mod claim;

@@ -102,6 +102,10 @@ impl Refusal {
 pub enum Action {
     /// It is refused and does not reach the API server.
     Refuse(Refusal),
+    /// It does not reach the API server, and is answered with this object: what no API server here would say.
+    Answer(Value),
+    /// The answer's header Date is so many seconds later than the API server says: its clock is ahead, or the client's behind.
+    ShiftDate(i64),
     /// It does not reach the API server, and its connection stays open without an answer: half-open.
     Hang,
     /// It does not reach the API server, and its connection is closed without an answer.

@@ -3,7 +3,7 @@
 use std::io;
 
 use anyhow::{Context, Result};
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -11,10 +11,13 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use jiff::SignedDuration;
+use jiff::fmt::rfc2822;
 use kube::Client;
 use kube::client::Body;
 use rcgen::CertifiedKey;
 use rcgen::KeyPair;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -60,8 +63,10 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, upstream: Client, 
 /// The answer to one request; an error closes the connection without any.
 async fn handle(request: Request<Incoming>, upstream: &Client, shared: &Shared) -> io::Result<Response<ProxyBody>> {
     let (action, record) = shared.begin(RequestInfo::new(request.method(), request.uri()));
+    let mut later = 0;
     let course = match action {
         Some(Action::Refuse(refusal)) => return refuse(&refusal, &record),
+        Some(Action::Answer(object)) => return answer(StatusCode::OK, &object, &record),
         Some(Action::Hang) => return std::future::pending().await,
         Some(Action::Close) => return Err(closed()),
         Some(Action::DropReply) => {
@@ -73,6 +78,10 @@ async fn handle(request: Request<Incoming>, upstream: &Client, shared: &Shared) 
             tokio::time::sleep(pause).await;
             Course::Pass
         }
+        Some(Action::ShiftDate(seconds)) => {
+            later = seconds;
+            Course::Pass
+        }
         Some(Action::Cut { after }) => Course::Cut { left: after },
         Some(Action::Drip { bytes, pause }) => Course::Drip { bytes, pause },
         None => Course::Pass,
@@ -80,6 +89,9 @@ async fn handle(request: Request<Incoming>, upstream: &Client, shared: &Shared) 
     let (mut head, body) = forward(request, upstream).await?.into_parts();
     for header in [CONNECTION, TRANSFER_ENCODING] {
         head.headers.remove(header);
+    }
+    if later != 0 {
+        shift_date(&mut head.headers, later).map_err(io::Error::other)?;
     }
     record.answered(head.status.as_u16());
     let orders = record.under_way();
@@ -97,13 +109,27 @@ async fn forward(request: Request<Incoming>, upstream: &Client) -> io::Result<Re
     upstream.send(Request::from_parts(head, Body::from(body))).await.map_err(io::Error::other)
 }
 
-fn refuse(refusal: &Refusal, record: &Record) -> io::Result<Response<ProxyBody>> {
-    let body = Bytes::from(refusal.status().to_string());
-    record.answered(refusal.code);
+fn shift_date(headers: &mut HeaderMap, seconds: i64) -> Result<()> {
+    let date = rfc2822::parse(headers.get(DATE).context("an answer without a date")?.to_str()?)?;
+    let shifted = date.timestamp().checked_add(SignedDuration::from_secs(seconds))?;
+    headers
+        .insert(DATE, HeaderValue::from_str(&rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&shifted)?)?);
+    Ok(())
+}
+
+fn answer(status: StatusCode, object: &Value, record: &Record) -> io::Result<Response<ProxyBody>> {
+    let body = Bytes::from(object.to_string());
+    record.answered(status.as_u16());
     record.sent(body.len());
     let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
-    *response.status_mut() = StatusCode::from_u16(refusal.code).map_err(io::Error::other)?;
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn refuse(refusal: &Refusal, record: &Record) -> io::Result<Response<ProxyBody>> {
+    let status = StatusCode::from_u16(refusal.code).map_err(io::Error::other)?;
+    let mut response = answer(status, &refusal.status(), record)?;
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

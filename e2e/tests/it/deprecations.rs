@@ -1,6 +1,7 @@
 //! Deprecations as people live through them: counted, told of, warned of, refused, gone.
 
 mod brake;
+mod clock;
 mod consumers;
 mod corpus;
 mod life;

@@ -13,6 +13,7 @@ use super::*;
 use crate::api::{Mode, Origin, State, VerdictState};
 use crate::plan::score::Weights;
 use crate::status::counts::{Bucket, Class, Counts, Sum};
+use k8s_openapi::jiff::Timestamp;
 
 const DEPLOYMENT: WorkloadKind = WorkloadKind::Deployment;
 const AT: Moment = Moment { uptime: 0, wall: Timestamp::UNIX_EPOCH };

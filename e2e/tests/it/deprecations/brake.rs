@@ -17,7 +17,8 @@ async fn an_entry_that_somebody_stopped_keeps_nothing_from_the_others() {
 }
 
 async fn story() -> Result<()> {
-    let cluster = Cluster::start().await?;
+    let mut cluster = Cluster::start().await?;
+    super::clock::dates_count_by_the_api_server(&mut cluster).await?;
     cluster.ingresses_can_be_read().await?;
     let shop = cluster.control_plane.namespace("shop").await?;
     let bank = cluster.control_plane.namespace("bank").await?;
