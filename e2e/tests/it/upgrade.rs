@@ -1,9 +1,10 @@
 //! An upgrade as a user does it: an operator of an older commit leaves what it has built, `helm upgrade` brings the present
-//! chart, and the present operator finds everything in place.
+//! chart, and the present operator finds everything in place. At the end all of it is uninstalled, as docs/uninstall.md says.
 //!
 //! Replicas are elected and overlap, as in a rolling update.
 
 mod cluster;
+mod gone;
 
 use std::collections::BTreeSet;
 
@@ -346,6 +347,5 @@ async fn an_upgrade_changes_no_workload_and_writes_nothing_that_stands() -> Resu
     cluster.says("prod", "deployment/leaver", cpu, "").await?;
     cluster.apply("prod", &workload("Deployment", "shop", "example.com/a:4")).await?;
     cluster.says("prod", "deployment/shop", cpu, "60m").await?;
-    drop(operator);
-    Ok(())
+    gone::is_uninstalled(&cluster, operator).await
 }
