@@ -14,6 +14,7 @@ use goldenpath_e2e::{ControlPlane, Operator, Options, install};
 use serde_json::{Value, json};
 
 use super::shipped;
+use super::variants::are_valid_to_the_letter;
 
 /// The time in which a release is ready, by the issue that asked for the chart.
 const READY: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ impl Release {
         let control_plane = ControlPlane::start(Options::default()).await?;
         let root = control_plane.folder().to_owned();
         let (first, second) = (copy(&root, "first", &paths("1"))?, copy(&root, "second", &paths("2"))?);
-        let label = "pod-security.kubernetes.io/enforce: restricted";
+        let label = "pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted";
         let namespace =
             format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}, labels: {{{label}}}}}}}");
         control_plane.apply(&namespace).await?;
@@ -79,6 +80,7 @@ async fn a_release_lives_from_install_to_uninstall() -> Result<()> {
     let mark = release.control_plane.audit_mark()?;
     let operator = installs(&release).await?;
     restricted(&release).await?;
+    are_valid_to_the_letter(&release.control_plane).await?;
     notes_can_be_pasted(&release).await?;
     upgrades(&release).await?;
     rolls_back(&release).await?;
