@@ -64,7 +64,7 @@ impl Replicas {
     /// # Errors
     /// When it does not start.
     pub async fn replica(&self, name: &str) -> Result<Operator> {
-        Operator::start(&self.control_plane, &elected(&self.kubeconfig, NAMESPACE, name)).await
+        Operator::start(&self.control_plane, &options(&self.kubeconfig, NAMESPACE, name)).await
     }
 
     /// Starts one more, which is to follow the replica `leader` of another installation; the answer has its line of `/readyz`.
@@ -72,7 +72,7 @@ impl Replicas {
     /// # Errors
     /// When it says something else.
     pub async fn follower(&self, kubeconfig: &Path, of: &str, name: &str, leader: &str) -> Result<(Operator, String)> {
-        let (options, words) = (elected(kubeconfig, of, name), format!("leadership: goldenpath is led by {leader}_"));
+        let (options, words) = (options(kubeconfig, of, name), format!("leadership: goldenpath is led by {leader}_"));
         let operator = Operator::start_unready(&self.control_plane, &options, &words).await?;
         let line = operator.is_unready(&words).await?;
         Ok((operator, line))
@@ -238,7 +238,7 @@ fn alone(writes: Vec<(String, AuditEvent)>) -> Result<()> {
 
 /// How to start a replica that is elected, as the chart does it.
 #[must_use]
-pub fn elected(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {
+pub fn options(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {
     let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", replica), ("POD_NAMESPACE", namespace)];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     OperatorOptions { kubeconfig: kubeconfig.to_owned(), env, ..OperatorOptions::default() }

@@ -51,7 +51,7 @@ impl Cluster {
 
     fn options(&self, name: &str, previous: Option<&Previous>) -> OperatorOptions {
         let program = previous.map(|previous| previous.program.clone());
-        OperatorOptions { program, ..replicas::elected(&self.kubeconfig, NAMESPACE, name) }
+        OperatorOptions { program, ..replicas::options(&self.kubeconfig, NAMESPACE, name) }
     }
 
     /// Starts a replica, the present one without an older release, and waits until it is ready.
