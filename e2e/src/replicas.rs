@@ -114,15 +114,12 @@ impl Replicas {
         &self.kubeconfig
     }
 
-    /// What the replicas wrote since a mark: who, as it calls itself, and what.
+    /// As [`writes`].
     ///
     /// # Errors
     /// When the audit log cannot be read.
     pub fn writes(&self, mark: Mark) -> Result<Vec<(String, AuditEvent)>> {
-        let (before, after) = ("system:serviceaccount:", format!(":{ACCOUNT}"));
-        let events = self.control_plane.audit_since(mark)?.into_iter();
-        let ours = events.filter(|e| e.user.starts_with(before) && e.user.ends_with(&after) && e.is_write());
-        Ok(ours.map(|event| (replica(&event.user_agent), event)).collect())
+        writes(&self.control_plane, mark)
     }
 
     /// Asks for something that the leader answers, and says who it was, and when its write reached the API server.
@@ -159,12 +156,12 @@ impl Replicas {
         Ok(self.control_plane.kubectl(query).await?.split('_').next().unwrap_or_default().to_owned())
     }
 
-    /// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
+    /// As [`one_at_a_time`].
     ///
     /// # Errors
     /// When two wrote at a time.
     pub fn one_at_a_time(&self, mark: Mark) -> Result<()> {
-        alone(self.writes(mark)?)
+        one_at_a_time(&self.control_plane, mark)
     }
 
     /// The same where the process of a replica was stopped and went on. What it had handed to its connection before, one request
@@ -181,6 +178,33 @@ impl Replicas {
         }
         alone(writes)
     }
+}
+
+/// What replicas of any installation wrote since a mark: who, as it calls itself, and what.
+///
+/// # Errors
+/// When the audit log cannot be read.
+pub fn writes(control_plane: &ControlPlane, mark: Mark) -> Result<Vec<(String, AuditEvent)>> {
+    Ok(requests(control_plane, mark)?.into_iter().filter(|(_, event)| event.is_write()).collect())
+}
+
+/// As [`writes`], with all that they read.
+///
+/// # Errors
+/// When the audit log cannot be read.
+pub fn requests(control_plane: &ControlPlane, mark: Mark) -> Result<Vec<(String, AuditEvent)>> {
+    let (before, after) = ("system:serviceaccount:", format!(":{ACCOUNT}"));
+    let events = control_plane.audit_since(mark)?.into_iter();
+    let ours = events.filter(|event| event.user.starts_with(before) && event.user.ends_with(&after));
+    Ok(ours.map(|event| (replica(&event.user_agent), event)).collect())
+}
+
+/// By the audit log: between the first write of a replica and its last nobody else has written. What was refused counts too.
+///
+/// # Errors
+/// When two wrote at a time.
+pub fn one_at_a_time(control_plane: &ControlPlane, mark: Mark) -> Result<()> {
+    alone(writes(control_plane, mark)?)
 }
 
 fn alone(writes: Vec<(String, AuditEvent)>) -> Result<()> {
@@ -212,7 +236,9 @@ fn alone(writes: Vec<(String, AuditEvent)>) -> Result<()> {
         .context("fencing")
 }
 
-fn options(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {
+/// How to start a replica that is elected, as the chart does it.
+#[must_use]
+pub fn options(kubeconfig: &Path, namespace: &str, replica: &str) -> OperatorOptions {
     let env = [("GOLDENPATH_LEADER_ELECT", "true"), ("POD_NAME", replica), ("POD_NAMESPACE", namespace)];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     OperatorOptions { kubeconfig: kubeconfig.to_owned(), env, ..OperatorOptions::default() }

@@ -8,7 +8,7 @@ mod too_old;
 mod variants;
 
 use goldenpath::api::GoldenPath;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A path as the chart would ship it; `defaults` are names of pod fields that it sets to false.
 pub(super) fn shipped(name: &str, version: &str, defaults: &[&str]) -> GoldenPath {
@@ -20,4 +20,17 @@ pub(super) fn shipped(name: &str, version: &str, defaults: &[&str]) -> GoldenPat
         "spec": {"version": version, "defaults": defaults.iter().map(default).collect::<Vec<_>>()},
     }))
     .unwrap()
+}
+
+/// The definition of a kind of the Prometheus operator, which not every cluster has.
+pub(super) fn monitoring(kind: &str, plural: &str) -> Value {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+        "spec": {
+            "group": "monitoring.coreos.com", "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    })
 }

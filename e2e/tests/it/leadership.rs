@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use goldenpath::api::WorkloadKind;
+use goldenpath::plan::claim;
 use goldenpath_e2e::audit::{AuditEvent, Mark, account};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
-use goldenpath_e2e::replicas::Replicas;
+use goldenpath_e2e::replicas::{Replicas, requests};
 use goldenpath_e2e::{Operator, wait};
+use jiff::Timestamp;
 use serde_json::json;
 
 /// How long a change may take on a busy machine.
@@ -29,6 +32,7 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     idle(&cluster).await?;
 
     // it leaves: the lease is free at once
+    let leaves = Timestamp::now();
     let (status, took) = first.terminate().await?;
     ensure!(status.success(), "SIGTERM: {status}; {}", first.log());
     let (answered, who) = cluster.answered("left").await?;
@@ -38,6 +42,7 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     // it dies: the lease runs out
     let third = cluster.replica("third").await?;
     second.kill().await?;
+    was_warm(&cluster, mark, "second", leaves)?;
     let (answered, who) = cluster.answered("died").await?;
     eprintln!("leadership: the leader died, and the next one has answered after {answered:?}");
     ensure!(who == "third" && answered < DIES, "{who} after {answered:?}");
@@ -49,6 +54,28 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     still_counts(&cluster, &third, mark).await?;
     another_installation(&cluster, third).await?;
     cluster.one_at_a_time(mark)
+}
+
+/// By the audit log: before it led, a replica has listed every kind of workload, and between that and its first write it has
+/// listed none. A watch is in the log when it has ended, so the replica must have.
+fn was_warm(cluster: &Replicas, mark: Mark, name: &str, leaves: Timestamp) -> Result<()> {
+    let mut requests = requests(&cluster.control_plane, mark)?;
+    requests.retain(|(replica, _)| replica == name);
+    let is_first = |event: &AuditEvent| event.is_write_of_objects() && event.name != claim::NAME;
+    let first = requests.iter().filter(|(_, event)| is_first(event)).map(|(_, event)| event.time).min();
+    let first = first.context("it has written nothing")?;
+    ensure!(leaves < first, "it wrote at {first}, and the leader left at {leaves}");
+    // a watch that begins with every object is a list, too
+    let is_list = |event: &AuditEvent| event.verb == "list" || event.uri.contains("sendInitialEvents=true");
+    let lists = requests.iter().map(|(_, event)| event).filter(|event| is_list(event));
+    let of = |kind: WorkloadKind| lists.clone().filter(move |event| event.resource == kind.plural());
+    for kind in WorkloadKind::ALL {
+        ensure!(of(kind).any(|event| event.time < leaves), "{name} never listed {kind}: {requests:#?}");
+        let late: Vec<_> = of(kind).filter(|event| (leaves..=first).contains(&event.time)).collect();
+        ensure!(late.is_empty(), "{name} listed {kind} before it wrote: {late:#?}");
+    }
+    eprintln!("leadership: {name} had a warm fleet, and wrote {:#} after the leader was told to leave", first - leaves);
+    Ok(())
 }
 
 /// Somebody installs it a second time: that one says who leads and writes nothing, until the first is gone.

@@ -1,29 +1,29 @@
 //! An upgrade as a user does it: an operator of an older commit leaves what it has built, `helm upgrade` brings the present
-//! chart, and the present operator finds everything in place.
+//! chart, and the present operator finds everything in place. At the end all of it is uninstalled, as docs/uninstall.md says.
+//!
+//! Replicas are elected and overlap, as in a rolling update.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::time::Duration;
+mod cluster;
+mod gone;
 
-use anyhow::{Context, Result, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Result, ensure};
+use goldenpath::plan::claim;
 use goldenpath::policy::{COMPILER_VERSION, PROOF_SUFFIX};
-use goldenpath_e2e::audit::{self, AuditEvent, Mark};
-use goldenpath_e2e::chart::{RELEASE, folder, without_paths, without_paths_of};
-use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::audit::AuditEvent;
+use goldenpath_e2e::installed::NAMESPACE;
 use goldenpath_e2e::programs::Previous;
 use goldenpath_e2e::space::PATIENCE;
-use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, wait};
+use goldenpath_e2e::{Operator, replicas, wait};
 use serde_json::{Value, json};
 
-/// The operator is done when it has written nothing for so long.
-const QUIET: Duration = Duration::from_secs(5);
-/// Everything that the operator may write, without Events and Leases.
-const KINDS: &str = "deployments,statefulsets,daemonsets,cronjobs,services,poddisruptionbudgets,controllerrevisions,\
-                     platformservices,goldenpaths,mutatingadmissionpolicies,mutatingadmissionpolicybindings,\
-                     validatingadmissionpolicies,validatingadmissionpolicybindings";
+use cluster::{Cluster, Objects};
+
 const WORKLOADS: [&str; 4] = ["deployments", "statefulsets", "daemonsets", "cronjobs"];
 
-/// The path with a version: pod fields, an object beside each workload, warnings, and two waves.
+/// The path with a version: pod fields, an object beside each workload, warnings, and three waves, of which the second waits for
+/// somebody and soaks long enough for a rolling update.
 fn path(version: &str, cpu: &str) -> String {
     let requests = json!({"spec": {"containers": [{"name": "*", "resources": {"requests": {"cpu": cpu}}}]}});
     let budget = json!([{"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1}}]);
@@ -43,7 +43,8 @@ fn path(version: &str, cpu: &str) -> String {
             "admission": {"level": "Warn", "namespaceSelector": {"matchLabels": {"env": "prod"}}},
             "rollout": {"waves": [
                 {"name": "canary", "namespaceSelector": {"matchLabels": {"env": "dev"}}, "minExercised": 1, "soak": "1s"},
-                {"name": "everybody", "percent": 100, "approval": "Required"},
+                {"name": "few", "tiers": ["Critical"], "approval": "Required", "minExercised": 1, "soak": "20s"},
+                {"name": "everybody", "percent": 100},
             ]},
         },
     })
@@ -74,91 +75,26 @@ fn adopted(kind: &str, name: &str) -> Value {
     json!([{"name": "app", "ref": {"kind": kind, "name": name}}])
 }
 
-/// A cluster with two namespaces, `dev` and `prod`.
-struct Cluster {
-    control_plane: ControlPlane,
-    kubeconfig: PathBuf,
-}
+const DEPRECATION: &str = "stateful";
 
-impl Cluster {
-    /// With the older chart, which brings no path.
-    async fn with(previous: &Previous) -> Result<Self> {
-        let control_plane = ControlPlane::start(Options::default()).await?;
-        for (name, label) in
-            [(NAMESPACE, "pod-security.kubernetes.io/enforce: restricted"), ("dev", "env: dev"), ("prod", "env: prod")]
-        {
-            let meta = format!("{{name: {name}, labels: {{{label}}}}}");
-            control_plane.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {meta}}}")).await?;
-        }
-        let values = without_paths_of(&previous.chart)?;
-        control_plane.helm_chart("install", &previous.chart, &values, &[]).await?.success()?;
-        wait::until("the kinds of the older chart to be served", PATIENCE, async || {
-            control_plane.kubectl(["get", "goldenpaths,platformservices", "-A"]).await.map(Some)
-        })
-        .await?;
-        let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
-        Ok(Self { control_plane, kubeconfig })
-    }
-
-    /// Runs an operator: the present one without a program.
-    async fn operator(&self, program: Option<PathBuf>) -> Result<Operator> {
-        let kubeconfig = self.kubeconfig.clone();
-        Operator::start(&self.control_plane, &OperatorOptions { kubeconfig, program, ..Default::default() }).await
-    }
-
-    async fn apply(&self, namespace: &str, object: &str) -> Result<()> {
-        self.control_plane.kubectl_stdin(["apply", "-n", namespace, "-f", "-"], object).await.map(drop)
-    }
-
-    async fn kubectl(&self, words: &str) -> Result<String> {
-        self.control_plane.kubectl(words.split(' ')).await
-    }
-
-    async fn says(&self, namespace: &str, object: &str, jsonpath: &str, value: &str) -> Result<()> {
-        self.control_plane.expect(namespace, object, jsonpath, value).await
-    }
-
-    /// What the operator stored since a mark.
-    fn writes(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
-        let user = audit::account(NAMESPACE, ACCOUNT);
-        let mut events = self.control_plane.audit_since(mark)?;
-        events.retain(|event| event.user == user && event.is_write_of_objects());
-        Ok(events)
-    }
-
-    /// Waits until the operator has nothing more to do.
-    async fn quiet(&self) -> Result<()> {
-        let user = audit::account(NAMESPACE, ACCOUNT);
-        let is_its = |event: &AuditEvent| event.user == user && event.is_write_of_objects();
-        self.control_plane.is_still(QUIET, PATIENCE, is_its).await
-    }
-
-    /// Everything that the operator may write, by `resource/namespace/name`.
-    async fn objects(&self) -> Result<BTreeMap<String, Value>> {
-        let list: Value = serde_json::from_str(&self.kubectl(&format!("get {KINDS} -A -o json")).await?)?;
-        let objects = list["items"].as_array().context("no list")?.iter().map(|object| {
-            let (kind, meta) = (object["kind"].as_str().unwrap_or_default().to_lowercase(), &object["metadata"]);
-            let plural = kind.strip_suffix('y').map_or_else(|| format!("{kind}s"), |stem| format!("{stem}ies"));
-            let text = |name: &str| meta[name].as_str().unwrap_or_default().to_owned();
-            let mut object = object.clone();
-            object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
-            (format!("{plural}/{}/{}", text("namespace"), text("name")), object)
-        });
-        Ok(objects.collect())
-    }
-
-    async fn pods(&self) -> Result<BTreeSet<String>> {
-        let mut pods = BTreeSet::new();
-        for namespace in ["dev", "prod"] {
-            let text = self.kubectl(&format!("get pods -n {namespace} -o jsonpath={{.items[*].metadata.uid}}")).await?;
-            pods.extend(text.split(' ').map(ToOwned::to_owned));
-        }
-        Ok(pods)
-    }
+/// A Deprecation that warns, with one consumer: the workload of a service.
+fn deprecation() -> Value {
+    json!({
+        "apiVersion": "goldenpath.dev/v1alpha1", "kind": "Deprecation", "metadata": {"name": DEPRECATION},
+        "spec": {
+            "title": "Databases of their own",
+            "matches": [{
+                "name": "ledger", "resourceRules": [{"apiGroups": ["apps"], "resources": ["statefulsets"]}],
+                "expression": "object.metadata.name == 'ledger'",
+            }],
+            "timeline": {"warnAt": "2026-01-01T00:00:00Z", "blockCreateAt": "2099-01-01T00:00:00Z"},
+            "gates": {"replacementStage": "None", "requireObjectiveMet": false, "minReplacementAdopters": 0, "minNotice": "1s"},
+        },
+    })
 }
 
 /// Everything that an operator builds: adopted workloads of two kinds, a service that began on the road, a default that one
-/// does without, a workload that is about to leave, and a rollout that waits for somebody.
+/// does without, a workload that is about to leave, a Deprecation that warns, and a rollout that waits for somebody.
 async fn build(cluster: &Cluster) -> Result<()> {
     cluster.control_plane.golden_path(&path("1", "50m")).await?;
     for (namespace, kind, name) in [
@@ -168,7 +104,9 @@ async fn build(cluster: &Cluster) -> Result<()> {
         ("prod", "Deployment", "leaver"),
     ] {
         cluster.apply(namespace, &workload(kind, name, "example.com/a:1")).await?;
-        cluster.apply(namespace, &service(name, adopted(kind, name), json!({"deletionPolicy": "Undo"}))).await?;
+        let tier = if name == "ledger" { "Critical" } else { "Standard" };
+        let more = json!({"deletionPolicy": "Undo", "tier": tier});
+        cluster.apply(namespace, &service(name, adopted(kind, name), more)).await?;
         cluster.says(namespace, &format!("psvc/{name}"), "{.status.goldenPath.version}", "1").await?;
     }
     let overrides = json!({"overrides": [{"default": "token", "reason": "talks to the API"}]});
@@ -195,6 +133,11 @@ async fn build(cluster: &Cluster) -> Result<()> {
     let revision = r"{.metadata.labels.goldenpath\.dev/revision}";
     cluster.says("prod", "deployment/leaver", revision, "road-release").await?;
 
+    cluster.control_plane.apply(&deprecation().to_string()).await?;
+    let deprecation = format!("deprecation/{DEPRECATION}");
+    cluster.says("dev", &deprecation, "{.status.stage} {.status.consumers.remaining}", "Warning 1").await?;
+    cluster.says("dev", &deprecation, "{.status.conditions[?(@.type==\"Enforced\")].reason}", "Enforced").await?;
+
     cluster.control_plane.golden_path(&path("2", "60m")).await?;
     cluster.says("dev", "psvc/shop", "{.status.goldenPath.version}", "2").await?;
     cluster.apply("dev", &workload("Deployment", "shop", "example.com/a:3")).await?;
@@ -220,38 +163,8 @@ async fn pruned(cluster: &Cluster) -> Result<()> {
     .await
 }
 
-/// The present operator with the present chart; it has looked at everything when this returns.
-async fn upgrade(cluster: &Cluster) -> Result<Operator> {
-    cluster.control_plane.helm_chart("upgrade", &folder(), &without_paths()?, &[]).await?.success()?;
-    goldenpath_e2e::install::crds_served(&cluster.control_plane).await?;
-    let operator = cluster.operator(None).await?;
-    looked_at_everything(&operator).await?;
-    cluster.quiet().await?;
-    Ok(operator)
-}
-
-/// Waits for a pass over each object.
-async fn looked_at_everything(operator: &Operator) -> Result<()> {
-    wait::until("a pass over each object", PATIENCE, async || {
-        let metrics = operator.metrics().await?;
-        let passes = |kind: &str| -> u64 {
-            let series = format!("goldenpath_reconcile_total{{kind=\"{kind}\",outcome=\"ok\"}} ");
-            metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap_or(0)
-        };
-        let seen = (passes("GoldenPath"), passes("PlatformService"));
-        ensure!(seen.0 >= 1 && seen.1 >= 4, "{seen:?}");
-        Ok(Some(()))
-    })
-    .await
-}
-
 /// A write is needless when it changes nothing, comes twice, or comes though the output of the compiler is the same.
-fn judge(
-    what: &str,
-    writes: &[AuditEvent],
-    before: &BTreeMap<String, Value>,
-    after: &BTreeMap<String, Value>,
-) -> Result<()> {
+fn judge(what: &str, writes: &[AuditEvent], before: &Objects, after: &Objects) -> Result<()> {
     let written_by = before.iter().filter(|(key, _)| key.contains("admissionpolicies/"));
     let compilers: BTreeSet<&str> = written_by
         .filter_map(|(_, policy)| policy["metadata"]["annotations"]["goldenpath.dev/compiler"].as_str())
@@ -259,7 +172,8 @@ fn judge(
     ensure!(!compilers.is_empty(), "the older operator has left no policy");
     let same_compiler = compilers.iter().all(|version| *version == COMPILER_VERSION.to_string());
     let mut seen = BTreeSet::new();
-    for write in writes {
+    // whoever leads claims it, once a term; an older operator knows no claim
+    for write in writes.iter().filter(|write| write.name != claim::NAME) {
         let key = format!("{}/{}/{}", write.resource, write.namespace, write.name);
         let what = format!("{} of {key} {}", write.verb, write.subresource);
         ensure!(!WORKLOADS.contains(&write.resource.as_str()), "{what}: an upgrade writes no workload");
@@ -277,62 +191,128 @@ fn judge(
         let is_first = seen.insert((write.verb.clone(), key.clone(), write.subresource.clone(), is_applied));
         ensure!(is_first, "{what}: a second time: {:?}, {} became {}", uris(), before[&key], after[&key]);
         ensure!(before.get(&key) != after.get(&key), "{what}: nothing has changed by it");
+        println!("{what}: {}", differs(&before[&key], &after[&key]));
     }
     println!("{what}: compilers {compilers:?} -> {COMPILER_VERSION}, {} writes", writes.len());
     Ok(())
 }
 
 /// No generation of a workload differs; each is printed.
-fn same_generations(what: &str, before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Result<()> {
+fn same_generations(what: &str, before: &Objects, after: &Objects) -> Result<()> {
     let is_workload = |key: &&String| {
         WORKLOADS.iter().any(|plural| key.starts_with(&format!("{plural}/"))) && !key.contains(NAMESPACE)
     };
     let keys: Vec<&String> = before.keys().filter(is_workload).collect();
     ensure!(keys.len() >= 6, "{:?}", before.keys());
     for key in keys {
-        let generation = |objects: &BTreeMap<String, Value>| objects[key]["metadata"]["generation"].clone();
+        let generation = |objects: &Objects| objects[key]["metadata"]["generation"].clone();
         println!("{what}: {key}: generation {} before, {} after", generation(before), generation(after));
         ensure!(generation(before) == generation(after), "{key}: {} {}", before[key], after[key]);
     }
     Ok(())
 }
 
-/// `helm rollback` while a wave waits: the older operator reads what the present one has stored, and then that one is back.
-async fn there_and_back(
-    cluster: &Cluster,
-    previous: &Previous,
-    mut operator: Operator,
-    before: BTreeMap<String, Value>,
-) -> Result<Operator> {
-    operator.terminate().await?;
-    let mark = cluster.control_plane.audit_mark()?;
-    cluster.control_plane.helm(["rollback", RELEASE, "1", "-n", NAMESPACE]).await?;
-    let mut older = cluster.operator(Some(previous.program.clone())).await?;
-    looked_at_everything(&older).await?;
-    cluster.quiet().await?;
-    older.terminate().await?;
-    let rolled_back = cluster.objects().await?;
-    same_generations("rollback", &before, &rolled_back)?;
-    judge("rollback", &cluster.writes(mark)?, &before, &rolled_back)?;
-
-    let mark = cluster.control_plane.audit_mark()?;
-    let operator = upgrade(cluster).await?;
-    let after = cluster.objects().await?;
-    same_generations("upgrade again", &rolled_back, &after)?;
-    // what the older one could not take for ready comes right in more than one look, and its own policies may go by now
-    let is_older = |name: &str| {
-        rolled_back.iter().filter(|(key, _)| key.ends_with(&format!("/{name}"))).any(|(_, policy)| {
-            let compiler = policy["metadata"]["annotations"]["goldenpath.dev/compiler"].as_str();
-            compiler.is_some_and(|compiler| compiler != COMPILER_VERSION.to_string())
-        })
-    };
-    let writes = cluster.writes(mark)?;
-    println!("upgrade again: {} writes", writes.len());
-    for write in &writes {
-        let is_needed = write.subresource == "status" || (write.verb == "delete" && is_older(&write.name));
-        ensure!(is_needed, "{write:?}");
+/// The fields that are not the same in both.
+fn differs(before: &Value, after: &Value) -> String {
+    fn below(at: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+        match (before, after) {
+            _ if before == after => {}
+            (Value::Object(a), Value::Object(b)) => {
+                for name in a.keys().chain(b.keys().filter(|name| !a.contains_key(*name))) {
+                    let of = |all: &serde_json::Map<String, Value>| all.get(name).cloned().unwrap_or_default();
+                    below(&format!("{at}.{name}"), &of(a), &of(b), found);
+                }
+            }
+            _ => found.push(format!("{at}: {before} -> {after}")),
+        }
     }
-    cluster.says("dev", "gp/road", "{.status.conditions[?(@.type==\"Ready\")].reason}", "Ready").await?;
+    let mut found = Vec::new();
+    let strip = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"].as_object_mut().unwrap().remove("managedFields");
+        object
+    };
+    below("", &strip(before), &strip(after), &mut found);
+    found.join(", ")
+}
+
+/// A stage and all that is counted stand as they are, and the API server goes on to warn.
+async fn warns_as_before(cluster: &Cluster, before: &Objects, after: &Objects) -> Result<()> {
+    let key = format!("deprecations//{DEPRECATION}");
+    for field in ["stage", "stages", "consumers", "matches", "next"] {
+        let status = |objects: &Objects| objects[&key]["status"][field].clone();
+        ensure!(status(before) == status(after), "{field}: {} became {}", before[&key], after[&key]);
+    }
+    let policies = |objects: &Objects| {
+        let of_it = objects.iter().filter(|(key, object)| {
+            key.starts_with("validatingadmissionpolic")
+                && object["metadata"]["labels"]["goldenpath.dev/deprecation"] == DEPRECATION
+        });
+        of_it.map(|(key, object)| (key.clone(), object.clone())).collect::<Objects>()
+    };
+    ensure!(policies(before).len() == 2 && policies(before) == policies(after), "{:#?}", policies(after));
+    let replace = ["apply", "-n", "prod", "--dry-run=server", "-f", "-"];
+    let changed = workload("StatefulSet", "ledger", "example.com/a:9");
+    let said = cluster.control_plane.kubectl_output(replace, &changed).await?;
+    ensure!(said.status.success() && said.stderr.contains("is deprecated: Databases of their own"), "{}", said.stderr);
+    Ok(())
+}
+
+/// What changed hands, from what was there: no generation, no needless write, no other pods.
+struct Judged<'a> {
+    cluster: &'a Cluster,
+    objects: Objects,
+    pods: BTreeSet<String>,
+}
+
+impl<'a> Judged<'a> {
+    async fn begin(cluster: &'a Cluster) -> Result<Self> {
+        Ok(Self { cluster, objects: cluster.objects().await?, pods: cluster.pods().await? })
+    }
+
+    /// Of everything since a mark; goes on from there.
+    async fn goes_on(self, what: &str, writes: &[AuditEvent]) -> Result<Self> {
+        let after = Self::begin(self.cluster).await?;
+        same_generations(what, &self.objects, &after.objects)?;
+        judge(what, writes, &self.objects, &after.objects)?;
+        warns_as_before(self.cluster, &self.objects, &after.objects).await?;
+        ensure!(self.pods == after.pods && self.pods.len() == 5, "{what}: pods restarted: {:?}", self.pods);
+        Ok(after)
+    }
+}
+
+/// Services move to the second version, some by the older operator and, after a soak in the middle of which the replicas change,
+/// the others by the present one.
+async fn a_wave_moves_meanwhile(cluster: &Cluster, older: Operator) -> Result<Operator> {
+    let revision = cluster.kubectl("get gp road -o jsonpath={.status.currentRevision}").await?;
+    let promote = json!({"spec": {"rollout": {"promote": {"revision": revision, "wave": "few"}}}}).to_string();
+    cluster.control_plane.kubectl(["patch", "gp", "road", "--type=merge", "-p", &promote]).await?;
+    cluster.says("prod", "psvc/ledger", "{.status.goldenPath.version}", "2").await?;
+    cluster.apply("prod", &workload("StatefulSet", "ledger", "example.com/a:3")).await?;
+    cluster.says("dev", "gp/road", "{.status.rollout.phase} {.status.rollout.wave}", "Soaking few").await?;
+
+    let (before, mark) = (Judged::begin(cluster).await?, cluster.control_plane.audit_mark()?);
+    let operator = cluster.upgrade(older, "present-2").await?;
+    for name in ["shop", "cart"] {
+        cluster.says("prod", &format!("psvc/{name}"), "{.status.goldenPath.version}", "2").await?;
+    }
+    cluster.quiet().await?;
+    let after = Judged::begin(cluster).await?;
+    same_generations("in a wave", &before.objects, &after.objects)?;
+    ensure!(before.pods == after.pods, "pods restarted: {:?}", before.pods);
+    let mut once = BTreeSet::new();
+    for (replica, write) in replicas::writes(&cluster.control_plane, mark)? {
+        let is_meant = write.is_write_of_objects() && write.subresource != "status" && write.name != claim::NAME;
+        if is_meant {
+            println!("in a wave: {replica}: {} of {}/{}", write.verb, write.resource, write.name);
+            let what = format!("{} {}/{}", write.verb, write.resource, write.name);
+            ensure!(once.insert(what.clone()), "{what}: a second time, by {replica}");
+        }
+    }
+    let is_workload = |what: &&String| WORKLOADS.iter().any(|plural| what.contains(&format!(" {plural}/")));
+    let moved: Vec<&String> = once.iter().filter(is_workload).collect();
+    let expected = ["patch cronjobs/cart-sweeper", "patch deployments/cart-api", "patch deployments/shop"];
+    ensure!(moved == expected, "{moved:?}");
     Ok(operator)
 }
 
@@ -340,37 +320,32 @@ async fn there_and_back(
 async fn an_upgrade_changes_no_workload_and_writes_nothing_that_stands() -> Result<()> {
     let previous = Previous::find()?;
     let cluster = Cluster::with(&previous).await?;
-    let mut older = cluster.operator(Some(previous.program.clone())).await?;
+    let began = cluster.control_plane.audit_mark()?;
+    let older = cluster.replica("older-1", Some(&previous)).await?;
     ensure!(older.metrics().await?.contains(&previous.commit), "the operator is not of {}", previous.commit);
     build(&cluster).await?;
     cluster.quiet().await?;
-    older.terminate().await?;
 
-    let (before, pods, mark) = (cluster.objects().await?, cluster.pods().await?, cluster.control_plane.audit_mark()?);
-    let operator = upgrade(&cluster).await?;
-    let after = cluster.objects().await?;
-    same_generations("upgrade", &before, &after)?;
-    judge("upgrade", &cluster.writes(mark)?, &before, &after)?;
-    ensure!(pods.len() == 5 && pods == cluster.pods().await?, "pods restarted: {pods:?}");
-    let operator = there_and_back(&cluster, &previous, operator, after).await?;
-    ensure!(pods == cluster.pods().await?, "pods restarted: {pods:?}");
-    // an older one that takes a path for not ready forgets who has rolled out: the wave waits for that once more
-    cluster.apply("dev", &workload("Deployment", "shop", "example.com/a:4")).await?;
+    let (judged, mark) = (Judged::begin(&cluster).await?, cluster.control_plane.audit_mark()?);
+    let operator = cluster.upgrade(older, "present-1").await?;
+    let judged = judged.goes_on("upgrade", &cluster.writes(mark)?).await?;
+
+    // while a wave waits the older operator reads what the present one has stored
+    let mark = cluster.control_plane.audit_mark()?;
+    let older = cluster.roll_back(operator, "older-2", &previous).await?;
+    judged.goes_on("rollback", &cluster.writes(mark)?).await?;
     cluster.says("dev", "gp/road", "{.status.rollout.phase}", "AwaitingApproval").await?;
 
-    // and it works: what waited goes on, what left has left, what is new is adopted
-    let revision = cluster.kubectl("get gp road -o jsonpath={.status.currentRevision}").await?;
-    let promote = json!({"spec": {"rollout": {"promote": {"revision": revision, "wave": "everybody"}}}}).to_string();
-    cluster.control_plane.kubectl(["patch", "gp", "road", "--type=merge", "-p", &promote]).await?;
-    for name in ["shop", "ledger", "cart"] {
-        cluster.says("prod", &format!("psvc/{name}"), "{.status.goldenPath.version}", "2").await?;
-    }
+    let operator = a_wave_moves_meanwhile(&cluster, older).await?;
+    replicas::one_at_a_time(&cluster.control_plane, began)?;
+    cluster.says("dev", "gp/road", "{.status.conditions[?(@.type==\"Ready\")].reason}", "Ready").await?;
+
+    // and it works: what left has left, what is new is adopted
     cluster.apply("prod", &workload("Deployment", "leaver", "example.com/a:3")).await?;
     cluster.says("prod", "deployment/leaver", r"{.metadata.labels.goldenpath\.dev/path}", "").await?;
     let cpu = "{.spec.template.spec.containers[0].resources.requests.cpu}";
     cluster.says("prod", "deployment/leaver", cpu, "").await?;
     cluster.apply("prod", &workload("Deployment", "shop", "example.com/a:4")).await?;
     cluster.says("prod", "deployment/shop", cpu, "60m").await?;
-    drop(operator);
-    Ok(())
+    gone::is_uninstalled(&cluster, operator).await
 }

@@ -11,9 +11,11 @@ use goldenpath_e2e::chart::{RELEASE, copy, folder};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::rights::{Granted, missing, unused};
 use goldenpath_e2e::{ControlPlane, Operator, Options, install};
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::shipped;
+use super::variants::are_valid_to_the_letter;
 
 /// The time in which a release is ready, by the issue that asked for the chart.
 const READY: Duration = Duration::from_secs(10);
@@ -36,7 +38,7 @@ impl Release {
         let control_plane = ControlPlane::start(Options::default()).await?;
         let root = control_plane.folder().to_owned();
         let (first, second) = (copy(&root, "first", &paths("1"))?, copy(&root, "second", &paths("2"))?);
-        let label = "pod-security.kubernetes.io/enforce: restricted";
+        let label = "pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted";
         let namespace =
             format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}, labels: {{{label}}}}}}}");
         control_plane.apply(&namespace).await?;
@@ -79,6 +81,7 @@ async fn a_release_lives_from_install_to_uninstall() -> Result<()> {
     let mark = release.control_plane.audit_mark()?;
     let operator = installs(&release).await?;
     restricted(&release).await?;
+    are_valid_to_the_letter(&release.control_plane).await?;
     notes_can_be_pasted(&release).await?;
     upgrades(&release).await?;
     rolls_back(&release).await?;
@@ -177,14 +180,21 @@ async fn rolls_back(release: &Release) -> Result<()> {
     Ok(())
 }
 
-/// A path that a person deletes and makes anew is theirs; one that is switched off stays as it is.
+/// A path that a person deletes and makes anew is theirs; one that is switched off stays as it is, and so do definitions.
 async fn belongs_to_others(release: &Release) -> Result<()> {
     release.kubectl("delete goldenpath cron").await?;
     let own = shipped("cron", "ours", &["enableServiceLinks"]);
     release.control_plane.apply(&serde_json::to_string(&own)?).await?;
     release.brings([FOREIGN, EDITED, "up to date"]).await?;
-    let off = json!({"paths": {"worker": {"install": false}}});
+    let off = json!({"crds": {"install": false}, "paths": {"worker": {"install": false}}});
+    let definitions = async || release.kubectl("get crds -o jsonpath={.items[*].metadata['name','uid']}").await;
+    let before = definitions().await?;
+    let all = goldenpath::api::crds::all();
+    ensure!(all.iter().all(|crd| before.contains(&crd.name_any())), "{before}");
     release.helm("upgrade", &release.first, &off).await?;
+    let of_release = release.control_plane.helm(["get", "manifest", RELEASE, "-n", NAMESPACE]).await?;
+    ensure!(!of_release.contains("kind: CustomResourceDefinition"), "the release still has definitions");
+    ensure!(definitions().await? == before, "{before} became {}", definitions().await?);
     let said = release.control_plane.run_paths_job().await?;
     ensure!(said == format!("cron: {FOREIGN}\nweb-service: {EDITED}\n"), "{said}");
     ensure!((release.version("worker").await?, release.version("cron").await?) == ("2".into(), "ours".into()));

@@ -1,9 +1,7 @@
 //! What the chart renders, and which values it refuses.
 
-use goldenpath_e2e::{ControlPlane, chart, programs};
+use goldenpath_e2e::{chart, programs};
 use rstest::rstest;
-
-use super::shipped;
 
 /// With `GOLDENPATH_UPDATE` set it writes the file instead of comparing it.
 #[test]
@@ -223,42 +221,4 @@ fn everything_that_can_be_set_is_tried() {
             .extend(names.into_iter().filter(|name| !EVERYTHING.iter().any(|value| value.starts_with(name.as_str()))));
     }
     assert_eq!(untried, <[&str; 0]>::default());
-}
-
-#[rstest]
-#[case::as_it_is(&[])]
-#[case::without_definitions(&["crds.install=false"])]
-#[case::without_paths(&["paths.webService.install=false", "paths.batchJobs.install=false"])]
-#[case::one_path(&["paths.webService.install=false"])]
-#[case::all_that_can_be_set(EVERYTHING)]
-#[tokio::test]
-async fn what_is_rendered_is_valid_to_the_letter_and_restricted(#[case] values: &[&str]) {
-    let control_plane = ControlPlane::shared().await.unwrap();
-    control_plane.install_goldenpath().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let paths = [shipped("web-service", "1", &["enableServiceLinks"]), shipped("batch-jobs", "1", &[])];
-    let chart = chart::copy(folder.path(), "variant", &paths).unwrap();
-    let flags: Vec<&str> = values.iter().flat_map(|value| ["--set", value]).collect();
-    let rendered = chart::template(&chart, &flags).unwrap();
-    // kinds of the Prometheus operator, which this cluster does not have
-    let rendered: Vec<&str> =
-        rendered.split("\n---\n").filter(|text| !text.contains("monitoring.coreos.com/v1")).collect();
-    let rendered = rendered.join("\n---\n");
-    let strict = ["--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-"];
-    let output = control_plane.kubectl_output(["apply"].into_iter().chain(strict), &rendered).await.unwrap();
-    // the namespace warns of pods that the restricted profile would refuse
-    assert_eq!(output.stderr, "");
-    let answer = output.success().unwrap();
-    let count = |kind: &str| answer.lines().filter(|line| line.starts_with(kind)).count();
-    let paths = 2 - values.iter().filter(|value| value.starts_with("paths.")).count();
-    assert_eq!(count("deployment.apps/goldenpath"), 1, "{answer}");
-    assert_eq!(
-        count("customresourcedefinition"),
-        if values.contains(&"crds.install=false") { 0 } else { goldenpath::api::crds::all().len() },
-        "{answer}"
-    );
-    for kind in ["job.batch/goldenpath-paths-", "configmap/goldenpath-paths", "serviceaccount/goldenpath-paths"] {
-        assert_eq!(count(kind), usize::from(paths > 0), "{kind} in {answer}");
-    }
-    assert_eq!(rendered.matches("kind: GoldenPath\n    metadata").count(), paths, "{rendered}");
 }

@@ -12,7 +12,7 @@ use goldenpath_e2e::rights::{Granted, missing, unused};
 use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, install, programs, wait};
 use serde_json::{Value, json};
 
-use super::shipped;
+use super::{monitoring, shipped};
 
 const PATIENCE: Duration = Duration::from_mins(2);
 const PATH: &str = "web-service";
@@ -74,18 +74,10 @@ fn path_with_companions(version: &str, default: &str) -> Result<String> {
     Ok(path.to_string())
 }
 
-/// The definition of a kind that not every cluster has, and a Service that one of its objects can select.
+/// A kind that not every cluster has, and a Service that one of its objects can select.
 fn monitored(namespace: &str) -> String {
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let names = json!({"kind": "ServiceMonitor", "plural": "servicemonitors"});
     json!({"apiVersion": "v1", "kind": "List", "items": [
-        {
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
-            "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": [
-                {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}},
-            ]},
-        },
+        monitoring("ServiceMonitor", "servicemonitors"),
         {
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": namespace, "labels": {"app": "web"}},
             "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": 80}]},
