@@ -21,7 +21,7 @@ fn manifest() -> Value {
     json!({".": {}, "f:image": {}, "f:name": {}})
 }
 
-fn fields(container: Value) -> Value {
+fn fields(container: &Value) -> Value {
     json!({"f:spec": {"f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"app\"}": container}}}}})
 }
 
@@ -30,7 +30,7 @@ fn filled_behind_apply_on_client() -> Value {
     let mut object = deployment("a", Some("100m"), None);
     let mut own = manifest();
     own["f:resources"] = json!({});
-    let mut recorded = fields(own);
+    let mut recorded = fields(&own);
     recorded["f:metadata"] = json!({"f:annotations": {"f:kubectl.kubernetes.io/last-applied-configuration": {}}});
     object["metadata"]["managedFields"][0] =
         json!({"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": recorded});
@@ -61,7 +61,7 @@ fn steps(object: &mut Value, step: Step) {
             let had = before.is_some_and(|record| record.pointer(held).is_some());
             // an item that its last apply had, and this one has not, goes with all that is in it; unless somebody has that
             let goes = had && !records.iter().any(|record| record.pointer(held).is_some());
-            records.insert(0, json!({"manager": "tool", "operation": "Apply", "fieldsV1": fields(manifest())}));
+            records.insert(0, json!({"manager": "tool", "operation": "Apply", "fieldsV1": fields(&manifest())}));
             if goes {
                 let container = object.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut);
                 container.unwrap().remove("resources");
@@ -119,7 +119,9 @@ fn a_tool_that_goes_over_to_apply_on_the_server_restarts_nothing(#[case] all: &[
 fn what_is_let_go_of_too_early_is_taken_out() {
     for first in [&[Step::Applies][..], &[Step::Applies, Step::TakesOver], &[Step::TakesOver]] {
         let mut object = filled_behind_apply_on_client();
-        first.iter().for_each(|step| steps(&mut object, *step));
+        for step in first {
+            steps(&mut object, *step);
+        }
         all_records(&mut object).retain(|record| record["manager"] != labels::FALLBACK_MANAGER);
         steps(&mut object, Step::TakesOver);
         steps(&mut object, Step::Applies);
@@ -158,7 +160,7 @@ fn what_is_held_is_held_for_a_minute_from_the_first_look() {
 fn nothing_is_let_go_of_where_somebody_took_over_in_the_same_moment() {
     let road = road();
     let mut object = filled_behind_apply_on_client();
-    all_records(&mut object)[0] = json!({"manager": "tool", "operation": "Apply", "fieldsV1": fields(manifest())});
+    all_records(&mut object)[0] = json!({"manager": "tool", "operation": "Apply", "fieldsV1": fields(&manifest())});
     let before = seen(&object, &road, None);
     let decision = decide(&looks(&object, &road, Some(&before)));
     assert_eq!(kind_of(&decision), "patch");
@@ -167,7 +169,7 @@ fn nothing_is_let_go_of_where_somebody_took_over_in_the_same_moment() {
     let operations: json_patch::Patch = serde_json::from_value(operations.clone()).unwrap();
     let mut own = manifest();
     own["f:resources"] = json!({});
-    all_records(&mut object)[0]["fieldsV1"] = fields(own);
+    all_records(&mut object)[0]["fieldsV1"] = fields(&own);
     assert!(!decision.is_for(&object));
     json_patch::patch(&mut object, &operations).unwrap_err();
 }
@@ -177,7 +179,7 @@ fn nothing_is_let_go_of_where_somebody_took_over_in_the_same_moment() {
 fn who_applies_one_field_alone_is_let_go_of_at_once() {
     let road = road();
     let mut object = filled_behind_apply_on_client();
-    let one = fields(json!({".": {}, "f:name": {}, "f:tty": {}}));
+    let one = fields(&json!({".": {}, "f:name": {}, "f:tty": {}}));
     all_records(&mut object).insert(0, json!({"manager": "tool", "operation": "Apply", "fieldsV1": one}));
     let before = seen(&object, &road, None);
     assert_eq!(kind_of(&decide(&looks(&object, &road, Some(&before)))), "patch");
