@@ -59,7 +59,7 @@ enum Command {
     /// Take every policy, binding and label of Goldenpath off a cluster, before or after the chart goes.
     ///
     /// Workloads run on as they are: only metadata is changed, nothing restarts. Definitions, paths and services stay. It
-    /// is refused while an operator leads.
+    /// is refused while an operator runs.
     Release(release::Args),
     /// Say who leads and what the operator says of each path; fails where nobody leads, or a path has not been looked at.
     ///

@@ -1,6 +1,7 @@
 //! What the operator exports about Deprecations: gauges that are computed when somebody asks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -19,7 +20,7 @@ pub struct DeprecationInfo {
     /// With its status.
     pub deprecation: Deprecation,
     /// The last count, if there is a complete one.
-    pub tally: Option<Tally>,
+    pub tally: Option<Arc<Tally>>,
     /// Exemptions that services have asked for and not got.
     pub requested: u64,
 }
@@ -174,7 +175,7 @@ mod tests {
                 unfit: None,
             });
         }
-        let info = DeprecationInfo { deprecation: deprecation(), tally: Some(tally), requested: 2 };
+        let info = DeprecationInfo { deprecation: deprecation(), tally: Some(Arc::new(tally)), requested: 2 };
         let metrics = Metrics::new().unwrap();
         let (touched, _) = futures::channel::mpsc::unbounded();
         let fleet = Fleet::new("goldenpath-system", touched, WatchMetrics::new(&metrics).unwrap());

@@ -11,8 +11,9 @@ use super::fallback::{follow, try_out};
 use super::make::make;
 use super::requests::Write;
 use super::restarts::look;
-use crate::api::{WorkloadKind, brief, labels};
+use crate::api::{WorkloadKind, labels};
 use crate::fleet::WorkloadKey;
+use crate::plan::discreet::first_difference;
 use crate::plan::gaps::normalise;
 use crate::plan::leaf::Road;
 use crate::plan::metadata::label;
@@ -210,17 +211,14 @@ async fn dry_run(target: &Target<'_>, wanted: &Labels, revision: &Revision) -> R
             return Ok(None);
         }
         if made != unchanged {
-            return Ok(Some(difference(&expected, &made)));
+            let first = first_difference(&expected, &made);
+            return Ok(Some(format!(
+                "the API server would make another template than the road: {first}; is another admission plugin at work?"
+            )));
         }
         if started.elapsed() > IN_FORCE {
             return Ok(Some(format!("the policy of {} is not in force on the API server", revision.name)));
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-}
-
-fn difference(expected: &Value, made: &Value) -> String {
-    let patch = json_patch::diff(expected, made);
-    let first = patch.0.first().map(|op| brief(&json!(op))).unwrap_or_default();
-    format!("the API server would make another template than the road: {first}; is another admission plugin at work?")
 }

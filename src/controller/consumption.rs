@@ -1,6 +1,7 @@
 //! The one counter of what is old: thousands of objects, one status a Deprecation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
@@ -103,7 +104,7 @@ async fn round(context: &Context, pace: &mut Pace) {
     let Ok((count, exemptions)) = tokio::task::spawn_blocking(count).await else { return };
     let mut tallies = count.tallies;
     let counted = |(name, sight)| {
-        let tally: Tally = tallies.remove(&name).unwrap_or_default();
+        let tally: Arc<Tally> = tallies.remove(&name).unwrap_or_default().into();
         (name, (sight, tally))
     };
     let tallies = sights.into_iter().map(counted).collect();

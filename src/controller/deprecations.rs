@@ -53,7 +53,7 @@ struct Last {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counted {
     /// By Deprecation, with what was in sight then.
-    pub tallies: BTreeMap<String, (InSight, Tally)>,
+    pub tallies: BTreeMap<String, (InSight, Arc<Tally>)>,
     /// What is old, of each service that has any of it.
     pub of_services: BTreeMap<ServiceKey, OldObjects>,
     /// The exemptions that it was counted with, by Deprecation.
@@ -97,7 +97,7 @@ impl Deprecations {
     }
 
     /// The last count of a Deprecation, if it is of what it matches now and complete.
-    pub fn counted(&self, name: &str) -> (InSight, Option<Tally>) {
+    pub fn counted(&self, name: &str) -> (InSight, Option<Arc<Tally>>) {
         let sight = self.consumers.in_sight(name);
         let last = self.last();
         match last.count.as_ref().and_then(|count| count.tallies.get(name)) {
@@ -283,7 +283,7 @@ mod tests {
             exempt: BTreeMap::new(),
         };
         Counted {
-            tallies: complete.iter().map(|(n, all)| ((*n).to_owned(), (sight(*all), Tally::default()))).collect(),
+            tallies: complete.iter().map(|(n, all)| ((*n).to_owned(), (sight(*all), Arc::default()))).collect(),
             of_services: BTreeMap::from([(("shop".into(), "web".into()), objects)]),
             exemptions: BTreeMap::new(),
         }
@@ -299,6 +299,15 @@ mod tests {
         assert_eq!((found.some.len(), half_seen), (1, BTreeSet::from(["forbidden".to_owned()])));
         all.keep(Counted::default());
         assert_eq!(all.of_service(&service), Some(Default::default()), "the last one was deleted");
+    }
+
+    /// A hundred thousand objects of as many teams would be copied with each pass, and with each scrape.
+    #[test]
+    fn a_count_is_shared_and_not_copied() {
+        let all = deprecations();
+        all.keep(counted(&[("seen", true)]));
+        let tally = || all.counted("seen").1.unwrap();
+        assert!(Arc::ptr_eq(&tally(), &tally()));
     }
 
     #[test]

@@ -146,7 +146,8 @@ pub async fn follow(
 pub async fn leave(key: &WorkloadKey, object: &Value, context: &Context) -> Result<Followed, Error> {
     let path = label(object, labels::PATH).unwrap_or_default();
     let leaves = label(object, labels::REVISION) == Some(labels::release_revision(path).as_str());
-    let is_old = context.fallback.of(object).is_some_and(|seen| !seen.is_news(key.kind, object));
+    let is_old =
+        context.fallback.of(object).is_some_and(|seen| seen.holds.is_none() && !seen.is_news(key.kind, object));
     if context.fallback.engine() == Engine::Policies || !leaves || is_old {
         return Ok(Followed::default());
     }
@@ -177,6 +178,11 @@ async fn carry_out(order: &Order<'_>, object: Value, context: &Context) -> Resul
                 return Ok(Followed { object: is_read.then_some(object), why, wait: None });
             }
             Decision::Wait(pause) => {
+                let wait = Duration::try_from(pause).ok();
+                return Ok(Followed { object: is_read.then_some(object), why, wait });
+            }
+            Decision::Hold(pause) => {
+                context.fallback.remember(&object, Seen::holding(&look));
                 let wait = Duration::try_from(pause).ok();
                 return Ok(Followed { object: is_read.then_some(object), why, wait });
             }
@@ -219,7 +225,7 @@ async fn carry(
     let (answer, expected) = match write {
         Decision::Apply { body, expected } => (context.requests.claim(place, body, Write::Real).await, Some(expected)),
         Decision::Patch(operations) => (context.requests.patch_object(place, operations.clone()).await, None),
-        Decision::Settled(_) | Decision::Wait(_) => return Ok(Carried::Missed(None)),
+        Decision::Settled(_) | Decision::Wait(_) | Decision::Hold(_) => return Ok(Carried::Missed(None)),
     };
     let mut done = Seen::settled(look, None);
     done.wrote = Some(look.now);
@@ -245,7 +251,8 @@ async fn carry(
     let Some(message) = error.refusal() else { return Err(error) };
     // a patch of what is not there any more is answered like any wrong request
     let live = context.requests.object(place).await?;
-    let is_same = |live: &Value| !done.is_news(look.kind, live) && forget(live) == forget(look.object);
+    let is_same =
+        |live: &Value| !done.is_news(look.kind, live) && forget(live) == forget(look.object) && write.is_for(live);
     if !live.as_ref().is_some_and(is_same) {
         return Ok(Carried::Missed(None));
     }

@@ -29,6 +29,8 @@ use crate::status::whole_second;
 const SETTLES: Duration = Duration::from_secs(1);
 /// So long one receiver is tried in all, for everything that is due at one time.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// And so much longer with each digest that it takes: one that takes them is not given up because there are many.
+const EACH: Duration = Duration::from_secs(1);
 
 /// Whom to tell, and what is to be told.
 pub struct Notices {
@@ -138,19 +140,23 @@ async fn say_to_services(news: &News, context: &Context) {
 
 /// Digests to one receiver, one after the other.
 async fn send(name: &str, receiver: &Receiver, digests: &[Digest], all: &[News], context: &Context) {
-    let until = Instant::now() + PATIENCE;
     let mut failures: BTreeMap<&str, (usize, String)> = BTreeMap::new();
-    for digest in digests {
-        let sent = match serde_json::to_vec(digest) {
-            Ok(json) => {
-                receiver.deliver(&json, until, &context.leadership).await.map_err(|undelivered| undelivered.message)
-            }
-            Err(error) => Err(error.to_string()),
-        };
+    let sendings = one_by_one(digests, async |digest, until| {
+        let json = serde_json::to_vec(digest).map_err(|error| error.to_string())?;
+        let sent = receiver.deliver(&json, until, &context.leadership).await.map_err(|undelivered| undelivered.message);
+        if let Err(message) = &sent {
+            tracing::warn!(receiver = name, team = digest.team, message, "a digest could not be delivered");
+        }
+        sent
+    });
+    let (sent, given_up) = sendings.await;
+    if given_up > 0 {
+        tracing::warn!(receiver = name, digests = given_up, "it took too long, so the last digests were not sent");
+    }
+    for (digest, sent) in digests.iter().zip(sent) {
         let outcome = if sent.is_ok() { "delivered" } else { "failed" };
         context.notices.sent.with_label_values(&[name, outcome]).inc();
         if let Err(message) = sent {
-            tracing::warn!(receiver = name, team = digest.team, message, "a digest could not be delivered");
             for deprecation in digest.deprecations() {
                 let (n, first) = failures.entry(deprecation).or_default();
                 *n += 1;
@@ -166,5 +172,59 @@ async fn send(name: &str, receiver: &Receiver, digests: &[Digest], all: &[News],
         // those of one reason and action become one Event, which would hide every receiver but the first
         let action = format!("Notify {name}");
         say(&news.deprecation, EventType::Warning, "NotifyFailed", &action, note, context).await;
+    }
+}
+
+/// What became of each, and how many of the last were not tried any more: a receiver that answers nothing would hold what is due
+/// to all of them for hours.
+async fn one_by_one<T>(
+    all: &[T],
+    deliver: impl AsyncFn(&T, Instant) -> Result<(), String>,
+) -> (Vec<Result<(), String>>, usize) {
+    let (mut until, mut sent) = (Instant::now() + PATIENCE, Vec::with_capacity(all.len()));
+    for one in all {
+        if Instant::now() >= until {
+            break;
+        }
+        let outcome = deliver(one, until).await;
+        if outcome.is_ok() {
+            until += EACH;
+        }
+        sent.push(outcome);
+    }
+    let given_up = all.len() - sent.len();
+    let why = format!("those before took more than {} minutes", PATIENCE.as_secs() / 60);
+    sent.resize_with(all.len(), || Err(why.clone()));
+    (sent, given_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each of so many takes; the answer is how many were delivered and given up, and after which time.
+    async fn those(number: usize, takes: Duration, outcome: Result<(), String>) -> (usize, usize, Duration) {
+        let (all, started) = (vec![(); number], Instant::now());
+        let deliver = async |(): &(), _| {
+            tokio::time::sleep(takes).await;
+            outcome.clone()
+        };
+        let (sent, given_up) = one_by_one(&all, deliver).await;
+        assert_eq!(sent.len(), number, "each counts");
+        (sent.iter().filter(|sent| sent.is_ok()).count(), given_up, started.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_hangs_is_given_up_and_the_rest_has_failed() {
+        let (delivered, given_up, took) = those(5000, Duration::from_secs(10), Err("no answer".into())).await;
+        assert_eq!((delivered, given_up), (0, 4970));
+        assert!(took < PATIENCE + Duration::from_secs(11), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_takes_them_gets_them_all_however_many_there_are() {
+        assert_eq!(those(5000, Duration::from_millis(500), Ok(())).await.0, 5000);
+        let (delivered, given_up, took) = those(5000, Duration::from_secs(9), Ok(())).await;
+        assert!(delivered < 50 && given_up > 4900 && took < PATIENCE * 2, "one that is slow is no better: {took:?}");
     }
 }

@@ -35,7 +35,9 @@ use crate::clock;
 use crate::consumers::Consumers;
 use crate::fleet::metrics::{FleetCollector, WatchMetrics, paths_of};
 use crate::fleet::{Contact, Fleet, ServiceKey, Touched, WorkloadKey};
+use crate::observability::leads::Leads;
 use crate::observability::memory::Memory;
+use crate::observability::metrics::MetricsError;
 use crate::observability::{Gate, Health, Metrics, serve};
 use crate::plan::companions::Allowed;
 use crate::plan::deprecation::notify::News;
@@ -70,7 +72,7 @@ pub enum RunError {
     Receivers(#[from] ReceiversError),
     /// A metric could not be registered.
     #[error(transparent)]
-    Metrics(#[from] crate::observability::metrics::MetricsError),
+    Metrics(#[from] MetricsError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {
@@ -114,6 +116,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         gate.set_not_ready("not listed yet");
     }
     let definitions = health.gate("definitions");
+    metrics.register(leads(&leadership, &definitions)?)?;
     let contacts = Fleet::contacts(&health);
     let address = || listen.clone();
     let listener =
@@ -178,6 +181,12 @@ async fn clients(identity: Option<&str>) -> Result<(Client, Client), RunError> {
 fn user_agent(identity: Option<&str>) -> Option<http::HeaderValue> {
     let replica = identity.map_or_else(String::new, |identity| format!(" ({identity})"));
     http::HeaderValue::from_str(&format!("goldenpath/{}{replica}", env!("CARGO_PKG_VERSION"))).ok()
+}
+
+/// Whether this replica leads, and does anything: one that waits for definitions leads nobody.
+fn leads(leadership: &Leadership, definitions: &Gate) -> Result<Leads, MetricsError> {
+    let (leadership, definitions) = (leadership.clone(), definitions.clone());
+    Leads::new(move || definitions.is_ready() && leadership.has_begun())
 }
 
 /// Resolves when this replica leads no more; never where it is the only one.

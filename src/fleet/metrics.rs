@@ -149,11 +149,9 @@ impl Collector for FleetCollector {
     fn collect(&self) -> Vec<MetricFamily> {
         let (counts, sizes, deploys) = self.fleet.snapshot();
         let paths = (self.paths)();
-        let leads = f64::from(u8::from(paths.is_some()));
         let mut gauges = Gauges::of(&counts, paths.as_deref().unwrap_or_default());
         let added = gauges
-            .add(&catalogue::LEADER, [([], leads)])
-            .and_then(|()| gauges.fleet(sizes, &self.contacts))
+            .fleet(sizes, &self.contacts)
             .and_then(|()| paths.map_or(Ok(()), |paths| gauges.cluster(&counts, &deploys, &paths)));
         // names and labels are constants, so this cannot happen twice
         if let Err(error) = added {

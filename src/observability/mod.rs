@@ -12,6 +12,7 @@
 pub mod alerts;
 pub mod catalogue;
 pub mod dashboards;
+pub mod leads;
 pub mod logs;
 pub mod memory;
 pub mod metrics;

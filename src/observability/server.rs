@@ -71,6 +71,12 @@ impl Gate {
         }
     }
 
+    /// Whether it is open.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        lock(&self.gates).get(&self.name).is_some_and(Option::is_none)
+    }
+
     /// Closes the gate. The reason is for whoever reads `kubectl describe pod`: what is waited for.
     pub fn set_not_ready(&self, reason: impl Into<String>) {
         // An error's text may span lines, and the answer promises one line a gate.

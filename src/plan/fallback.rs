@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::gaps::{Gap, filled, gaps, normalise};
 use super::leaf::{Place, Road, put};
-use super::metadata::{newest, pointer, records};
+use super::metadata::{pointer, records};
 use super::ownership::fields_of_template;
 use super::revision::hex;
 use super::rollout::waits_for;
@@ -26,8 +26,13 @@ use crate::api::{WorkloadKind, labels};
 /// Least time between two writes to one template, beside those that a person asks for.
 const PACE: SignedDuration = SignedDuration::from_mins(1);
 
-/// So long after a write of others it is not let go of what is held.
-const APPLIES: SignedDuration = SignedDuration::from_secs(5);
+/// So long at most what is held waits for the apply that would empty its parent. Tools apply milliseconds after they have
+/// taken over what others wrote; who was stopped in between is not waited for longer, since whoever sets a field that is
+/// held, or drops a container, is refused meanwhile.
+const HOLDS: SignedDuration = SignedDuration::from_mins(1);
+
+/// Where `kubectl apply` keeps what it applied on the client.
+const LAST_APPLIED: &str = "/f:metadata/f:annotations/f:kubectl.kubernetes.io~1last-applied-configuration";
 
 /// What is remembered of a workload from one look to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub struct Seen {
     pub asked: Option<String>,
     /// Why gaps stay open.
     pub why: Option<String>,
+    /// Since when what is held waits for somebody's next apply.
+    pub holds: Option<Timestamp>,
 }
 
 impl Seen {
@@ -52,13 +59,23 @@ impl Seen {
     pub fn settled(look: &Look<'_>, why: Option<String>) -> Self {
         let before = look.seen.cloned().unwrap_or_default();
         let template = template_hash(look.kind, look.object);
-        Self { template, theirs: theirs(look), skipped: is_skipped(look.object), why, ..before }
+        Self { template, theirs: theirs(look), skipped: is_skipped(look.object), why, holds: None, ..before }
+    }
+
+    /// A workload of which nothing is let go yet; what else is remembered of it stays.
+    #[must_use]
+    pub fn holding(look: &Look<'_>) -> Self {
+        let before = look.seen.cloned().unwrap_or_else(|| Self::settled(look, None));
+        Self { holds: before.holds.or(Some(look.now)), ..before }
     }
 
     /// Whether this is what a look that changes nothing would remember: to find that out again costs a copy of the template.
     #[must_use]
     pub fn stands(&self, look: &Look<'_>, why: Option<&str>) -> bool {
-        self.skipped == is_skipped(look.object) && self.why.as_deref() == why && !self.is_news(look.kind, look.object)
+        self.skipped == is_skipped(look.object)
+            && self.why.as_deref() == why
+            && self.holds.is_none()
+            && !self.is_news(look.kind, look.object)
     }
 
     /// Whether the template is not the one that was looked at last.
@@ -96,6 +113,8 @@ pub enum Decision {
     Settled(Option<String>),
     /// The last write was a moment ago.
     Wait(SignedDuration),
+    /// Somebody's next apply would take out what is let go of before it: for so long at most it is held.
+    Hold(SignedDuration),
     /// Server-side apply.
     Apply {
         /// All that is to be held.
@@ -107,14 +126,24 @@ pub enum Decision {
     Patch(Value),
 }
 
+impl Decision {
+    /// Whether an object is what a patch was decided for: whatever it tests holds.
+    #[must_use]
+    pub fn is_for(&self, object: &Value) -> bool {
+        let Self::Patch(operations) = self else { return true };
+        let mut tests = operations.as_array().into_iter().flatten().filter(|operation| operation["op"] == "test");
+        tests.all(|test| object.pointer(test["path"].as_str().unwrap_or_default()) == test.get("value"))
+    }
+}
+
 /// Decides about one workload.
 #[must_use]
 pub fn decide(look: &Look<'_>) -> Decision {
     let Look { kind, object, .. } = *look;
     let held = claims(object).is_some();
     if let Some(manager) = applier(kind, object) {
-        return match (held && manager == "kubectl").then(|| is_applying(look)).flatten() {
-            Some(pause) => Decision::Wait(pause),
+        return match holds(look) {
+            Some(pause) => Decision::Hold(pause),
             None if held || look.leaves => Decision::Patch(let_go(look, &[])),
             None => left_to(look, manager),
         };
@@ -220,25 +249,60 @@ pub fn claims(object: &Value) -> Option<(usize, &Value)> {
     found.map(|(position, record)| (position, record.get("fieldsV1").unwrap_or(&Value::Null)))
 }
 
-/// How long kubectl may still be at it; others apply once, and some for ever. It writes three times when it begins to: what it had recorded
-/// as its own, `resources: {}` among it, is taken out in the end, and with it whatever is in there and nobody's.
-fn is_applying(look: &Look<'_>) -> Option<SignedDuration> {
-    let since = look.now.duration_since(newest(records(look.object).filter(|record| !is_ours(record)))?);
-    (since < APPLIES).then(|| APPLIES - since)
+/// How long what is held waits for somebody's next apply, if that would take it out once it is nobody's.
+///
+/// Whoever goes over to applying on the server first takes over what was recorded of `kubectl apply`, and `resources: {}` is
+/// among it, which the API server once put in. The manifest does not have it, so the apply that follows takes it out, with
+/// whatever is in there and nobody's: pods would restart that nobody has changed. What the engine holds by then stays.
+/// Flux, Argo CD and Helm 4 write the records, then apply; kubectl applies, writes the records, and applies again.
+fn holds(look: &Look<'_>) -> Option<SignedDuration> {
+    let Look { kind, object, .. } = *look;
+    let (_, fields) = claims(object)?;
+    let held = fields_of_template(kind, fields)?;
+    let applies_all = records(object).any(|record| is_anothers_apply(record) && names_images(kind, record));
+    let is_next = |record: &&Value| is_anothers_apply(record) || (applies_all && is_of_apply_on_client(record));
+    let mut next = records(object).filter(is_next).filter_map(|record| of_template(kind, record));
+    next.any(|theirs| empties(theirs, held)).then_some(())?;
+    let waited = look.now.duration_since(look.seen.and_then(|seen| seen.holds).unwrap_or(look.now));
+    (waited < HOLDS).then(|| HOLDS - waited)
+}
+
+/// Whether a field that these fields end in is one below which something is held.
+fn empties(theirs: &Value, held: &Value) -> bool {
+    let below = |fields: &Value| fields.as_object().is_some_and(|fields| fields.keys().any(|name| name != "."));
+    let mut named = theirs.as_object().into_iter().flatten().filter(|(name, _)| *name != ".");
+    named.any(|(name, theirs)| {
+        let Some(held) = held.get(name) else { return false };
+        if below(theirs) { empties(theirs, held) } else { below(held) }
+    })
+}
+
+fn of_template(kind: WorkloadKind, record: &Value) -> Option<&Value> {
+    fields_of_template(kind, record.get("fieldsV1")?)
+}
+
+/// Whether this is the record of a whole manifest, and not of a field or two.
+fn names_images(kind: WorkloadKind, record: &Value) -> bool {
+    let containers = of_template(kind, record).and_then(|template| template.pointer("/f:spec/f:containers"));
+    containers.and_then(Value::as_object).is_some_and(|all| all.values().any(|fields| fields.get("f:image").is_some()))
+}
+
+/// Whether this is what kubectl takes over once it has applied on the server.
+fn is_of_apply_on_client(record: &Value) -> bool {
+    let of_update = record.get("operation") == Some(&json!("Update"));
+    of_update && record.get("fieldsV1").is_some_and(|fields| fields.pointer(LAST_APPLIED).is_some())
+}
+
+fn is_anothers_apply(record: &Value) -> bool {
+    record.get("operation") == Some(&json!("Apply"))
+        && record.get("manager") != Some(&json!(labels::FIELD_MANAGER))
+        && !is_ours(record)
 }
 
 /// Who applies the pod spec on the server, other than the operator.
 fn applier(kind: WorkloadKind, object: &Value) -> Option<&str> {
-    let is_anothers = |record: &&Value| {
-        record.get("operation") == Some(&json!("Apply"))
-            && record.get("manager") != Some(&json!(labels::FIELD_MANAGER))
-            && !is_ours(record)
-    };
-    let of_pods = |record: &&Value| {
-        let template = record.get("fieldsV1").and_then(|fields| fields_of_template(kind, fields));
-        template.is_some_and(|template| template.get("f:spec").is_some())
-    };
-    records(object).filter(is_anothers).find(of_pods)?.get("manager")?.as_str()
+    let of_pods = |record: &&Value| of_template(kind, record).is_some_and(|template| template.get("f:spec").is_some());
+    records(object).filter(|record| is_anothers_apply(record)).find(of_pods)?.get("manager")?.as_str()
 }
 
 /// The operations that drop the record of what the engine holds: the values stay, and are nobody's.
@@ -256,6 +320,12 @@ fn let_go(look: &Look<'_>, changes: &[json_patch::PatchOperation]) -> Value {
     let Look { kind, object, leaves, .. } = *look;
     let at = template_pointer(kind);
     let mut operations = unchanged(look);
+    // what becomes nobody's may be what the next apply takes out: it goes only as long as the others hold what they held
+    let others =
+        records(object).enumerate().filter(|(_, record)| !is_ours(record) && of_template(kind, record).is_some());
+    operations.extend(others.map(|(position, record)| {
+        json!({"op": "test", "path": format!("/metadata/managedFields/{position}"), "value": record})
+    }));
     operations.extend(forget(object).into_iter().flatten());
     for change in changes {
         let mut change = json!(change);

@@ -4,6 +4,7 @@
 //! say nothing to anybody.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,17 @@ use serde_json::{Value, json};
 use super::metadata::pointer;
 use super::template::ObjectKey;
 use crate::api::{GROUP, labels};
+
+/// A pod that was asked to end is given half a minute by its kubelet, and a little more.
+const ENDS: Duration = Duration::from_mins(1);
+/// Pods of a Deployment that was deleted are asked to end a moment later.
+const ASKED: Duration = Duration::from_secs(3);
+
+/// Whether a pod that was there all the time, so long, may still be about to end.
+#[must_use]
+pub fn is_ending(pod: &ObjectMeta, waited: Duration) -> bool {
+    waited < if pod.deletion_timestamp.is_some() { ENDS } else { ASKED }
+}
 
 /// What stands on one object: a line of the record.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -183,6 +195,14 @@ mod tests {
             owner("goldenpath.dev/v1alpha1", "s2")
         ]);
         object(labels, owners)
+    }
+
+    #[test]
+    fn a_pod_that_ends_is_waited_for_and_one_that_stays_is_not() {
+        let stays = ObjectMeta::default();
+        let ends: ObjectMeta = serde_json::from_value(json!({"deletionTimestamp": "2026-11-27T00:00:00Z"})).unwrap();
+        assert!(is_ending(&stays, Duration::ZERO) && !is_ending(&stays, ASKED));
+        assert!(is_ending(&ends, ASKED * 10) && !is_ending(&ends, ENDS));
     }
 
     #[test]

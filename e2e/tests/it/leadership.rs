@@ -26,7 +26,7 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     ensure!(!page.contains("goldenpath_workloads"), "a replica that follows counts the cluster too: {page}");
 
     let refused = cluster.control_plane.goldenpath(["release"]).await?;
-    let words = "an operator leads (first_";
+    let words = "an operator runs (first_";
     ensure!(refused.stderr.contains(words) && refused.stderr.contains("helm uninstall"), "{}", refused.stderr);
     deprecates(&cluster).await?;
     idle(&cluster).await?;

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::KubeConfigOptions;
 use kube::discovery::{Discovery, Scope, verbs};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -17,7 +16,6 @@ use super::CONCURRENCY;
 use crate::api::{PlatformService, WorkloadKind, labels};
 use crate::cli::deadline::{Failure, in_time};
 use crate::plan::claim;
-use crate::plan::lease::{self, Candidate, Turn, holder};
 use crate::plan::release::Marks;
 
 /// Objects in one answer.
@@ -25,7 +23,7 @@ const PAGE: u32 = 500;
 /// A policy that was deleted acts for some seconds more, and puts labels back.
 const ACTS_ON: Duration = Duration::from_mins(1);
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+pub const PAUSE: Duration = Duration::from_millis(500);
 /// Kinds of policies and of their bindings. Policies first: a binding without one does nothing, while an operator that finds
 /// a policy without its binding takes it for stopped by a person.
 const POLICIES: [(&str, &str); 4] = [
@@ -43,10 +41,10 @@ pub enum ReleaseError {
     NoCluster(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// An operator would undo what is done.
     #[error(
-        "an operator leads ({0}) and would put every label back: stop it first, by `helm uninstall goldenpath -n <its \
+        "an operator runs ({0}) and would put every label back: stop it first, by `helm uninstall goldenpath -n <its \
          namespace>` or `kubectl scale -n <its namespace> deployment/goldenpath --replicas=0`, then run this again"
     )]
-    Leads(String),
+    Runs(String),
     /// The API server refuses a request or does not answer.
     #[error("{what}")]
     Api {
@@ -135,28 +133,8 @@ impl Cluster {
         Ok(Self(Client::try_from(config).map_err(|e| ReleaseError::NoCluster(e.into()))?))
     }
 
-    /// Who leads. A Lease is held when its holder changes it while we look: times in it are of another machine's clock.
-    pub async fn leader(&self) -> Result<Option<String>, ReleaseError> {
-        let api: Api<Lease> = Api::all(self.0.clone());
-        let params = ListParams::default().fields(&format!("metadata.name={}", lease::NAME));
-        let mut candidates: BTreeMap<String, (Candidate, Option<LeaseSpec>)> = BTreeMap::new();
-        loop {
-            let leases = within("list Leases", api.list(&params)).await?;
-            let mut wait = false;
-            for lease in leases {
-                let (namespace, spec) = (lease.namespace().unwrap_or_default(), lease.spec.unwrap_or_default());
-                let Some(who) = holder(&spec).map(str::to_owned) else { continue };
-                let (candidate, first) = candidates.entry(namespace.clone()).or_default();
-                if first.get_or_insert_with(|| spec.clone()) != &spec {
-                    return Ok(Some(format!("{who} holds Lease {namespace}/{}", lease::NAME)));
-                }
-                wait |= matches!(candidate.look(Some(&spec), Instant::now()), Turn::Wait(_));
-            }
-            if !wait {
-                return Ok(None);
-            }
-            sleep(PAUSE).await;
-        }
+    pub(super) fn client(&self) -> &Client {
+        &self.0
     }
 
     /// Policies and bindings of every path and Deprecation, in the order in which they go.
@@ -348,6 +326,6 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
     ApiResource { group, version, api_version, kind, plural }
 }
 
-async fn within<T>(what: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ReleaseError> {
+pub async fn within<T>(what: &str, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, ReleaseError> {
     in_time(request).await.map_err(|source| ReleaseError::Api { what: what.to_owned(), source })
 }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod record;
+mod running;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,9 +50,9 @@ pub async fn release(args: Args) -> Result<(), ReleaseError> {
 }
 
 async fn take_off(cluster: &Cluster, dry_run: bool, record: Option<PathBuf>) -> Result<(), ReleaseError> {
-    let leader = cluster.leader().await?;
-    if let Some(leader) = leader.as_ref().filter(|_| !dry_run) {
-        return Err(ReleaseError::Leads(leader.clone()));
+    let running = cluster.running().await?;
+    if let Some(running) = running.as_ref().filter(|_| !dry_run) {
+        return Err(ReleaseError::Runs(running.clone()));
     }
     let policies = cluster.policies().await?;
     let (marked, unseen) = cluster.marked().await?;
@@ -63,8 +64,8 @@ async fn take_off(cluster: &Cluster, dry_run: bool, record: Option<PathBuf>) -> 
     let gone = count(policies.len(), "policy or binding", "policies and bindings");
     if dry_run {
         println!("\nWould delete {gone}, and take labels off {}. Nothing was changed.", objects(marked.len()));
-        if let Some(leader) = leader {
-            println!("An operator runs ({leader}): stop it before the release.");
+        if let Some(running) = running {
+            println!("An operator runs ({running}): stop it before the release.");
         }
         return unseen.into_result();
     }

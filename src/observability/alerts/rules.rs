@@ -213,8 +213,8 @@ fn of_the_operator(clock: Clock) -> Vec<Alert> {
             expr: format!("{} == 0", gauge(&LEADER, "")),
             wait: Some(clock.wait(5 * MINUTE)),
             summary: "No replica of Goldenpath leads{{ with $labels.cluster }} in cluster {{ . }}{{ end }}",
-            description: "Only the one that leads writes, so it is as if none ran. The log says why a replica cannot have the \
-                          Lease: `kubectl logs -n goldenpath-system deployment/goldenpath`.",
+            description: "Only the one that leads writes, so it is as if none ran. The log says what a replica waits for, \
+                          definitions or the Lease: `kubectl logs -n goldenpath-system deployment/goldenpath`.",
         },
         Alert {
             name: "GoldenpathOperatorBlind",

@@ -64,6 +64,7 @@ fn kind_of(decision: &Decision) -> &'static str {
         Decision::Settled(None) => "settled",
         Decision::Settled(Some(_)) => "settled with a reason",
         Decision::Wait(_) => "wait",
+        Decision::Hold(_) => "hold",
         Decision::Apply { .. } => "apply",
         Decision::Patch(_) => "patch",
     }
@@ -164,28 +165,13 @@ fn a_template_that_is_applied_on_the_server_is_let_go_of(#[case] cpu: Option<&st
     match decision {
         Decision::Patch(operations) => {
             let paths: Vec<&str> = operations.as_array().unwrap().iter().filter_map(|op| op["path"].as_str()).collect();
-            let record = "/metadata/managedFields/1";
-            let manager = format!("{record}/manager");
-            assert_eq!(paths, ["/metadata/uid", "/spec/template", manager.as_str(), record], "the template stays");
+            let [team, manager, record] =
+                ["/metadata/managedFields/0", "/metadata/managedFields/1/manager", "/metadata/managedFields/1"];
+            assert_eq!(paths, ["/metadata/uid", "/spec/template", team, manager, record], "the template stays");
         }
         Decision::Settled(Some(why)) => assert!(why.starts_with("helm applies"), "{why}"),
         other => panic!("{other:?}"),
     }
-}
-
-#[test]
-fn whoever_begins_to_apply_on_the_server_may_end_it_first() {
-    let road = road();
-    let mut object = deployment("b", Some("100m"), None);
-    object["metadata"]["managedFields"][0]["operation"] = json!("Apply");
-    object["metadata"]["managedFields"][0]["manager"] = json!("kubectl");
-    object["metadata"]["managedFields"][0]["time"] =
-        json!((NOW.parse::<Timestamp>().unwrap() - SignedDuration::from_secs(2)).to_string());
-    let before = seen(&deployment("a", Some("100m"), None), &road, None);
-    let look = looks(&object, &road, Some(&before));
-    assert_eq!(decide(&look), Decision::Wait(SignedDuration::from_secs(3)));
-    let later = Look { now: look.now + SignedDuration::from_secs(3), ..look };
-    assert_eq!(kind_of(&decide(&later)), "patch");
 }
 
 #[rstest]
@@ -269,3 +255,5 @@ fn containers_keep_their_order() {
     in_order(&mut claim, "containers", &expected);
     assert_eq!(claim["spec"]["containers"], json!([{"name": "a", "tty": true}, {"name": "b", "tty": true}]));
 }
+
+mod handing_over;

@@ -108,7 +108,7 @@ impl<'a> Compiler<'a> {
             return if asked_for == Level::Silent { Vec::new() } else { vec![warns(Question::Written, when)] };
         }
         let gone = step.stage >= DeprecationStage::Removed;
-        let since = if gone { When::gone(timeline) } else { When::since(timeline, asked_for) };
+        let since = if gone { When::gone(timeline) } else { When::since(timeline, asked_for, self.now) };
         let mut doings = match asked_for {
             Level::Silent => Vec::new(),
             Level::Warn => vec![warns(Question::Written, if gone { since } else { When::ahead(self.spec, self.now) })],

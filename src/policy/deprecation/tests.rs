@@ -208,6 +208,21 @@ fn a_date_that_has_passed_while_it_is_held_is_not_said_to_be_in_force() {
 }
 
 #[test]
+fn a_removal_that_is_held_is_not_said_to_come_on_a_day_that_is_over() {
+    let all = |stage, now: &str| {
+        let policies = compiled(&spec(), &step(stage), now);
+        policies.iter().map(|policy| serde_json::to_string(&policy.policy).unwrap()).collect::<String>()
+    };
+    let held = "it goes as soon as nothing holds that (due since 2027-06-30T00:00:00Z)";
+    for stage in [DeprecationStage::Warning, DeprecationStage::CreateBlocked, DeprecationStage::UpdateBlocked] {
+        let before = all(stage, "2027-06-29T23:59:59Z");
+        assert!(before.contains("it goes at 2027-06-30T00:00:00Z") && !before.contains(held), "{stage:?} {before}");
+        let after = all(stage, "2027-06-30T00:00:00Z");
+        assert!(after.contains(held) && !after.contains("it goes at"), "{stage:?} {after}");
+    }
+}
+
+#[test]
 fn words_cannot_become_code() {
     let mut spec = spec();
     let hostile = "x' + string(object) + '\\";

@@ -38,23 +38,23 @@ impl When {
     pub fn ahead(spec: &DeprecationSpec, now: Timestamp) -> Self {
         let create = spec.timeline.block_create_at.as_ref().map(|at| refused("new ones", at.0, now));
         let coming = brownouts(spec, BrownoutAction::DenyCreate, now);
-        Self::Dates(join(coming.chain(create).chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline))))
+        Self::Dates(join(coming.chain(create).chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline, now))))
     }
 
     /// What is to come for an object that is old.
     pub fn ahead_of_changes(spec: &DeprecationSpec, now: Timestamp) -> Self {
         let coming = brownouts(spec, BrownoutAction::DenyUpdate, now);
-        Self::Dates(join(coming.chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline))))
+        Self::Dates(join(coming.chain(changes(&spec.timeline, now)).chain(goes(&spec.timeline, now))))
     }
 
     /// Since when it is refused.
-    pub fn since(timeline: &Timeline, level: Level) -> Self {
+    pub fn since(timeline: &Timeline, level: Level, now: Timestamp) -> Self {
         let (what, date) = match level {
             Level::DenyUpdate => ("new ones and changes that leave it old are refused", &timeline.block_update_at),
             _ => ("new ones are refused", &timeline.block_create_at),
         };
         let since = date.as_ref().map_or_else(|| what.to_owned(), |at| format!("{what} since {}", at.0));
-        Self::Dates(join([since].into_iter().chain(goes(timeline))))
+        Self::Dates(join([since].into_iter().chain(goes(timeline, now))))
     }
 
     /// It is gone.
@@ -87,12 +87,14 @@ fn refused(what: &str, at: Timestamp, now: Timestamp) -> String {
     format!("{what} are refused {when}")
 }
 
-fn goes(timeline: &Timeline) -> Option<String> {
-    let at = &timeline.remove_at.as_ref()?.0;
+/// As with what is refused, a date that has passed before the stage is held by something.
+fn goes(timeline: &Timeline, now: Timestamp) -> Option<String> {
+    let at = timeline.remove_at.as_ref()?.0;
     // nobody announced a block of changes, and yet there is one from then on
     let refuses = timeline.block_create_at.is_some() && timeline.block_update_at.is_none();
     let and = if refuses { ", and changes that leave it old are refused then" } else { "" };
-    Some(format!("it goes at {at}{and}"))
+    let when = if at > now { format!("at {at}") } else { format!("as soon as nothing holds that (due since {at})") };
+    Some(format!("it goes {when}{and}"))
 }
 
 fn join(parts: impl IntoIterator<Item = String>) -> String {

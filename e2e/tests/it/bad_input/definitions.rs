@@ -19,6 +19,9 @@ pub async fn waits_for_them(control_plane: &ControlPlane) -> Result<Operator> {
     let absent = "definitions: the API server does not serve Deprecation; apply crds/ of version ";
     let operator = Operator::start_unready(control_plane, &options, absent).await?;
     println!("definitions | {}", operator.is_unready(absent).await?);
+    // an alert that nobody leads asks for it, and would be silent about a series that is not there
+    let metrics = operator.metrics().await?;
+    ensure!(metrics.lines().any(|line| line == "goldenpath_leader 0"), "{metrics}");
 
     let text = std::fs::read_to_string(programs::repository().join("crds/goldenpath.dev_deprecations.yaml"))?;
     let mut older: Value = serde_saphyr::from_str(&text)?;
@@ -42,5 +45,6 @@ pub async fn waits_for_them(control_plane: &ControlPlane) -> Result<Operator> {
     let command = command.replace("crds/", &programs::repository().join("crds/").to_string_lossy());
     control_plane.shell(&command).await?.success()?;
     operator.ready().await?;
+    ensure!(operator.leads().await?, "{}", operator.metrics().await?);
     Ok(operator)
 }

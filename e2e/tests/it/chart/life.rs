@@ -206,6 +206,10 @@ async fn uninstalls(release: &Release) -> Result<()> {
     let kept = "get crds,goldenpaths,platformservices,mutatingadmissionpolicybindings -o name";
     let before = release.kubectl(kept).await?;
     ensure!(before.lines().count() > 8, "{before}");
+    // it holds no Lease here, and its pods tell
+    let refused = release.control_plane.goldenpath(["release"]).await?;
+    let runs = format!("an operator runs (pod {NAMESPACE}/goldenpath-");
+    ensure!(refused.stderr.contains(&runs), "{} {}", refused.stdout, refused.stderr);
     release.control_plane.helm(["uninstall", RELEASE, "-n", NAMESPACE, "--wait"]).await?;
     ensure!(release.kubectl(kept).await? == before, "{}", release.kubectl(kept).await?);
     let gone = "get clusterroles,clusterrolebindings -l app.kubernetes.io/part-of=goldenpath -o name";

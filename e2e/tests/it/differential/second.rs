@@ -112,8 +112,9 @@ impl Second {
     }
 
     async fn acts(&mut self, client: &kube::Client, road: &Road, leaves: bool) -> Result<()> {
-        let before = Seen { skipped: self.braked, ..Seen::default() };
-        for _ in 0..3 {
+        let mut before = Seen { skipped: self.braked, ..Seen::default() };
+        let mut now = Timestamp::now();
+        for _ in 0..4 {
             let Some(object) = &self.live else { return Ok(()) };
             let look = Look {
                 kind: self.target.kind,
@@ -123,13 +124,18 @@ impl Second {
                 asked: None,
                 labelled: None,
                 seen: Some(&before),
-                now: Timestamp::now(),
+                now,
             };
             let call = match decide(&look) {
                 Decision::Apply { body, .. } => Call { verb: Verb::Apply, manager: labels::FALLBACK_MANAGER, body },
                 Decision::Patch(body) => Call { verb: Verb::Json, manager: labels::FIELD_MANAGER, body },
                 Decision::Settled(_) => return Ok(()),
                 Decision::Wait(_) => bail!("nothing was written before"),
+                Decision::Hold(pause) => {
+                    before = Seen::holding(&look);
+                    now += pause;
+                    continue;
+                }
             };
             match send(client, &self.target, &call, Who::Operator, false).await? {
                 Answer::Accepted(object) => self.live = Some(object),
