@@ -42,8 +42,13 @@ impl Claims {
     /// Of a replica.
     #[must_use]
     pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
-        let mine = Claim { namespace: namespace.to_owned(), identity: identity.to_owned() };
+        let mine = Claim { namespace: namespace.to_owned(), identity: identity.to_owned(), term: String::new() };
         Self { policies: Api::all(client.clone()), client, mine, rival: None }
+    }
+
+    /// What is claimed from now on is of the term that has begun with this version of the Lease.
+    pub fn begin(&mut self, lease: Option<&Lease>) {
+        self.mine.term = lease.and_then(ResourceExt::resource_version).unwrap_or_default();
     }
 
     /// Whether this installation may lead, by the claim and by the Lease of whoever has it.

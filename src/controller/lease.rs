@@ -145,6 +145,7 @@ impl Elector {
             tracing::info!(error = failed.why, "the lease was not to be had");
             return Err(RETRY);
         }
+        self.claims.begin(self.held.as_ref());
         // without it the lease runs out, and whoever takes it next tries again
         if let Err(why) = self.claims.take(claim).await {
             self.gate.set_not_ready(format!("the claim to lead was not to be had: {why}"));
