@@ -4,6 +4,7 @@ mod adoption;
 mod apply;
 mod asked;
 mod backoff;
+mod ballot;
 mod beside;
 mod catch_up;
 mod children;
