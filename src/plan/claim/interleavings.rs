@@ -233,13 +233,13 @@ impl Dice {
 
 /// How often somebody was elected, and how often after another installation.
 #[derive(Default)]
-struct Seen {
+struct Elections {
     terms: u32,
     handed_over: u32,
 }
 
 /// The requests of one seed. An error where two led at a time.
-fn run(seed: u64, tells_terms: bool, seen: &mut Seen) -> Result<(), String> {
+fn run(seed: u64, tells_terms: bool, elections: &mut Elections) -> Result<(), String> {
     let (mut dice, mut server, mut now) = (Dice(seed), Server::default(), Instant::now());
     let replica = |number: u64, namespace| Replica::new(namespace, number, tells_terms);
     let mut replicas: Vec<Replica> =
@@ -272,8 +272,8 @@ fn run(seed: u64, tells_terms: bool, seen: &mut Seen) -> Result<(), String> {
         }
         if !led && replicas[at].leads(now) {
             let namespace = replicas[at].namespace;
-            seen.terms += 1;
-            seen.handed_over += u32::from(last.replace(namespace).is_some_and(|was| was != namespace));
+            elections.terms += 1;
+            elections.handed_over += u32::from(last.replace(namespace).is_some_and(|was| was != namespace));
         }
     }
     Ok(())
@@ -281,18 +281,23 @@ fn run(seed: u64, tells_terms: bool, seen: &mut Seen) -> Result<(), String> {
 
 #[test]
 fn in_no_order_of_requests_do_two_lead() {
-    let mut seen = Seen::default();
+    let mut elections = Elections::default();
     for seed in 0..1_000 {
-        run(seed, true, &mut seen).unwrap();
+        run(seed, true, &mut elections).unwrap();
     }
-    assert!(seen.terms > 1_000 && seen.handed_over > 100, "{} terms, {} handed over", seen.terms, seen.handed_over);
+    assert!(
+        elections.terms > 1_000 && elections.handed_over > 100,
+        "{} terms, {} handed over",
+        elections.terms,
+        elections.handed_over
+    );
 }
 
 /// Why a claim names its term: one that was taken a second time without anybody's hearing of the first would keep its version,
 /// and whoever has read it before would be let in beside.
 #[test]
 fn without_terms_two_would_lead() {
-    let mut seen = Seen::default();
-    let found = (0..1_000).find_map(|seed| run(seed, false, &mut seen).err());
+    let mut elections = Elections::default();
+    let found = (0..1_000).find_map(|seed| run(seed, false, &mut elections).err());
     assert!(found.is_some(), "the orders that are tried show nothing");
 }
