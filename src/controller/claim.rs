@@ -13,8 +13,11 @@ use serde_json::json;
 use super::ballot::{Ballot, Failed};
 use crate::api::labels;
 use crate::plan::claim::{Claim, NAME, Rival};
-use crate::plan::lease::{self, RENEW_EVERY};
+use crate::plan::lease::{self, RENEW_EVERY, RETRY};
 
+/// A claim that is not there may have been deleted from under a leader, who puts it back: it is taken when it has been missing
+/// for so long.
+const PUTS_BACK: Duration = RETRY.saturating_mul(2);
 /// How often a claim is written before somebody else may try.
 const TAKES: u8 = 3;
 
@@ -46,6 +49,8 @@ pub enum Answer {
     May(Read),
     /// Another one leads, and counts for so long if nothing changes.
     Led(Claim, Duration),
+    /// There is no claim, and somebody may put it back in that time.
+    Missing(Duration),
 }
 
 /// The claim, seen from one replica.
@@ -55,6 +60,8 @@ pub struct Claims {
     policies: Api<ValidatingAdmissionPolicy>,
     mine: Claim,
     rival: Option<Rival>,
+    /// Since when there has been no claim.
+    missing: Option<Instant>,
     /// As the watch has shown it last, until it is answered.
     seen: Option<Read>,
 }
@@ -64,7 +71,7 @@ impl Claims {
     #[must_use]
     pub fn new(client: Client, ballot: Ballot, namespace: &str, identity: &str) -> Self {
         let mine = Claim { namespace: namespace.to_owned(), identity: identity.to_owned(), term: String::new() };
-        Self { policies: Api::all(client.clone()), client, ballot, mine, rival: None, seen: None }
+        Self { policies: Api::all(client.clone()), client, ballot, mine, rival: None, missing: None, seen: None }
     }
 
     /// What is claimed from now on is of the term that has begun with this version of the Lease.
@@ -75,6 +82,13 @@ impl Claims {
     /// Whether this installation may lead, by the claim and by the Lease of whoever has it.
     pub async fn look(&mut self) -> Result<Answer, Failed> {
         let read = self.read().await?;
+        if read.claim.is_some() || self.rival.is_some() {
+            self.missing = None;
+        } else {
+            let since = *self.missing.get_or_insert_with(Instant::now);
+            let left = PUTS_BACK.saturating_sub(since.elapsed());
+            return Ok(if left.is_zero() { Answer::May(read) } else { Answer::Missing(left) });
+        }
         let Some(claim) =
             read.claim.clone().or_else(|| self.vanished()).filter(|claim| claim.namespace != self.mine.namespace)
         else {
@@ -114,23 +128,35 @@ impl Claims {
                     Some(Some(claim)) if claim.namespace != self.mine.namespace => return claim.clone(),
                     Some(None) => match self.take(self.seen.clone().unwrap_or_default()).await {
                         Ok(()) => self.seen = None,
-                        Err(failed) => tracing::warn!(error = failed.why, "the claim is gone and was not taken again"),
+                        Err(failed) => {
+                            tracing::debug!(error = failed.why, "the claim is gone and was not taken again");
+                            // sooner than anybody else takes it
+                            if let Ok(change) = tokio::time::timeout(RETRY, changes.next()).await {
+                                self.see(change).await;
+                            }
+                            continue;
+                        }
                     },
                     _ => self.seen = None,
                 }
-                match changes.next().await {
-                    Some(Ok(object)) => self.seen = Some(Read::of(object.as_ref().map(|object| &object.metadata))),
-                    // whoever takes the claim waits for our Lease, whether we see it or not
-                    Some(Err(error)) => {
-                        let failed = self.ballot.unwatched(&format!("watch ValidatingAdmissionPolicy {NAME}"), error);
-                        tracing::debug!(error = failed.why, "the claim is not watched");
-                        tokio::time::sleep(RENEW_EVERY).await;
-                    }
-                    None => std::future::pending().await,
-                }
+                let change = changes.next().await;
+                self.see(change).await;
             }
         };
         tokio::time::timeout_at(until.into(), other).await.ok()
+    }
+
+    async fn see(&mut self, change: Option<Change>) {
+        match change {
+            Some(Ok(object)) => self.seen = Some(Read::of(object.as_ref().map(|object| &object.metadata))),
+            // whoever takes the claim waits for our Lease, whether we see it or not
+            Some(Err(error)) => {
+                let failed = self.ballot.unwatched(&format!("watch ValidatingAdmissionPolicy {NAME}"), error);
+                tracing::debug!(error = failed.why, "the claim is not watched");
+                tokio::time::sleep(RENEW_EVERY).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// Takes the claim as it was read. Whoever is not heard of, or comes too late, looks again whether it may.
@@ -144,6 +170,10 @@ impl Claims {
             match self.look().await? {
                 Answer::May(again) => read = again,
                 Answer::Led(by, _) => return Err(Failed { why: by.refusal(), code: None, lacking: false }),
+                Answer::Missing(_) => {
+                    let why = "somebody has deleted it meanwhile".to_owned();
+                    return Err(Failed { why, code: None, lacking: false });
+                }
             }
         }
         Ok(())
@@ -177,3 +207,6 @@ impl Claims {
         Ok(Read::of(found.items.first().map(|object| &object.metadata)))
     }
 }
+
+#[cfg(test)]
+mod tests;

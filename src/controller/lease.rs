@@ -40,6 +40,9 @@ pub enum Lost {
 
 /// Reason of the Event that a second installation writes.
 const LED: &str = "LedByAnotherInstallation";
+/// What keeps a replica from leading that has the Lease. To delete the claim harms nobody: whoever leads takes it again.
+const NOT_CLAIMED: &str =
+    "the claim to lead was not to be had; if it stays so, kubectl delete validatingadmissionpolicy goldenpath-leader";
 /// Pause between two looks at an installation that leads, and before another try where one alone will not do.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -157,6 +160,7 @@ impl Elector {
                 self.led_by(&by).await;
                 return Err(left.min(LOOK_AGAIN));
             }
+            Ok(Answer::Missing(left)) => return Err(left),
             Err(failed) => {
                 return Err(self.cannot("nobody knows whether another installation leads", &failed));
             }
@@ -173,8 +177,8 @@ impl Elector {
         }
         self.claims.begin(self.held.as_ref());
         let taken = tokio::time::timeout_at((began + RENEW_EVERY).into(), self.claims.insist(claim)).await;
-        if let Err(failed) = taken.unwrap_or_else(|_| Err(Failed::silent("take it", RENEW_EVERY))) {
-            self.cannot("the claim to lead was not to be had", &failed);
+        if let Err(failed) = taken.unwrap_or_else(|_| Err(Failed::silent("the API server", RENEW_EVERY))) {
+            self.cannot(NOT_CLAIMED, &failed);
             // another replica may have more luck, and gets the time for it
             self.leave().await;
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -214,8 +218,7 @@ impl Elector {
             self.leadership.extend(end);
             let renewal = async {
                 // in the pause, and no longer: a renewal comes before everything else
-                let claimed = self.claims.guard(&mut claims, next);
-                if let ((), Some(other)) = tokio::join!(tokio::time::sleep_until(next.into()), claimed) {
+                if let Some(other) = self.claims.guard(&mut claims, next).await {
                     return Err(Lost::Claimed(other.to_string()));
                 }
                 let began = Instant::now();

@@ -173,7 +173,7 @@ async fn still_counts(cluster: &Replicas, leader: &Operator, mark: Mark) -> Resu
     Ok(())
 }
 
-/// Nothing is written while nothing happens, but the Lease.
+/// Nothing is written while nothing happens, but the Lease, and nothing is listed.
 async fn idle(cluster: &Replicas) -> Result<()> {
     const SECONDS: u32 = 10;
     let user = account(NAMESPACE, ACCOUNT);
@@ -185,6 +185,9 @@ async fn idle(cluster: &Replicas) -> Result<()> {
     let others: Vec<_> = writes.iter().filter(|(_, event)| event.resource != "leases").collect();
     ensure!(others.is_empty(), "{others:#?}");
     ensure!((3..=7).contains(&writes.len()), "{} renewals in {SECONDS} s", writes.len());
+    let lists = cluster.control_plane.audit_since(mark)?.into_iter().filter(|e| e.user == user && e.verb == "list");
+    let lists: Vec<_> = lists.map(|event| event.uri).collect();
+    ensure!(lists.is_empty(), "{lists:#?}");
     Ok(())
 }
 
