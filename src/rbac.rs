@@ -119,8 +119,8 @@ pub const CLUSTER_RULES: &[Rule] = &[
     Rule {
         group: "admissionregistration.k8s.io",
         resources: &["validatingadmissionpolicies"],
-        verbs: &["list", "create", "patch", "delete"],
-        reason: "warn of workloads that are off their path, or refuse them, where a path asks for it",
+        verbs: &["list", "watch", "create", "patch", "delete"],
+        reason: "warn of workloads that are off their path, or refuse them, where a path asks for it; whoever leads watches its claim",
     },
     Rule {
         group: "admissionregistration.k8s.io",

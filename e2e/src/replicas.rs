@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::{AuditEvent, Mark};
+use crate::chart::install_manifest;
 use crate::installed::{ACCOUNT, NAMESPACE};
 use crate::{ControlPlane, Operator, OperatorOptions, Options, wait};
 
@@ -78,34 +79,31 @@ impl Replicas {
         Ok((operator, line))
     }
 
-    /// What an installation in another namespace has: an account with the same rights. The answer is a kubeconfig of it.
+    /// Installs it a second time, as the manifest says it for another namespace, and a pod by name that stands for its replica.
+    /// The answer is the namespace, a kubeconfig of its account, and how to start the replica.
     ///
     /// # Errors
     /// When the API server does not take it.
-    pub async fn install_elsewhere(&self) -> Result<(String, PathBuf)> {
+    pub async fn install_elsewhere(&self, replica: &str) -> Result<(String, OperatorOptions)> {
         let namespace = self.control_plane.namespace("elsewhere").await?;
-        let role = self.control_plane.kubectl(["get", "role", ACCOUNT, "-n", NAMESPACE, "-o", "json"]).await?;
-        let rules = serde_json::from_str::<Value>(&role)?["rules"].take();
-        let (group, meta) = ("rbac.authorization.k8s.io", json!({"name": ACCOUNT, "namespace": namespace}));
-        let version = format!("{group}/v1");
-        let subjects = json!([{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}]);
-        let bind = |kind: &str, role: &str| {
-            let name = format!("{namespace}-{role}");
-            json!({
-                "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": {"name": name, "namespace": namespace},
-                "roleRef": {"apiGroup": group, "kind": kind, "name": role}, "subjects": subjects,
-            })
-        };
-        let items = json!([
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
-            {"apiVersion": version, "kind": "Role", "metadata": meta, "rules": rules},
-            bind("Role", ACCOUNT),
-            bind("ClusterRole", ACCOUNT),
-            bind("ClusterRole", "goldenpath-reader"),
-        ]);
-        self.control_plane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()).await?;
+        let manifest = install_manifest()?.replace(NAMESPACE, &namespace);
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.control_plane.kubectl_stdin(apply, &manifest).await?;
+        let closed = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": replica, "namespace": namespace},
+            "spec": {
+                "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{"name": "operator", "image": "example.com/goldenpath:1", "securityContext": closed}],
+            },
+        });
+        self.control_plane.apply(&pod.to_string()).await?;
+        let uid = ["get", "pod", replica, "-n", &namespace, "-o", "jsonpath={.metadata.uid}"];
+        let uid = self.control_plane.kubectl(uid).await?;
         let kubeconfig = self.control_plane.as_account(&namespace, ACCOUNT).await?;
-        Ok((namespace, kubeconfig))
+        let mut options = options(&kubeconfig, &namespace, replica);
+        options.env.push(("POD_UID".to_owned(), uid));
+        Ok((namespace, options))
     }
 
     /// A kubeconfig of the installation that is there first.

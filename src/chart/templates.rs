@@ -102,9 +102,11 @@ fn role(text: &mut String, kind: &str, name: &str, rules: &[(&[Rule], Names)], m
     bind(text, kind, name, name);
 }
 
-/// Binds an account to a role; the binding has the role's name.
+/// Binds an account to a role; the binding has the role's name. One of the whole cluster has that of the namespace, too: with one
+/// name a second installation would take the rights of the first away.
 fn bind(text: &mut String, kind: &str, role: &str, account: &str) {
-    object(text, RBAC, &format!("{kind}Binding"), role);
+    let name = if kind == "ClusterRole" { format!("{role}.{{{{ .Release.Namespace }}}}") } else { role.to_owned() };
+    object(text, RBAC, &format!("{kind}Binding"), &name);
     // writing to a String cannot fail
     let _ = write!(
         text,
@@ -204,6 +206,18 @@ mod tests {
             let text = definition(&crd).unwrap();
             assert!(text.contains("    helm.sh/resource-policy: keep\n"), "{text}");
             assert!(text.contains("\n{{- if .Values.crds.install }}\napiVersion: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_installation_takes_the_bindings_of_another() {
+        let text = rbac(&["web-service"]);
+        let bindings: Vec<&str> =
+            text.split("---\n").filter(|object| object.contains("kind: ClusterRoleBinding\n")).collect();
+        assert_eq!(bindings.len(), 3);
+        for binding in bindings {
+            assert!(binding.contains("metadata:\n  name: goldenpath"), "{binding}");
+            assert!(binding.contains(".{{ .Release.Namespace }}\n  labels:"), "{binding}");
         }
     }
 

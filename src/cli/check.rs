@@ -11,7 +11,7 @@ use super::deadline::{Failure, within};
 use crate::api::{ConditionType, GoldenPath};
 use crate::plan::lease::{NAME, RENEW_EVERY, holder};
 
-/// For how long an installation may take to get there: it may be a moment old.
+/// For how long an installation may take to have a leader, and as long again to look at its paths: it may be a moment old.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Deadline of one request.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -53,10 +53,10 @@ pub enum CheckError {
 pub async fn check(namespace: &str) -> Result<(), CheckError> {
     let config = kube::Config::infer().await.map_err(CheckError::NoCluster)?;
     let client = Client::try_from(config).map_err(|error| failed("reach the API server", Box::new(error).into()))?;
-    let end = Instant::now() + PATIENCE;
-    let leader = leader(&Api::namespaced(client.clone(), namespace), namespace, end).await?;
+    // each from its own beginning: paths are looked at by whoever has begun to lead
+    let leader = leader(&Api::namespaced(client.clone(), namespace), namespace, Instant::now() + PATIENCE).await?;
     println!("{leader} leads");
-    for (name, said) in paths(&Api::all(client), &leader, end).await? {
+    for (name, said) in paths(&Api::all(client), &leader, Instant::now() + PATIENCE).await? {
         println!("GoldenPath {name}: {said}");
     }
     Ok(())

@@ -47,6 +47,9 @@ enum Command {
         /// Name of this replica in the Lease; something random is added to it.
         #[arg(long, env = "POD_NAME", default_value = "goldenpath")]
         replica: String,
+        /// Uid of the pod that it runs in: `kubectl describe pod` shows no Event without it.
+        #[arg(long, env = "POD_UID")]
+        pod_uid: Option<String>,
     },
     /// Bring the GoldenPaths of a folder: those that are missing, and newer ones where nobody has edited the old.
     ///
@@ -78,9 +81,9 @@ enum Command {
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let failed = match Cli::parse().command {
-        Command::Run { listen, namespace, companion_kinds, receivers, leader_elect, replica } => {
+        Command::Run { listen, namespace, companion_kinds, receivers, leader_elect, replica, pod_uid } => {
             let (allowed, identity) = (Allowed::new(companion_kinds), leader_elect.then(|| identity(&replica)));
-            start(Options { listen, namespace, allowed, receivers, identity }).err()
+            start(Options { listen, namespace, allowed, receivers, identity, pod_uid }).err()
         }
         Command::InstallPaths { from } => wait_for(install_paths::install(&from)).err(),
         Command::Release(args) => wait_for(release::release(args)).err(),

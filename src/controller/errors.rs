@@ -91,13 +91,7 @@ impl Error {
     /// The right that the account lacks, if that is the answer.
     #[must_use]
     pub fn lacking(&self) -> Option<Lacking<'_>> {
-        match self {
-            Self::ApiServer { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) if status.code == 403 => Lacking::parse(&status.message),
-                _ => None,
-            },
-            _ => None,
-        }
+        if let Self::ApiServer { source, .. } = self { lacking(source) } else { None }
     }
 
     /// What the API server says of a write to an object that is another by now, or a field that somebody else holds.
@@ -116,6 +110,15 @@ impl Error {
     #[must_use]
     pub fn is_status(&self, code: u16) -> bool {
         matches!(self, Self::ApiServer { source, .. } if matches!(source.as_ref(), kube::Error::Api(s) if s.code == code))
+    }
+}
+
+/// The right that the account lacks, if the API server says so.
+#[must_use]
+pub fn lacking(error: &kube::Error) -> Option<Lacking<'_>> {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => Lacking::parse(&status.message),
+        _ => None,
     }
 }
 

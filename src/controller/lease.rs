@@ -10,10 +10,11 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
-use kube::runtime::watcher::watch_object;
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
 use prometheus::IntGauge;
 
+use super::ballot::{Ballot, Failed};
 use super::claim::{Answer, Claims};
 use super::leadership::Leadership;
 use crate::api::labels;
@@ -21,7 +22,7 @@ use crate::observability::catalogue::LED_ELSEWHERE;
 use crate::observability::metrics::MetricsError;
 use crate::observability::{Gate, Metrics};
 use crate::plan::claim::Claim;
-use crate::plan::lease::{Candidate, DEADLINE, DURATION, MAY_WRITE, NAME, RELEASED, RENEW_EVERY, RETRY, Turn, holder};
+use crate::plan::lease::{Candidate, DURATION, MAY_WRITE, NAME, RELEASED, RENEW_EVERY, RETRY, Turn, holder};
 
 /// Why a leader leads no more.
 #[derive(thiserror::Error, Debug, PartialEq, Eq)]
@@ -30,20 +31,28 @@ pub enum Lost {
     #[error("the lease {NAME} is held by {0} now")]
     Taken(String),
     /// Another installation has the claim.
-    #[error("goldenpath is led by {0} now")]
+    #[error("goldenpath is led by {0} now, and a cluster has one: uninstall one of the two")]
     Claimed(String),
     /// It could not be renewed in time.
     #[error("the lease {NAME} could not be renewed for {MAY_WRITE:?}: {0}")]
     NotRenewed(String),
 }
 
-/// Pause between two looks at an installation that leads.
+/// Reason of the Event that a second installation writes.
+const LED: &str = "LedByAnotherInstallation";
+/// What keeps a replica from leading that has the Lease. To delete the claim harms nobody: whoever leads takes it again.
+const NOT_CLAIMED: &str =
+    "the claim to lead was not to be had; if it stays so, kubectl delete validatingadmissionpolicy goldenpath-leader";
+/// Pause between two looks at an installation that leads, and before another try where one alone will not do.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// One that holds the Lease, or waits for it.
 pub struct Elector {
     api: Api<Lease>,
+    /// Of the Lease, with its namespace.
+    name: String,
     me: String,
+    ballot: Ballot,
     leadership: Leadership,
     claims: Claims,
     /// Closed while another installation leads, or while nobody knows.
@@ -57,19 +66,22 @@ pub struct Elector {
 }
 
 impl Elector {
-    /// In a namespace, under a name that no other process has.
+    /// In a namespace, under a name that no other process has, as a pod with this uid.
     pub fn new(
         client: Client,
         namespace: &str,
         me: String,
+        uid: Option<String>,
         gate: Gate,
         metrics: &Metrics,
     ) -> Result<Self, MetricsError> {
         let elsewhere = IntGauge::new(LED_ELSEWHERE.name, LED_ELSEWHERE.help)?;
         metrics.register(elsewhere.clone())?;
-        let claims = Claims::new(client.clone(), namespace, &me);
-        let (api, leadership) = (Api::namespaced(client, namespace), Leadership::elected());
-        Ok(Self { api, me, leadership, claims, gate, elsewhere, told: None, held: None })
+        let ballot = Ballot::new(client.clone(), metrics.clone(), namespace, &me, uid);
+        let claims = Claims::new(client.clone(), ballot.clone(), namespace, &me);
+        let (name, leadership) = (format!("Lease {namespace}/{NAME}"), Leadership::elected());
+        let api = Api::namespaced(client, namespace);
+        Ok(Self { api, name, me, ballot, leadership, claims, gate, elsewhere, told: None, held: None })
     }
 
     /// Whether it has been elected.
@@ -111,20 +123,33 @@ impl Elector {
                 told = now;
             }
             match tokio::time::timeout(wait, changes.next()).await {
-                Ok(Some(Ok(lease))) => (seen, known) = (lease, true),
-                Ok(Some(Err(error))) => {
-                    tracing::warn!(%error, "the lease cannot be watched");
-                    tokio::time::sleep(RETRY).await;
+                Ok(Some(Ok(lease))) => {
+                    (seen, known) = (lease, true);
+                    continue;
                 }
+                Ok(Some(Err(error))) => self.unwatched(error).await,
                 Ok(None) => tokio::time::sleep(RETRY).await,
-                // a watch can be deaf, and who waits for it would never take over
-                Err(_) => {
-                    if let Some(read) = self.read().await {
-                        (seen, known) = (read, true);
-                    }
+                Err(_) => (),
+            }
+            // a watch can be deaf, and who waits for it would never take over
+            match self.read().await {
+                Ok(read) => (seen, known) = (read, true),
+                Err(failed) if failed.lacking => {
+                    known = false;
+                    self.gate.set_not_ready(failed.why);
                 }
+                Err(failed) => tracing::debug!(error = failed.why, "the lease was not read"),
             }
         }
+    }
+
+    /// A pause after the watch of the lease has failed; without the right to watch it is read after each.
+    async fn unwatched(&self, error: watcher::Error) {
+        let failed = self.ballot.unwatched(&format!("watch {}", self.name), error);
+        if !failed.lacking {
+            tracing::warn!(error = failed.why, "the lease cannot be watched");
+        }
+        tokio::time::sleep(if failed.lacking { LOOK_AGAIN } else { RETRY }).await;
     }
 
     /// Takes the lease and then the claim: either alone is no right to write. Else the answer is when to look again.
@@ -135,19 +160,28 @@ impl Elector {
                 self.led_by(&by).await;
                 return Err(left.min(LOOK_AGAIN));
             }
-            Err(why) => {
-                self.gate.set_not_ready(format!("nobody knows whether another installation leads: {why}"));
-                return Err(RETRY);
+            Ok(Answer::Missing(left)) => return Err(left),
+            Err(failed) => {
+                return Err(self.cannot("nobody knows whether another installation leads", &failed));
             }
         };
         let began = Instant::now();
-        if let Err(failed) = self.take(seen).await {
-            tracing::info!(error = failed.why, "the lease was not to be had");
-            return Err(RETRY);
+        match self.take(seen).await {
+            Ok(()) => (),
+            // another replica was faster
+            Err(failed) if failed.code == Some(409) => {
+                tracing::info!(error = failed.why, "the lease was not to be had");
+                return Err(RETRY);
+            }
+            Err(failed) => return Err(self.cannot("the lease was not to be had", &failed)),
         }
-        // without it the lease runs out, and whoever takes it next tries again
-        if let Err(why) = self.claims.take(claim).await {
-            self.gate.set_not_ready(format!("the claim to lead was not to be had: {why}"));
+        self.claims.begin(self.held.as_ref());
+        let taken = tokio::time::timeout_at((began + RENEW_EVERY).into(), self.claims.insist(claim)).await;
+        if let Err(failed) = taken.unwrap_or_else(|_| Err(Failed::silent("the API server", RENEW_EVERY))) {
+            self.cannot(NOT_CLAIMED, &failed);
+            // another replica may have more luck, and gets the time for it
+            self.leave().await;
+            tokio::time::sleep(LOOK_AGAIN).await;
             return Err(RETRY);
         }
         self.gate.set_ready();
@@ -155,35 +189,44 @@ impl Elector {
         Ok(began)
     }
 
+    /// Says what stands in the way; the answer is when to try again.
+    fn cannot(&self, what: &str, failed: &Failed) -> Duration {
+        self.gate.set_not_ready(format!("{what}: {failed}"));
+        if failed.lacking { LOOK_AGAIN } else { RETRY }
+    }
+
     async fn led_by(&mut self, other: &Claim) {
         self.gate.set_not_ready(other.refusal());
         self.elsewhere.set(1);
         if self.told.as_ref() != Some(&other.namespace) {
-            self.claims.say(other).await;
+            self.ballot.say(LED, other.refusal()).await;
             self.told = Some(other.namespace.clone());
         }
     }
 
-    /// The lease as it is now, if the server answers.
-    async fn read(&self) -> Option<Option<Lease>> {
-        tokio::time::timeout(DEADLINE, self.api.get_opt(NAME)).await.ok()?.ok()
+    /// The lease as it is now.
+    async fn read(&self) -> Result<Option<Lease>, Failed> {
+        self.ballot.ask(&format!("get {}", self.name), self.api.get_opt(NAME)).await
     }
 
     /// Renews until that fails for too long. `renewed` is when the request began that has succeeded last.
     async fn lead(&mut self, mut renewed: Instant) -> Lost {
-        let (mut pause, mut why) = (RENEW_EVERY, "no answer".to_owned());
+        let (mut next, mut why) = (renewed + RENEW_EVERY, "no answer".to_owned());
+        let mut claims = std::pin::pin!(self.claims.changes());
         loop {
             let end = renewed + MAY_WRITE;
             self.leadership.extend(end);
             let renewal = async {
-                if let ((), Some(other)) = tokio::join!(tokio::time::sleep(pause), self.claims.taken_by_another()) {
+                // in the pause, and no longer: a renewal comes before everything else
+                if let Some(other) = self.claims.guard(&mut claims, next).await {
                     return Err(Lost::Claimed(other.to_string()));
                 }
                 let began = Instant::now();
                 let before = self.held.clone();
                 let taken = self.take(before.as_ref()).await;
                 // somebody else may hold it, or has edited or deleted ours, which is written over
-                let read = if taken.as_ref().is_err_and(|failed| failed.answered) { self.read().await } else { None };
+                let answered = taken.as_ref().is_err_and(|failed| failed.code.is_some());
+                let read = if answered { self.read().await.ok() } else { None };
                 Ok((began, taken, read))
             };
             let (began, taken, read) = tokio::select! {
@@ -194,17 +237,13 @@ impl Elector {
                     Err(lost) => return lost,
                 },
             };
-            pause = match taken {
-                Ok(()) => {
-                    renewed = began;
-                    RENEW_EVERY
-                }
+            match taken {
+                Ok(()) => (renewed, next) = (began, began + RENEW_EVERY),
                 Err(failed) => {
                     tracing::warn!(error = failed.why, "the lease was not renewed");
-                    why = failed.why;
-                    RETRY
+                    (why, next) = (failed.why, Instant::now() + RETRY);
                 }
-            };
+            }
             if let Some(read) = read {
                 let other = read.as_ref().and_then(|lease| lease.spec.as_ref()).and_then(holder);
                 if let Some(other) = other.filter(|who| *who != self.me) {
@@ -243,17 +282,16 @@ impl Elector {
                 self.api.create(&params, &Lease { metadata, spec: Some(spec) }).await
             }
         };
-        match tokio::time::timeout(DEADLINE, request).await {
-            Ok(answer) => {
-                let answered = matches!(answer, Err(kube::Error::Api(_)));
-                answer.map_err(|error| Failed { why: error.to_string(), answered })
-            }
-            Err(_) => Err(Failed { why: format!("no answer within {DEADLINE:?}"), answered: false }),
-        }
+        let verb = if before.is_some() { "update" } else { "create" };
+        self.ballot.ask(&format!("{verb} {}", self.name), request).await
     }
 
     /// Leaves the lease to the next one. Nothing may be written any more.
     pub async fn release(mut self) {
+        self.leave().await;
+    }
+
+    async fn leave(&mut self) {
         // a renewal that was on its way has made what we hold old
         for _ in 0..2 {
             let Some(held) = self.held.take() else { return };
@@ -273,14 +311,7 @@ impl Elector {
                     tracing::warn!(error = failed.why, "the lease was not released; else it runs out by itself");
                 }
             }
-            self.held = self.read().await.flatten();
+            self.held = self.read().await.ok().flatten();
         }
     }
-}
-
-/// Why the lease was not written.
-struct Failed {
-    why: String,
-    /// The server has answered: it may have another lease than we know.
-    answered: bool,
 }

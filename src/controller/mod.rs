@@ -5,6 +5,7 @@ mod api_server;
 mod apply;
 mod asked;
 mod backoff;
+mod ballot;
 mod beside;
 mod catch_up;
 mod children;

@@ -97,16 +97,18 @@ pub struct Options {
     pub receivers: Option<PathBuf>,
     /// Name in the Lease, that no other process has; nothing where this is the only replica.
     pub identity: Option<String>,
+    /// Of the pod that it runs in, which Events about it name.
+    pub pod_uid: Option<String>,
 }
 
 /// Runs the operator until `stop` resolves.
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
-    let Options { listen, namespace, allowed, receivers, identity } = options;
+    let Options { listen, namespace, allowed, receivers, identity, pod_uid } = options;
     let receivers = super::receivers::read(receivers.as_deref())?;
     let (client, watching) = clients(identity.as_deref()).await?;
     let (metrics, health, stopping) = (Metrics::new()?, Health::default(), CancellationToken::new());
     let mut election = identity
-        .map(|me| Elector::new(watching.clone(), &namespace, me, health.gate("leadership"), &metrics))
+        .map(|me| Elector::new(watching.clone(), &namespace, me, pod_uid, health.gate("leadership"), &metrics))
         .transpose()?;
     let leadership = election.as_ref().map_or_else(Leadership::alone, Elector::leadership);
     metrics.register(Memory::new()?)?;
@@ -238,13 +240,13 @@ async fn controllers(
     let Watching { client: watching, fleet, consumers, contacts, touched, allowed, notices, to_tell } = watching;
     let (client, leadership) = (requests.client(), requests.leadership());
     let config = watcher::Config::default().timeout(25);
-    let services = controller_of(Api::<GuardedService>::all(client.clone()), config.clone(), slim::service);
-    let paths = controller_of(Api::<GuardedPath>::all(client.clone()), config.clone(), slim::path);
+    let services = controller_of(Api::<GuardedService>::all(watching.clone()), config.clone(), slim::service);
+    let paths = controller_of(Api::<GuardedPath>::all(watching.clone()), config.clone(), slim::path);
     let (path_changed, path_changes) = mpsc::unbounded();
     let (orphans, suspects) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
     let (wake_path, woken_paths) = mpsc::unbounded();
-    let (deprecations, watched) = run_deprecations::watch(client.clone(), config, consumers);
+    let (deprecations, watched) = run_deprecations::watch(watching.clone(), config, consumers);
     let reporter = Reporter { controller: labels::REPORTER.to_owned(), instance: None };
     let context = Arc::new(Context {
         requests,

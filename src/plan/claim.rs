@@ -3,6 +3,7 @@
 //! The replicas of an installation elect one by a Lease in their namespace, and two installations have two Leases. So whoever
 //! leads also stands in the claim, of which there is one a cluster: it names the namespace whose Lease counts. It is written
 //! once a term, after the Lease was taken, and only over the version that was read before: of two who take it one is refused.
+//! For that each term writes something else: an object that a write leaves as it is keeps its version.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use k8s_openapi::api::coordination::v1::LeaseSpec;
 use kube::api::ObjectMeta;
 
 use super::lease::{DURATION, duration};
+use super::pod_template::is_dns_label;
 use crate::api::{GROUP, labels};
 
 /// Name of the object that carries the claim: a policy without a binding, which does nothing. Nobody but administrators and
@@ -27,6 +29,8 @@ pub struct Claim {
     pub namespace: String,
     /// As in the Lease.
     pub identity: String,
+    /// The version of the Lease in which it was taken: each term has another. Empty where an older operator took it.
+    pub term: String,
 }
 
 impl fmt::Display for Claim {
@@ -39,14 +43,17 @@ impl Claim {
     /// As it stands in the annotation.
     #[must_use]
     pub fn value(&self) -> String {
-        format!("{}/{}", self.namespace, self.identity)
+        format!("{}/{}/{}", self.namespace, self.identity, self.term)
     }
 
-    /// Out of the annotation. What is no claim is none.
+    /// Out of the annotation. What is no claim is none, and is written over: the Lease of what is no namespace cannot be looked
+    /// at, so nobody would ever lead.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
-        let (namespace, identity) = value.split_once('/').filter(|(namespace, _)| !namespace.is_empty())?;
-        Some(Self { namespace: namespace.to_owned(), identity: identity.to_owned() })
+        let (namespace, rest) = value.split_once('/').filter(|(namespace, _)| is_dns_label(namespace))?;
+        let (identity, term) = rest.rsplit_once('/').unwrap_or((rest, ""));
+        let claim = Self { namespace: namespace.to_owned(), identity: identity.to_owned(), term: term.to_owned() };
+        Some(claim).filter(|claim| !claim.identity.is_empty())
     }
 
     /// The object that carries it.

@@ -9,9 +9,9 @@ use goldenpath::plan::claim;
 use goldenpath_e2e::audit::{AuditEvent, Mark, account};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::replicas::{Replicas, requests};
-use goldenpath_e2e::{Operator, wait};
+use goldenpath_e2e::{Operator, OperatorOptions, wait};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How long a change may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -78,30 +78,23 @@ fn was_warm(cluster: &Replicas, mark: Mark, name: &str, leaves: Timestamp) -> Re
     Ok(())
 }
 
+const CLAIM: [&str; 2] = ["validatingadmissionpolicy", "goldenpath-leader"];
+
 /// Somebody installs it a second time: that one says who leads and writes nothing, until the first is gone.
 async fn another_installation(cluster: &Replicas, mut first: Operator) -> Result<()> {
-    let (elsewhere, kubeconfig) = cluster.install_elsewhere().await?;
+    let (elsewhere, options) = cluster.install_elsewhere("stranger").await?;
     let mark = cluster.control_plane.audit_mark()?;
-    let (stranger, line) = cluster.follower(&kubeconfig, &elsewhere, "stranger", "third").await?;
+    let stranger = without_a_right(cluster, &first, &options).await?;
+    let line = stranger.is_unready("leadership: goldenpath is led by third_").await?;
     println!("leadership | {line}");
     ensure!(line.contains("of the installation in namespace goldenpath-system, and a cluster has one"), "{line}");
     ensure!(stranger.log().contains("goldenpath is led by third_"), "{}", stranger.log());
     ensure!(stranger.metrics().await?.contains("\ngoldenpath_led_elsewhere 1\n"), "{}", stranger.metrics().await?);
-    let said = "get events -o jsonpath={.items[*].message} -n";
-    wait::until("an Event on its pod", PATIENCE, async || {
-        let said = cluster.control_plane.kubectl(said.split(' ').chain([elsewhere.as_str()])).await?;
-        ensure!(said.contains("goldenpath is led by third_"), "{said}");
-        Ok(Some(()))
-    })
-    .await?;
-
-    // somebody deletes the claim: whoever leads takes it again
-    let claim = ["validatingadmissionpolicy", "goldenpath-leader"];
-    cluster.control_plane.kubectl(["delete"].into_iter().chain(claim)).await?;
-    wait::until("the claim to be back", PATIENCE, async || {
-        let query = "jsonpath={.metadata.annotations.goldenpath\\.dev/leader}";
-        let value = cluster.control_plane.kubectl(["get"].into_iter().chain(claim).chain(["-o", query])).await?;
-        ensure!(value.starts_with(&format!("{NAMESPACE}/third_")), "{value}");
+    wait::until("Events that kubectl shows with the pod", PATIENCE, async || {
+        let said = cluster.control_plane.kubectl(["describe", "pod", "stranger", "-n", &elsewhere]).await?;
+        for words in ["LedByAnotherInstallation", "goldenpath is led by third_", "Forbidden", LACKS] {
+            ensure!(said.contains(words), "{words} is not in {said}");
+        }
         Ok(Some(()))
     })
     .await?;
@@ -120,6 +113,49 @@ async fn another_installation(cluster: &Replicas, mut first: Operator) -> Result
     ensure!(line.contains(&format!("of the installation in namespace {elsewhere},")), "{line}");
     ensure!(cluster.answered("kept").await?.1 == "stranger", "{}", stranger.log());
     Ok(())
+}
+
+/// What everybody says whose account may not see who leads.
+const LACKS: &str = "the operator's account may not list validatingadmissionpolicies.admissionregistration.k8s.io";
+
+/// The role of both loses the right to the claim, and somebody deletes it: whoever leads goes on and counts what it is refused,
+/// and another one, whose replica is the answer, says what lacks and does not lead. With the right the claim is back.
+async fn without_a_right(cluster: &Replicas, leader: &Operator, other: &OperatorOptions) -> Result<Operator> {
+    let role = cluster.control_plane.kubectl(["get", "clusterrole", ACCOUNT, "-o", "json"]).await?;
+    let rules = serde_json::from_str::<Value>(&role)?["rules"].take();
+    let mut fewer = rules.clone();
+    let kept = |rule: &Value| rule["resources"] != json!(["validatingadmissionpolicies"]);
+    fewer.as_array_mut().into_iter().for_each(|rules| rules.retain(kept));
+    let set = async |rules: &Value| {
+        let patch = json!({"rules": rules}).to_string();
+        cluster.control_plane.kubectl(["patch", "clusterrole", ACCOUNT, "--type=merge", "-p", &patch]).await
+    };
+    set(&fewer).await?;
+    let stranger = Operator::start_unready(&cluster.control_plane, other, LACKS).await?;
+    let line = stranger.is_unready(LACKS).await?;
+    println!("leadership | {line}");
+    ensure!(
+        line.contains("nobody knows whether another installation leads") && line.contains("helm upgrade"),
+        "{line}"
+    );
+
+    cluster.control_plane.kubectl(["delete"].into_iter().chain(CLAIM)).await?;
+    for (replica, verb) in [(leader, "create"), (&stranger, "list")] {
+        let resource = "validatingadmissionpolicies.admissionregistration.k8s.io";
+        let series = format!("goldenpath_forbidden_requests_total{{resource=\"{resource}\",verb=\"{verb}\"}}");
+        wait::until(&series, PATIENCE, async || Ok(replica.metrics().await?.contains(&series).then_some(()))).await?;
+    }
+    ensure!(cluster.answered("lacking").await?.1 == "third" && !stranger.leads().await?, "{}", leader.log());
+
+    set(&rules).await?;
+    wait::until("the claim to be back", PATIENCE, async || {
+        let query = "jsonpath={.metadata.annotations.goldenpath\\.dev/leader}";
+        let value = cluster.control_plane.kubectl(["get"].into_iter().chain(CLAIM).chain(["-o", query])).await?;
+        ensure!(value.starts_with(&format!("{NAMESPACE}/third_")), "{value}");
+        Ok(Some(()))
+    })
+    .await?;
+    Ok(stranger)
 }
 
 const DEPRECATION: &str = "old-workloads";
@@ -164,7 +200,7 @@ async fn still_counts(cluster: &Replicas, leader: &Operator, mark: Mark) -> Resu
     Ok(())
 }
 
-/// Nothing is written while nothing happens, but the Lease.
+/// Nothing is written while nothing happens, but the Lease, and nothing is listed.
 async fn idle(cluster: &Replicas) -> Result<()> {
     const SECONDS: u32 = 10;
     let user = account(NAMESPACE, ACCOUNT);
@@ -176,6 +212,9 @@ async fn idle(cluster: &Replicas) -> Result<()> {
     let others: Vec<_> = writes.iter().filter(|(_, event)| event.resource != "leases").collect();
     ensure!(others.is_empty(), "{others:#?}");
     ensure!((3..=7).contains(&writes.len()), "{} renewals in {SECONDS} s", writes.len());
+    let lists = cluster.control_plane.audit_since(mark)?.into_iter().filter(|e| e.user == user && e.verb == "list");
+    let lists: Vec<_> = lists.map(|event| event.uri).collect();
+    ensure!(lists.is_empty(), "{lists:#?}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 fn claim(namespace: &str) -> Claim {
-    Claim { namespace: namespace.to_owned(), identity: "pod_0123".to_owned() }
+    Claim { namespace: namespace.to_owned(), identity: "pod_0123".to_owned(), term: "42".to_owned() }
 }
 
 fn lease(holder: &str, seconds: i32, transitions: i32) -> LeaseSpec {
@@ -22,8 +22,24 @@ fn a_claim_is_read_as_it_was_written() {
     let claim = claim("goldenpath-system");
     assert_eq!(Claim::parse(&claim.value()), Some(claim.clone()));
     let annotations = claim.policy().metadata.annotations.unwrap();
-    assert_eq!(annotations[labels::LEADER], "goldenpath-system/pod_0123");
-    assert_eq!((Claim::parse(""), Claim::parse("/pod"), Claim::parse("somebody")), (None, None, None));
+    assert_eq!(annotations[labels::LEADER], "goldenpath-system/pod_0123/42");
+    // of an operator of before, and of a replica with an odd name
+    let older = Claim { term: String::new(), ..claim.clone() };
+    assert_eq!(Claim::parse("goldenpath-system/pod_0123"), Some(older));
+    let odd = Claim { identity: "a/b c_0123".to_owned(), ..claim };
+    assert_eq!(Claim::parse(&odd.value()), Some(odd));
+}
+
+#[rstest::rstest]
+#[case::nothing("")]
+#[case::no_namespace("/pod/1")]
+#[case::nobody("goldenpath-system//1")]
+#[case::one_word("somebody")]
+#[case::no_name_of_a_namespace("Golden Path/pod/1")]
+#[case::another_path("../pod/1")]
+#[case::too_long(&format!("{}/pod/1", "a".repeat(64)))]
+fn what_is_no_claim_is_none(#[case] value: &str) {
+    assert_eq!(Claim::parse(value), None);
 }
 
 #[test]

@@ -206,7 +206,7 @@ async fn every_right_of_the_operator_is_used_and_none_is_missing() -> Result<()>
     install::crds_served(&control_plane).await?;
     let kubeconfig = control_plane.as_account(NAMESPACE, ACCOUNT).await?;
     // an installation that is gone, with its namespace, has left its claim to lead
-    let gone = Claim { namespace: "gone".to_owned(), identity: "goldenpath_0".to_owned() };
+    let gone = Claim { namespace: "gone".to_owned(), identity: "goldenpath_0".to_owned(), term: "1".to_owned() };
     control_plane.apply(&serde_json::to_string(&gone.policy())?).await?;
     let env = vec![("GOLDENPATH_LEADER_ELECT".to_owned(), "true".to_owned())];
     let options = OperatorOptions { kubeconfig, env, ..OperatorOptions::default() };
