@@ -21,7 +21,7 @@ own=(unshare --mount --net --pid --fork --kill-child --mount-proc)
 "${own[@]}" true 2>/dev/null || skip "this root may make no mounts and networks, as in a container without privileges"
 missing=()
 for needed in containerd=/usr/bin/containerd runc=/usr/sbin/runc containernetworking-plugins=/usr/lib/cni/bridge \
-  nftables=/usr/sbin/nft iptables=/usr/sbin/iptables iproute2=/sbin/ip binutils=/usr/bin/strip; do
+  nftables=/usr/sbin/nft iptables=/usr/sbin/iptables iproute2=/sbin/ip mount=/bin/mount binutils=/usr/bin/strip; do
   [ -x "${needed#*=}" ] || missing+=("${needed%%=*}")
 done
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -87,6 +87,7 @@ pub(super) async fn play(ring: &mut Ring, options: &RingOptions, mark: Mark, clo
     let calm = end(plane, &change, faults.len()).await?;
     clock.done(&format!("a path and a Deprecation have changed in {} steps, undisturbed", faults.len()));
 
+    let calm_left = change.revisions[0].clone();
     let change = Change::prepare(plane, "wild", faults.len()).await.context("prepare the disturbed change")?;
     let mut storm = Storm { plane, client: &ring.client, servers: &mut ring.servers, nodes: &mut ring.nodes };
     let (began, mut overcome) = (Timestamp::now(), Vec::new());
@@ -117,7 +118,24 @@ pub(super) async fn play(ring: &mut Ring, options: &RingOptions, mark: Mark, clo
         terms.len(),
         calm.len()
     ));
+    if !options.short {
+        policies_are_gone(plane, &[&calm_left, &change.revisions[0]]).await?;
+        clock.done("the policies of the revisions that everybody has left are gone");
+    }
     Ok(())
+}
+
+/// Waits until no policy is left of revisions that nobody follows: a minute after a workload was seen with one it is looked
+/// for again.
+async fn policies_are_gone(plane: &ControlPlane, revisions: &[&str]) -> Result<()> {
+    let selector = format!("goldenpath.dev/revision in ({})", revisions.join(","));
+    wait::until("policies that act on nobody to go", PATIENCE, async || {
+        let kinds = "mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+        let left = plane.kubectl(["get", kinds, "-l", &selector, "-o", "name"]).await?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// Everything that a change ends in, once nothing is written any more.
