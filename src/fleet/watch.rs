@@ -38,6 +38,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const GROWTH: f32 = 1.2;
 /// The longest one, which jitter makes up to twice as long: an API server that is back is heard from within so long.
 const LONGEST: Duration = Duration::from_secs(3);
+/// A list that failed is not repeated sooner than it took, up to so long: a server that says nothing has no costs.
+const COSTLY: Duration = Duration::from_secs(10);
 /// No watch is asked for sooner after the last one.
 const BRIEF: Duration = Duration::from_secs(1);
 /// For so long a list that is older than what was seen is taken for the answer of a server that lags behind.
@@ -109,7 +111,7 @@ impl<S: Sink> Watch<S> {
             tracing::warn!(resource = self.sink.name(), reason = error.reason(), %error, "a watch failed");
             match error {
                 // the server is there, and everything is listed again
-                WatchError::Expired => (self.position, pauses) = (None, self::pauses().build()),
+                WatchError::Expired if !listing => (self.position, pauses) = (None, self::pauses().build()),
                 WatchError::NotStreamed if self.streams => {
                     self.streams = false;
                     continue;
@@ -117,7 +119,7 @@ impl<S: Sink> Watch<S> {
                 _ => {}
             }
             // a list that failed late has cost the server as much as one that did not
-            let spent = if listing { started.elapsed() } else { Duration::ZERO };
+            let spent = if listing { started.elapsed().min(COSTLY) } else { Duration::ZERO };
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST).max(spent)).await;
         }
     }
