@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Runs the image and the chart on two real nodes of this machine: test-node.sh PROGRAM [FLAGS of e2e/src/bin/node.rs]
 # PROGRAM is target/goldenpath-static, which is built here, or any other build of the operator, which brings its libraries.
-# Packages that are missing are installed and stay, and what is built stays; all else is as before when it ends, which it
-# checks itself.
+#
+# The nodes have mounts, networks and processes of their own (namespaces). What they leave ends with these, also when this is
+# killed, and a containerd, a kubelet or a firewall of the machine is out of their reach. Only cgroups are shared: those of
+# the ring bear its name, and go when it ends. That no trace is left is checked. Packages that are missing are installed and
+# stay, and what is built stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$1
@@ -12,12 +15,13 @@ skip() {
   echo "test-node: skipped: $1"
   exit 0
 }
+own=(unshare --mount --net --pid --fork --kill-child --mount-proc)
 [ "$(uname)" = Linux ] || skip "a kubelet runs on Linux only"
 [ "$(id -u)" = 0 ] || skip "containers and networks are made by root only"
-unshare --mount --net true 2>/dev/null || skip "this root may make no mounts and networks, as in a container without privileges"
+"${own[@]}" true 2>/dev/null || skip "this root may make no mounts and networks, as in a container without privileges"
 missing=()
 for needed in containerd=/usr/bin/containerd runc=/usr/sbin/runc containernetworking-plugins=/usr/lib/cni/bridge \
-  nftables=/usr/sbin/nft iptables=/usr/sbin/iptables iproute2=/sbin/ip; do
+  nftables=/usr/sbin/nft iptables=/usr/sbin/iptables iproute2=/sbin/ip mount=/bin/mount binutils=/usr/bin/strip; do
   [ -x "${needed#*=}" ] || missing+=("${needed%%=*}")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -37,4 +41,63 @@ fi
 # with a test among them the features are those of `cargo test --workspace`, after which nothing is left to build
 cargo build -q --workspace --bin control-plane --bin node --test cli
 echo "test-node: everything is built after $SECONDS s"
-exec "${CARGO_TARGET_DIR:-target}/debug/node" --program "$program" "$@"
+
+# the lock of what is shared
+exec 9</sys/fs/cgroup
+flock -n 9 || { echo "test-node: FAILED: another ring runs on this machine" >&2; exit 1; }
+target=$(realpath "${CARGO_TARGET_DIR:-target}")
+folder=$target/ring
+# where programs of a node write whatever folder they are given, and what a kubelet sets for the whole machine
+states=(/run/containerd /run/netns /var/lib/cni /var/lib/kubelet /var/log/containers)
+settings=(vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes)
+made=()
+
+# What a ring could leave.
+traces() {
+  local setting
+  for setting in "${settings[@]}"; do echo "setting $setting = $(<"/proc/sys/$setting")"; done
+  ls -d "${states[@]}" 2>/dev/null || true
+  find /sys/fs/cgroup -type d -name 'goldenpath-node-*' 2>/dev/null || true
+  grep -e " $folder/" -e " /run/netns/cni-" -e goldenpath0 /proc/mounts /proc/net/dev || true
+}
+# Takes away what is outside of the namespaces, also that of a ring that was killed: empty cgroups, and files.
+clean() {
+  local try
+  for try in {1..50}; do
+    find /sys/fs/cgroup -depth -type d -path '*/goldenpath-node-*' -exec rmdir {} + 2>/dev/null && break
+    sleep 0.2
+  done
+  [ "${#made[@]}" = 0 ] || rmdir "${made[@]}" 2>/dev/null || true
+}
+clean
+rm -rf "$folder"
+before=$(traces)
+for state in "${states[@]}"; do
+  [ -d "$state" ] || { mkdir -p "$state" && made+=("$state"); }
+done
+mkdir -m 700 "$folder"
+
+# its own group, for signals; and it does not outlive this
+set -m
+setpriv --pdeathsig KILL "${own[@]}" bash e2e/node-inside.sh "$folder" "${states[*]}" "${settings[*]}" \
+  "$target/debug/node" --program "$program" --folder "$folder" "$@" </dev/null 9<&- &
+ring=$!
+set +m
+trap 'echo "test-node: interrupted" >&2; kill -TERM -- "-$ring"' INT TERM HUP
+status=0
+while kill -0 "$ring" 2>/dev/null; do # a signal ends the waiting, and not yet the ring
+  wait "$ring" && status=0 || status=$?
+done
+clean
+if [ "$status" = 0 ]; then
+  rm -rf "$folder"
+else
+  find "$folder" ! -type d ! -name '*.log' -delete
+  echo "test-node: the logs of programs and pods are kept in $folder" >&2
+fi
+if ! left=$(diff <(echo "$before") <(traces)); then
+  printf 'test-node: FAILED: the machine is not as it was before:\n%s\n' "$left" >&2
+  exit 1
+fi
+echo "test-node: no trace is left on the machine after $SECONDS s"
+exit "$status"

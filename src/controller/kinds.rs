@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::children::{Concern, Sight};
 use super::context::{Context, Published};
+use super::watching;
 use crate::api::labels;
 use crate::observability::Gate;
 use crate::plan::companions::CompanionKind;
@@ -82,7 +83,7 @@ impl Watch {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let config = Config::default().timeout(WATCH_SECONDS);
         let config = if self.gate.is_some() { config.labels(labels::TEMPLATE) } else { config };
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watching::events(api, config).backoff(watching::pauses()));
         while let Some(event) = events.next().await {
             self.take(event);
         }

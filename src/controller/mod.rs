@@ -45,4 +45,5 @@ mod run_deprecations;
 mod run_paths;
 mod service;
 mod slim;
+mod watching;
 mod write_status;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::select;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::PostParams;
 use kube::runtime::events::{Recorder, Reporter};
@@ -29,7 +29,7 @@ use super::orphans::{Suspect, watch_over};
 use super::receivers::ReceiversError;
 use super::requests::{DEADLINE, Requests};
 use super::run_paths::{paths_listed, run_paths};
-use super::{adoption, program, run_deprecations, service, slim};
+use super::{adoption, program, run_deprecations, service, slim, watching};
 use crate::api::labels;
 use crate::clock;
 use crate::consumers::Consumers;
@@ -333,8 +333,10 @@ where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
-    let objects = watcher(api, config).modify(slim);
-    Controller::for_stream(objects.reflect(writer).touched_objects(), store)
+    let objects = watching::events(api, config).modify(slim).inspect_err(|error| {
+        tracing::warn!(resource = %K::plural(&()), %error, "a watch failed");
+    });
+    Controller::for_stream(objects.reflect(writer).touched_objects(), store).trigger_backoff(watching::pauses())
 }
 
 /// The services of everything that was touched; a label that names no service is a suspect.

@@ -47,7 +47,7 @@ pub use resource::Resource;
 pub use rows::{Evaluation, Names};
 use sink::FleetSink;
 pub use table::Table;
-pub use watch::{Sink, Watch};
+pub use watch::{Sink, Watch, pauses};
 
 use crate::api::WorkloadKind;
 use crate::clock;

@@ -8,7 +8,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::io::{AsyncBufRead, AsyncReadExt};
 use kube::Client;
 use tokio::time::{Instant, timeout_at};
@@ -32,6 +32,14 @@ const PAGE: u32 = 250;
 const LIST_SECONDS: u32 = 600;
 /// A connection that held for so long was a good one: what ends it starts the pauses from the shortest again.
 const HELD: Duration = Duration::from_secs(10);
+/// The first pause after a failure.
+const SHORTEST: Duration = Duration::from_millis(500);
+/// Each pause is longer than the last one by a fifth, so that it is about a fifth of the time that the server was away.
+const GROWTH: f32 = 1.2;
+/// The longest one, which jitter makes up to twice as long: an API server that is back is heard from within so long.
+const LONGEST: Duration = Duration::from_secs(3);
+/// A list that failed is not repeated sooner than it took, up to so long: a server that says nothing has no costs.
+const COSTLY: Duration = Duration::from_secs(10);
 /// No watch is asked for sooner after the last one.
 const BRIEF: Duration = Duration::from_secs(1);
 /// For so long a list that is older than what was seen is taken for the answer of a server that lags behind.
@@ -87,29 +95,32 @@ impl<S: Sink> Watch<S> {
 
     /// Lists and follows.
     pub async fn run(mut self) {
-        let mut pauses = pauses();
+        let mut pauses = pauses().build();
         loop {
             let started = Instant::now();
             let listing = self.position.is_none();
             let result = if listing { self.list().await } else { self.follow().await };
             let Err(error) = result else {
-                pauses = self::pauses();
+                pauses = self::pauses().build();
                 continue;
             };
             if started.elapsed() > HELD && !listing {
-                pauses = self::pauses();
+                pauses = self::pauses().build();
             }
             self.sink.failed(&error);
             tracing::warn!(resource = self.sink.name(), reason = error.reason(), %error, "a watch failed");
             match error {
-                WatchError::Expired => self.position = None,
+                // the server is there, and everything is listed again
+                WatchError::Expired if !listing => (self.position, pauses) = (None, self::pauses().build()),
                 WatchError::NotStreamed if self.streams => {
                     self.streams = false;
                     continue;
                 }
                 _ => {}
             }
-            tokio::time::sleep(pauses.next().unwrap_or(SILENCE)).await;
+            // a list that failed late has cost the server as much as one that did not
+            let spent = if listing { started.elapsed().min(COSTLY) } else { Duration::ZERO };
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST).max(spent)).await;
         }
     }
 
@@ -256,9 +267,11 @@ enum Told {
     End(String),
 }
 
-fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::new().with_jitter().with_factor(2.0);
-    pauses.with_min_delay(Duration::from_millis(500)).with_max_delay(SILENCE).without_max_times().build()
+/// The pauses of a watch after failures.
+#[must_use]
+pub fn pauses() -> ExponentialBuilder {
+    let pauses = ExponentialBuilder::new().with_jitter().with_factor(GROWTH);
+    pauses.with_min_delay(SHORTEST).with_max_delay(LONGEST).without_max_times()
 }
 
 async fn within<T>(answer: impl Future<Output = T>) -> Result<T, WatchError> {

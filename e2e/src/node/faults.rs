@@ -13,7 +13,7 @@ use super::outcome::{LEFT, outcome, same};
 use super::pods::{self, Replica};
 use super::system::run;
 use super::writers::{Term, terms, writer};
-use super::{CUT, Clock, Ring, RingOptions, Running};
+use super::{CUT, Clock, Node, Ring, RingOptions, Servers};
 use crate::audit::{AuditEvent, Mark, account};
 use crate::bench::table::Table;
 use crate::installed::{ACCOUNT, NAMESPACE};
@@ -76,7 +76,7 @@ struct Overcome {
 ///
 /// # Errors
 /// When they do not end alike, or more than one replica wrote at a time or without the Lease.
-pub(super) async fn play(ring: &mut Ring<'_>, options: &RingOptions, mark: Mark, clock: &mut Clock) -> Result<()> {
+pub(super) async fn play(ring: &mut Ring, options: &RingOptions, mark: Mark, clock: &mut Clock) -> Result<()> {
     let faults = Fault::all(options);
     let plane = &ring.control_plane;
     let change = Change::prepare(plane, "calm", faults.len()).await.context("prepare the undisturbed change")?;
@@ -87,8 +87,9 @@ pub(super) async fn play(ring: &mut Ring<'_>, options: &RingOptions, mark: Mark,
     let calm = end(plane, &change, faults.len()).await?;
     clock.done(&format!("a path and a Deprecation have changed in {} steps, undisturbed", faults.len()));
 
+    let calm_left = change.revisions[0].clone();
     let change = Change::prepare(plane, "wild", faults.len()).await.context("prepare the disturbed change")?;
-    let mut storm = Storm { plane, client: &ring.client, running: ring.running };
+    let mut storm = Storm { plane, client: &ring.client, servers: &mut ring.servers, nodes: &mut ring.nodes };
     let (began, mut overcome) = (Timestamp::now(), Vec::new());
     for (step, fault) in faults.into_iter().enumerate() {
         let started = Instant::now();
@@ -117,7 +118,24 @@ pub(super) async fn play(ring: &mut Ring<'_>, options: &RingOptions, mark: Mark,
         terms.len(),
         calm.len()
     ));
+    if !options.short {
+        policies_are_gone(plane, &[&calm_left, &change.revisions[0]]).await?;
+        clock.done("the policies of the revisions that everybody has left are gone");
+    }
     Ok(())
+}
+
+/// Waits until no policy is left of revisions that nobody follows: a minute after a workload was seen with one it is looked
+/// for again.
+async fn policies_are_gone(plane: &ControlPlane, revisions: &[&str]) -> Result<()> {
+    let selector = format!("goldenpath.dev/revision in ({})", revisions.join(","));
+    wait::until("policies that act on nobody to go", PATIENCE, async || {
+        let kinds = "mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+        let left = plane.kubectl(["get", kinds, "-l", &selector, "-o", "name"]).await?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// Everything that a change ends in, once nothing is written any more.
@@ -140,14 +158,15 @@ fn ours(plane: &ControlPlane, mark: Mark) -> Result<Vec<AuditEvent>> {
 struct Storm<'a> {
     plane: &'a ControlPlane,
     client: &'a Client,
-    running: &'a mut Running,
+    servers: &'a mut Servers,
+    nodes: &'a mut [Node],
 }
 
 impl Storm<'_> {
     /// One fault, while a step of a change is asked for.
     async fn blows(&mut self, fault: Fault, change: &Change<'_>, step: usize) -> Result<Overcome> {
         let (before, leader) = self.leader().await?;
-        let node = self.running.nodes.iter().position(|node| node.name == leader.node).context("no such node")?;
+        let node = self.nodes.iter().position(|node| node.name == leader.node).context("no such node")?;
         let (mark, at) = (self.plane.audit_mark()?, Timestamp::now());
         let answers = async {
             change.ask(step).await?;
@@ -170,14 +189,14 @@ impl Storm<'_> {
                 found?
             }
             Fault::KubeletKilled => {
-                self.running.nodes[node].kubelet.kill().await?;
+                self.nodes[node].kubelet.kill().await?;
                 let found = answers.await?;
-                self.running.nodes[node].kubelet.again()?;
+                self.nodes[node].kubelet.again()?;
                 found
             }
             Fault::ApiServerKilled | Fault::EtcdKilled => {
-                let servers = self.running.servers.as_mut().context("no servers")?;
-                let dies = if fault == Fault::EtcdKilled { &mut servers.etcd } else { &mut servers.api };
+                let is_etcd = fault == Fault::EtcdKilled;
+                let dies = if is_etcd { &mut self.servers.etcd } else { &mut self.servers.api };
                 dies.kill().await?;
                 let comes_back = async {
                     tokio::time::sleep(AWAY).await;
@@ -187,9 +206,9 @@ impl Storm<'_> {
             }
         };
         change.done(step).await?;
-        let count = self.running.nodes.len();
+        let count = self.nodes.len();
         wait::until("every replica to be ready", PATIENCE, async || {
-            let ready = pods::replicas(self.client, &self.running.nodes).await?;
+            let ready = pods::replicas(self.client, self.nodes).await?;
             ensure!(ready.len() == count, "{ready:?}");
             Ok(Some(()))
         })
@@ -212,7 +231,7 @@ impl Storm<'_> {
             let query = ["get", "lease", "goldenpath", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
             let holder = self.plane.kubectl(query).await?;
             let pod = holder.split('_').next().unwrap_or_default();
-            let all = pods::replicas(self.client, &self.running.nodes).await?;
+            let all = pods::replicas(self.client, self.nodes).await?;
             let found = all.iter().find(|replica| replica.name == pod);
             let leader = found.with_context(|| format!("{holder} leads, and these are ready: {all:?}"))?.clone();
             Ok(Some((holder, leader)))

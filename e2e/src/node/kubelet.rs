@@ -21,7 +21,7 @@ pub struct Node {
     pub name: String,
     /// The kubelet
     pub kubelet: Program,
-    containerd: Program,
+    _containerd: Program,
     socket: PathBuf,
 }
 
@@ -61,7 +61,7 @@ impl Node {
             .arg("--cert-dir")
             .arg(folder.join("pki"));
         let kubelet = Program::start(&format!("kubelet-{index}"), command, root)?;
-        Ok(Self { name, kubelet, containerd: runtime, socket })
+        Ok(Self { name, kubelet, _containerd: runtime, socket })
     }
 
     /// The process of a container, by its id as a pod's status has it.
@@ -73,24 +73,6 @@ impl Node {
         let text = ctr(&self.socket, &["tasks", "ls"]).await?;
         let line = text.lines().find(|line| line.starts_with(id)).with_context(|| format!("no {id} in {text}"))?;
         line.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).with_context(|| format!("parse {line}"))
-    }
-
-    /// Ends it with all that runs on it.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn stop(&mut self) -> Result<()> {
-        self.kubelet.stop().await?;
-        // what a containerd that hangs leaves behind is killed afterwards
-        for (list, remove) in
-            [(["tasks", "ls", "-q"], &["tasks", "rm", "-f"][..]), (["containers", "ls", "-q"], &["containers", "rm"])]
-        {
-            let names = ctr(&self.socket, &list).await.unwrap_or_default();
-            for name in names.lines() {
-                let _ = ctr(&self.socket, &[remove, &[name]].concat()).await;
-            }
-        }
-        self.containerd.stop().await
     }
 }
 
@@ -177,7 +159,7 @@ pub async fn network(root: &Path, nodes: usize) -> Result<()> {
     let plugin = json!({
         "type": "bridge", "bridge": BRIDGE, "isGateway": true, "isDefaultGateway": true, "hairpinMode": true,
         "ipMasq": false,
-        "ipam": {"type": "host-local", "dataDir": "/run/goldenpath-node/ipam", "ranges": [[range]]},
+        "ipam": {"type": "host-local", "dataDir": root.join("ipam"), "ranges": [[range]]},
     });
     let config = json!({"cniVersion": "1.0.0", "name": "goldenpath", "plugins": [plugin]});
     fs::create_dir_all(root.join("cni"))?;

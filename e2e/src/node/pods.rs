@@ -158,7 +158,7 @@ impl Replica {
 ///
 /// # Errors
 /// When one has, or its log cannot be read.
-pub async fn logs_are_clean(ring: &Ring<'_>, replicas: &[Replica]) -> Result<usize> {
+pub async fn logs_are_clean(ring: &Ring, replicas: &[Replica]) -> Result<usize> {
     let mut lines = 0;
     for replica in replicas {
         let log = ring.control_plane.kubectl(["logs", "-n", NAMESPACE, &replica.name]).await?;
@@ -183,7 +183,7 @@ pub async fn logs_are_clean(ring: &Ring<'_>, replicas: &[Replica]) -> Result<usi
 ///
 /// # Errors
 /// When they cannot be listed.
-pub async fn lives(ring: &Ring<'_>, namespace: &str) -> Result<BTreeSet<(String, i64)>> {
+pub async fn lives(ring: &Ring, namespace: &str) -> Result<BTreeSet<(String, i64)>> {
     let list: Value =
         serde_json::from_str(&ring.control_plane.kubectl(["get", "pods", "-n", namespace, "-o", "json"]).await?)?;
     let pods = list["items"].as_array().into_iter().flatten();

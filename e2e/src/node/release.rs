@@ -15,7 +15,7 @@ use crate::installed::NAMESPACE;
 ///
 /// # Errors
 /// When helm fails, or a workload changes.
-pub(super) async fn play(ring: &Ring<'_>, team: &str, clock: &mut Clock) -> Result<()> {
+pub(super) async fn play(ring: &Ring, team: &str, clock: &mut Clock) -> Result<()> {
     let plane = &ring.control_plane;
     let before = (generations(plane).await?, lives(ring, team).await?);
     let said = plane.helm(["test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout", "60s"]).await?;

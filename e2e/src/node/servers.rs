@@ -55,17 +55,6 @@ impl Program {
         self.running.take().context("it does not run")?.kill().await
     }
 
-    /// Asks it to end.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn stop(&mut self) -> Result<()> {
-        match self.running.take() {
-            Some(mut running) if running.is_alive() => running.terminate().await.map(drop),
-            _ => Ok(()),
-        }
-    }
-
     /// The end of its log, for messages.
     #[must_use]
     pub fn tail(&self) -> String {
@@ -79,7 +68,7 @@ pub fn address() -> String {
     format!("https://{ADDRESS}:{PORT}")
 }
 
-/// What a control plane runs, in the order in which it ends.
+/// What a control plane runs.
 pub struct Servers {
     _scheduler: Program,
     _controllers: Program,

@@ -26,7 +26,7 @@ const RESIDENT: f64 = 24.0 * 1024.0 * 1024.0;
 const WORKLOADS: usize = 1_000;
 
 /// Plays all of it.
-pub(super) async fn play(ring: &mut Ring<'_>, options: &RingOptions, clock: &mut Clock) -> Result<()> {
+pub(super) async fn play(ring: &mut Ring, options: &RingOptions, clock: &mut Clock) -> Result<()> {
     let mark = ring.control_plane.audit_mark()?;
     let replicas = install(ring, clock).await?;
     let team = a_team(ring).await.context("a team's Deployment")?;
@@ -36,7 +36,7 @@ pub(super) async fn play(ring: &mut Ring<'_>, options: &RingOptions, clock: &mut
         clock.done(&format!("{WORKLOADS} workloads are there"));
     }
     let lines = pods::logs_are_clean(ring, &replicas).await?;
-    let still = pods::replicas(&ring.client, &ring.running.nodes).await?;
+    let still = pods::replicas(&ring.client, &ring.nodes).await?;
     ensure!(pids(&still) == pids(&replicas), "replicas were replaced: {still:?}");
     clock.done(&format!("{lines} lines of log without an error, and no replica has restarted"));
     faults::play(ring, options, mark, clock).await?;
@@ -48,7 +48,7 @@ fn pids(replicas: &[Replica]) -> BTreeSet<u32> {
 }
 
 /// The chart as it is by default.
-async fn install(ring: &Ring<'_>, clock: &mut Clock) -> Result<Vec<Replica>> {
+async fn install(ring: &Ring, clock: &mut Clock) -> Result<Vec<Replica>> {
     let plane = &ring.control_plane;
     let labels = "pod-security.kubernetes.io/enforce: restricted, pod-security.kubernetes.io/warn: restricted";
     let namespace =
@@ -70,7 +70,7 @@ async fn install(ring: &Ring<'_>, clock: &mut Clock) -> Result<Vec<Replica>> {
     };
     clock.done("helm install --wait");
     print!("{wide}");
-    let mut replicas = pods::replicas(&ring.client, &ring.running.nodes).await?;
+    let mut replicas = pods::replicas(&ring.client, &ring.nodes).await?;
     replicas.sort_by(|one, other| one.node.cmp(&other.node));
     ensure!(replicas.len() == 2 && replicas[0].node != replicas[1].node, "two replicas on two nodes: {replicas:?}");
     for replica in &replicas {
@@ -84,7 +84,7 @@ async fn install(ring: &Ring<'_>, clock: &mut Clock) -> Result<Vec<Replica>> {
 }
 
 /// A team that was there before its path, and deploys once more; the answer is its namespace.
-async fn a_team(ring: &Ring<'_>) -> Result<String> {
+async fn a_team(ring: &Ring) -> Result<String> {
     let mut team = Team::new(&ring.control_plane, Style::Apply, WorkloadKind::Deployment).await?;
     team.rolls_out(&deployment("1")).await?;
     let before = pods::lives(ring, &team.namespace).await?;
@@ -123,7 +123,7 @@ fn deployment(version: &str) -> Value {
 }
 
 /// A fleet of which a tenth is claimed, as in benchmarks, and what the pods hold then.
-async fn memory(ring: &Ring<'_>, replicas: &[Replica]) -> Result<()> {
+async fn memory(ring: &Ring, replicas: &[Replica]) -> Result<()> {
     const AT_A_TIME: usize = 16;
     let (fleet, client) = (Fleet::new(WORKLOADS, WORKLOADS / 10, 1), &ring.client);
     each(0..fleet.namespaces, AT_A_TIME, async |i| create(client, "/api/v1/namespaces", &fleet.namespace(i)).await)

@@ -1,0 +1,87 @@
+//! Watches of kube, which come back soon after the API server does.
+//!
+//! kube's own pauses grow to a minute, so that an operator that was blind for five seconds stayed so for another ten.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, future};
+use kube::Api;
+use kube::runtime::watcher::{Config, Error, Event, ExponentialBackoff};
+use kube::runtime::{utils::Backoff, watcher};
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::fleet;
+
+/// A server that forgets a version within so long after it has forgotten another is given time.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// The pauses after failures.
+pub fn pauses() -> impl Backoff + 'static {
+    ExponentialBackoff::from(fleet::pauses())
+}
+
+/// What a watch sees, without pauses.
+pub fn events<K>(api: Api<K>, config: Config) -> impl Stream<Item = Result<Event<K>, Error>> + Send
+where
+    K: kube::Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    without_expiries(watcher(api, config))
+}
+
+/// A server that was started anew remembers no version from before. That is no failure: kube lists at once where nothing
+/// stops it, and a failure would be a pause for all that a controller does.
+fn without_expiries<T>(
+    events: impl Stream<Item = Result<T, Error>> + Send,
+) -> impl Stream<Item = Result<T, Error>> + Send
+where
+    T: Send,
+{
+    let mut last: Option<Instant> = None;
+    events.filter(move |event| {
+        let expired = matches!(event, Err(Error::WatchError(status)) if status.code == 410);
+        let passed_over = expired && last.is_none_or(|last| last.elapsed() >= AGAIN);
+        if passed_over {
+            last = Some(Instant::now());
+        }
+        future::ready(!passed_over)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::core::Status;
+
+    use super::*;
+
+    fn status(code: u16) -> Result<u32, Error> {
+        Err(Error::WatchError(Box::new(Status::failure("", "").with_code(code))))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_version_that_was_forgotten_is_no_failure_unless_it_is_so_again_at_once() {
+        let seen = async |pause: Duration| {
+            let events =
+                stream::iter([status(410), Ok(1), status(410), Ok(2), status(500)]).then(move |event| async move {
+                    tokio::time::sleep(pause).await;
+                    event
+                });
+            without_expiries(events).map(Result::ok).collect::<Vec<_>>().await
+        };
+        assert_eq!(seen(Duration::from_secs(6)).await, [Some(1), Some(2), None]);
+        assert_eq!(seen(Duration::from_secs(1)).await, [Some(1), None, Some(2), None]);
+    }
+
+    #[test]
+    fn pauses_stay_in_proportion_to_the_time_away_and_end_at_six_seconds() {
+        let (mut away, mut pauses) = (Duration::ZERO, pauses());
+        for _ in 0..40 {
+            let pause = pauses.next().unwrap();
+            let most = Duration::from_millis(1_010) + away * 2 / 5;
+            assert!(pause <= most.min(Duration::from_secs(6)), "{pause:?} after {away:?}");
+            away += pause;
+        }
+        assert!(away > Duration::from_mins(1), "{away:?}");
+    }
+}
