@@ -1,6 +1,8 @@
 //! Two replicas: one writes, the other watches and takes over. A story has a control plane of its own, since the operator of
 //! the other stories is elected by nobody.
 
+mod starved;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -230,5 +232,6 @@ async fn a_leader_that_was_stopped_in_the_middle_writes_nothing_afterwards() -> 
     let log = first.log();
     ensure!(log.contains("this replica leads no more, and starts anew"), "{log}");
     ensure!(second.leads().await? && cluster.answered("after").await?.1 == "second", "{}", second.log());
-    cluster.one_at_a_time_with_a_stop(mark, "first")
+    cluster.one_at_a_time_with_a_stop(mark, "first")?;
+    starved::it_leads_on(&cluster, second).await
 }
