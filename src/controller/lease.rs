@@ -2,6 +2,9 @@
 //!
 //! It has a client of its own, without kube's silent retries, and a deadline on each request. A leader that cannot renew
 //! stops to write before its lease has run out, and ends: whoever starts after it reads everything anew.
+//!
+//! It runs in the task of the controllers, so that it is its own watchdog: a pass that is stuck keeps it from renewing, the lease
+//! runs out, and after a minute `/livez` says so. What waits for an answer is not stuck: each request and each pass has a deadline.
 
 use std::time::{Duration, Instant};
 

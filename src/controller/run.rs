@@ -126,12 +126,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let server = tokio::spawn(serve(listener, health.clone(), metrics.clone(), stopping.clone().cancelled_owned()));
     let mut stop = std::pin::pin!(stop);
     let api_server = ApiServer::new(client.clone(), &metrics)?;
-    let found = async {
-        wait_for_version(&api_server, &definitions).await;
-        let username = who_am_i(&client).await;
-        wait_for_definitions(&client, &definitions).await;
-        username
-    };
+    let found = meet(&api_server, &client, &definitions);
     let username = tokio::select! { () = &mut stop => return Ok(()), username = found => username };
     let operator = Operator { username, namespace };
     tracing::info!(listen, user = operator.username, namespace = operator.namespace, "goldenpath is starting");
@@ -148,7 +143,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         () = &mut stop => { tracing::info!("asked to stop"); None },
         () = &mut controllers => { tracing::error!("the controllers ended by themselves"); None },
         lost = elected(&mut election) => Some(lost),
-        () = api_server.follow_clock() => None, // never
+        () = async { tokio::join!(api_server.follow_clock(), health.beat()); } => None, // never
     };
     if lost.is_some() {
         // the next one may begin: what is on its way is given up, and nobody goes on
@@ -197,6 +192,14 @@ async fn elected(election: &mut Option<Elector>) -> Lost {
         Some(elector) => elector.run().await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for an API server that is new enough and has our definitions; the answer is who we are there.
+async fn meet(api_server: &ApiServer, client: &Client, gate: &Gate) -> String {
+    wait_for_version(api_server, gate).await;
+    let username = who_am_i(client).await;
+    wait_for_definitions(client, gate).await;
+    username
 }
 
 /// The name under which the API server knows us, compiled into policies. A server that is away is waited for: a process that

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -24,10 +24,17 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What a gate says until somebody speaks through it.
 const STARTING: &str = "starting";
 
+/// The longest time without a sign of life. What takes longest, a pass over a hundred thousand objects, takes seconds.
+const STANDS_STILL: Duration = Duration::from_mins(1);
+/// Pause between two signs of life.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Whether this process is ready: it is when all of its gates are. Clones share the same gates.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     gates: Arc<Mutex<Gates>>,
+    /// The last sign of life of whoever works, once there is one.
+    alive: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Gate to the reason why it is not ready, `None` when it is. Sorted, so that the answer does not jump between probes.
@@ -60,6 +67,26 @@ impl Health {
             }
         }
         lines
+    }
+}
+
+impl Health {
+    /// Gives signs of life. Polled in the task that works, it ends when that is stuck: then the kubelet starts the pod anew.
+    pub async fn beat(&self) {
+        loop {
+            self.was_alive(Instant::now());
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    fn was_alive(&self, at: Instant) {
+        *self.alive.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// For how long the work has stood still, if for too long.
+    fn stands_still(&self, now: Instant) -> Option<Duration> {
+        let last = (*self.alive.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(now.saturating_duration_since(last)).filter(|still| *still > STANDS_STILL)
     }
 }
 
@@ -103,8 +130,9 @@ pub async fn serve(
     metrics: Metrics,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let alive = health.clone();
     let router = Router::new()
-        .route("/livez", get(async || "ok"))
+        .route("/livez", get(async move || livez(&alive)))
         .route("/readyz", get(async move || readyz(&health)))
         .route("/metrics", get(async move || exposition(&metrics)));
     let (stopping, stopped) = oneshot::channel::<()>();
@@ -119,6 +147,13 @@ pub async fn serve(
     tokio::select! {
         served = axum::serve(listener, router).with_graceful_shutdown(shutdown) => served,
         () = grace_is_over => Ok(()),
+    }
+}
+
+fn livez(health: &Health) -> (StatusCode, String) {
+    match health.stands_still(Instant::now()) {
+        None => (StatusCode::OK, "ok".to_owned()),
+        Some(still) => (StatusCode::SERVICE_UNAVAILABLE, format!("the operator has stood still for {still:.0?}\n")),
     }
 }
 
@@ -185,6 +220,23 @@ mod tests {
         assert_eq!(health.not_ready(), "watch/deployments: starting\n");
         gate.set_ready();
         assert_eq!(health.not_ready(), "");
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_stands_still_is_not_alive() {
+        let health = Health::default();
+        let running = start(&health, &Metrics::new().unwrap()).await;
+        assert_eq!(status_and_body(&fetch(running.address, "/livez").await), ("HTTP/1.1 200 OK", "ok"));
+        let now = Instant::now();
+        health.was_alive(now.checked_sub(Duration::from_secs(75)).unwrap());
+        let answer = fetch(running.address, "/livez").await;
+        let expected = ("HTTP/1.1 503 Service Unavailable", "the operator has stood still for 75s\n");
+        assert_eq!(status_and_body(&answer), expected);
+        // one sign of life is enough
+        assert!(tokio::time::timeout(Duration::from_millis(1), health.beat()).await.is_err());
+        assert_eq!(status_and_body(&fetch(running.address, "/livez").await), ("HTTP/1.1 200 OK", "ok"));
+        drop(running.stop);
+        running.served.await.unwrap().unwrap();
     }
 
     #[test]

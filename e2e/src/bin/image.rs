@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use goldenpath_e2e::image::{About, write};
+
+/// The promise about its size, in bytes.
+const LARGEST: u64 = 15_000_000;
 
 /// Puts a static program into an OCI archive and prints its digest
 #[derive(Parser)]
@@ -37,5 +40,6 @@ fn main() -> Result<()> {
     let digest = write(&bytes, &about, &out)?;
     let size = std::fs::metadata(&out)?.len();
     println!("{} {digest} {}, {} bytes", about.reference, out.display(), size);
+    ensure!(size <= LARGEST, "the image has {size} bytes, and promised are {LARGEST} at most");
     Ok(())
 }

@@ -66,7 +66,7 @@ async fn handle(request: Request<Incoming>, upstream: &Client, shared: &Shared) 
     let mut later = 0;
     let course = match action {
         Some(Action::Refuse(refusal)) => return refuse(&refusal, &record),
-        Some(Action::Answer(object)) => return answer(StatusCode::OK, &object, &record),
+        Some(Action::Answer(object)) => return Ok(answer(StatusCode::OK, &object, &record)),
         Some(Action::Hang) => return std::future::pending().await,
         Some(Action::Close) => return Err(closed()),
         Some(Action::DropReply) => {
@@ -117,19 +117,19 @@ fn shift_date(headers: &mut HeaderMap, seconds: i64) -> Result<()> {
     Ok(())
 }
 
-fn answer(status: StatusCode, object: &Value, record: &Record) -> io::Result<Response<ProxyBody>> {
+fn answer(status: StatusCode, object: &Value, record: &Record) -> Response<ProxyBody> {
     let body = Bytes::from(object.to_string());
     record.answered(status.as_u16());
     record.sent(body.len());
     let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 fn refuse(refusal: &Refusal, record: &Record) -> io::Result<Response<ProxyBody>> {
     let status = StatusCode::from_u16(refusal.code).map_err(io::Error::other)?;
-    let mut response = answer(status, &refusal.status(), record)?;
+    let mut response = answer(status, &refusal.status(), record);
     if let Some(seconds) = refusal.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
