@@ -2,7 +2,8 @@
 FROM rust:1.95 AS build
 WORKDIR /goldenpath
 COPY . .
-RUN bash e2e/static-program.sh target/goldenpath
+ARG REVISION=unknown
+RUN GOLDENPATH_COMMIT=$REVISION bash e2e/static-program.sh target/goldenpath
 
 FROM scratch
 ARG VERSION=0.1.0

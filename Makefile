@@ -66,6 +66,7 @@ bench: ## Measure the operator at scale and write docs/benchmarks.md; make bench
 	cargo build --release -p goldenpath -p goldenpath-e2e --bin goldenpath --bin control-plane --bin bench
 	cargo run --release -q -p goldenpath-e2e --bin bench -- --workloads $(N) --report docs/benchmarks.md $(FLAGS)
 
+# FLAGS: --runs N; --strict makes a missed promise a failure.
 failover: control-plane ## End the leader of two replicas 40 times, and print how long nobody led
 	cargo build --release -p goldenpath -p goldenpath-e2e --bin goldenpath --bin control-plane --bin failover
 	cargo run --release -q -p goldenpath-e2e --bin failover -- $(FLAGS)

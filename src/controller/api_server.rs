@@ -1,13 +1,14 @@
 //! Looks at the API server's version and clock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::to_bytes;
+use http::Request;
 use http::header::DATE;
-use http::{Request, StatusCode};
 use k8s_openapi::apimachinery::pkg::version::Info;
+use k8s_openapi::jiff::SignedDuration;
 use k8s_openapi::jiff::fmt::rfc2822;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::client::Body;
 use prometheus::Gauge;
@@ -20,6 +21,8 @@ use crate::plan::api_server;
 
 /// Pause between two looks at the clock.
 const EVERY: Duration = Duration::from_mins(1);
+/// A difference that is worth a word. Date counts whole seconds.
+const FAR: SignedDuration = SignedDuration::from_secs(2);
 /// The most bytes of an answer, which is half a kilobyte.
 const LONGEST: usize = 64 << 10;
 
@@ -27,6 +30,8 @@ const LONGEST: usize = 64 << 10;
 pub struct ApiServer {
     client: Client,
     ahead: Gauge,
+    /// Whether the two clocks differ so far that somebody should know.
+    differ: AtomicBool,
 }
 
 impl ApiServer {
@@ -34,16 +39,17 @@ impl ApiServer {
     pub fn new(client: Client, metrics: &Metrics) -> Result<Self, MetricsError> {
         let ahead = Gauge::new(CLOCK_AHEAD.name, CLOCK_AHEAD.help)?;
         metrics.register(ahead.clone())?;
-        Ok(Self { client, ahead })
+        Ok(Self { client, ahead, differ: AtomicBool::new(false) })
     }
 
-    /// Asks for its version, and learns its time by the way. One that does not tell us its version tells its time all the same.
+    /// Asks for its version, and learns its time by the way. One that does not tell us its version
+    /// tells its time all the same.
     pub async fn version(&self) -> Result<Option<Info>, String> {
         let request = Request::get("/version").body(Body::empty()).map_err(|error| error.to_string())?;
-        let sent = Timestamp::now();
+        let sent = clock::now();
         let answer = async {
             let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
-            let received = Timestamp::now();
+            let received = clock::now();
             let (head, body) = answer.into_parts();
             let body = to_bytes(axum::body::Body::new(body), LONGEST).await.map_err(|error| error.to_string())?;
             Ok((head, received, body))
@@ -55,26 +61,26 @@ impl ApiServer {
             self.learn(api_server::ahead(sent, received, date.timestamp()));
         }
         match head.status {
-            StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(|error| error.to_string()),
-            status if status.is_client_error() => Ok(None),
-            status => Err(status.to_string()),
+            status if status.is_server_error() => Err(status.to_string()),
+            _ => Ok(serde_json::from_slice(&body).ok()),
         }
     }
 
-    fn learn(&self, ahead: SignedDuration) {
+    fn learn(&self, by: SignedDuration) {
+        let ahead = clock::put_right(by);
         self.ahead.set(ahead.as_secs_f64());
-        let before = clock::set_ahead(ahead);
-        if before.is_zero() == ahead.is_zero() {
+        let differ = ahead.abs() >= FAR;
+        if differ == self.differ.swap(differ, Ordering::Relaxed) {
             return;
         }
-        if ahead.is_zero() {
-            tracing::info!("the clock of this machine is right again");
-        } else {
+        if differ {
             tracing::warn!(
                 seconds = ahead.as_secs(),
                 "the API server's clock is so far ahead of this machine's (negative: behind), and dates count by the API \
                  server's: look at the time service of this node"
             );
+        } else {
+            tracing::info!("the clock of this machine is right again");
         }
     }
 

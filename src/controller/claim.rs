@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::runtime::watcher::{self, watch_object};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
@@ -18,6 +18,8 @@ use crate::plan::lease::{self, RENEW_EVERY, RETRY};
 /// A claim that is not there may have been deleted from under a leader, who puts it back: it is taken when it has been missing
 /// for so long.
 const PUTS_BACK: Duration = RETRY.saturating_mul(2);
+/// How long a watch of the claim lasts: one whose connection is dead is noticed a few seconds later.
+const WATCH_SECONDS: u32 = 25;
 /// How often a claim is written before somebody else may try.
 const TAKES: u8 = 3;
 
@@ -114,9 +116,32 @@ impl Claims {
         self.rival.as_ref().map(|rival| rival.claim.clone())
     }
 
+    /// Somebody leads this installation: what was seen before says nothing about the next time that nobody does.
+    pub fn is_led(&mut self) {
+        self.missing = None;
+    }
+
     /// The claim as it changes, for whoever leads.
     pub fn changes(&self) -> impl Stream<Item = Change> + use<> {
-        watch_object(self.policies.clone(), NAME)
+        let config = watcher::Config::default().fields(&format!("metadata.name={NAME}")).timeout(WATCH_SECONDS);
+        let mut listed = None;
+        watcher::watcher(self.policies.clone(), config).filter_map(move |event| {
+            let change = match event {
+                Ok(Event::Init) => {
+                    listed = None;
+                    None
+                }
+                Ok(Event::InitApply(object)) => {
+                    listed = Some(object);
+                    None
+                }
+                Ok(Event::InitDone) => Some(Ok(listed.take())),
+                Ok(Event::Apply(object)) => Some(Ok(Some(object))),
+                Ok(Event::Delete(_)) => Some(Ok(None)),
+                Err(error) => Some(Err(error)),
+            };
+            future::ready(change)
+        })
     }
 
     /// Watches the claim until then, and takes one again that is gone. The answer is another installation that has it.

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use super::passes::Pass;
 use crate::api::WorkloadKind;
 use crate::observability::Reason;
 use crate::plan::rights::Lacking;
 
 /// The longest pass. Each request has its own deadline, so a pass comes here only by a fault of ours, or when it writes
 /// hundreds of workloads on a server that hardly answers; then the next pass goes on where this one stopped.
-const LONGEST: Duration = Duration::from_mins(10);
+pub const LONGEST: Duration = Duration::from_mins(10);
 
 /// Gives a pass up that hangs: what it holds is let go of, and the object gets its next pass after a pause.
 pub async fn in_time<T>(pass: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let _running = Pass::begin();
     tokio::time::timeout(LONGEST, pass).await.unwrap_or(Err(Error::Stuck(LONGEST)))
 }
 

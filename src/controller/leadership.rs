@@ -133,9 +133,13 @@ impl Leadership {
         self.0.term.send_replace(Term::Until(until));
     }
 
-    /// It writes nothing more. Resolves when what it was writing is done, or after `patience`; the answer is whether it is.
+    /// It writes nothing more. Resolves when what it was writing is done, or after `patience` or its term, whichever is over
+    /// first; the answer is whether it is.
     pub(super) async fn end(&self, patience: Duration) -> bool {
-        self.0.term.send_replace(Term::Over);
+        let patience = match self.0.term.send_replace(Term::Over) {
+            Term::Until(end) => end.saturating_duration_since(Instant::now()).min(patience),
+            Term::Follows | Term::Alone | Term::Over => patience,
+        };
         self.0.writes.close();
         tokio::time::timeout(patience, self.0.writes.wait()).await.is_ok()
     }
@@ -159,6 +163,15 @@ mod tests {
         leadership.extend(Instant::now() + Duration::from_mins(1));
         let _token = writes.await;
         begins.await;
+    }
+
+    #[tokio::test]
+    async fn an_end_waits_for_no_write_beyond_the_term() {
+        let leadership = Leadership::elected();
+        leadership.extend(Instant::now() + SOON);
+        let _token = leadership.write().await;
+        let ended = tokio::time::timeout(Duration::from_secs(10), leadership.end(Duration::from_mins(1))).await;
+        assert_eq!(ended, Ok(false));
     }
 
     #[tokio::test]

@@ -3,8 +3,9 @@
 //! It has a client of its own, without kube's silent retries, and a deadline on each request. A leader that cannot renew
 //! stops to write before its lease has run out, and ends: whoever starts after it reads everything anew.
 //!
-//! It runs in the task of the controllers, so that it is its own watchdog: a pass that is stuck keeps it from renewing, the lease
-//! runs out, and after a minute `/livez` says so. What waits for an answer is not stuck: each request and each pass has a deadline.
+//! A process that is stuck leads no more: where the task of the controllers is, which is the elector's too, nothing is renewed,
+//! and after a minute `/livez` says so; a pass that has not let go of its thread a minute after its deadline ends the term. What
+//! waits for an answer is not stuck: each request and each pass has a deadline.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::watcher::{self, watch_object};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use prometheus::IntGauge;
 
 use super::ballot::{Ballot, Failed};
@@ -36,6 +37,9 @@ pub enum Lost {
     /// Another installation has the claim.
     #[error("goldenpath is led by {0} now, and a cluster has one: uninstall one of the two")]
     Claimed(String),
+    /// A pass is stuck.
+    #[error("a pass has kept its thread for {0:.0?}")]
+    Stuck(Duration),
     /// It could not be renewed in time.
     #[error("the lease {NAME} could not be renewed for {MAY_WRITE:?}: {0}")]
     NotRenewed(String),
@@ -120,6 +124,7 @@ impl Elector {
             if known && matches!(turn, Turn::Wait(_)) && now.as_ref().is_some_and(|who| *who != self.me) {
                 self.gate.set_ready();
                 self.elsewhere.set(0);
+                self.claims.is_led();
             }
             if known && told != now {
                 tracing::info!(identity = self.me, leader = now, "this replica follows");
@@ -227,9 +232,8 @@ impl Elector {
                 let began = Instant::now();
                 let before = self.held.clone();
                 let taken = self.take(before.as_ref()).await;
-                // somebody else may hold it, or has edited or deleted ours, which is written over
-                let answered = taken.as_ref().is_err_and(|failed| failed.code.is_some());
-                let read = if answered { self.read().await.ok() } else { None };
+                // it may have arrived all the same; somebody else may hold it, or has edited or deleted ours
+                let read = if taken.is_err() { self.read().await.ok() } else { None };
                 Ok((began, taken, read))
             };
             let (began, taken, read) = tokio::select! {
@@ -252,9 +256,17 @@ impl Elector {
                 if let Some(other) = other.filter(|who| *who != self.me) {
                     return Lost::Taken(other.to_owned());
                 }
+                // written over at once: to be told by another refusal that it has changed takes time that is short
+                if read.as_ref().and_then(ResourceExt::resource_version) != self.held_version() {
+                    next = Instant::now();
+                }
                 self.held = read;
             }
         }
+    }
+
+    fn held_version(&self) -> Option<String> {
+        self.held.as_ref().and_then(ResourceExt::resource_version)
     }
 
     /// Creates the lease, takes it, or renews it. Whoever has read something older is refused by the server.

@@ -29,6 +29,7 @@ mod make;
 mod notices;
 mod observe;
 mod orphans;
+mod passes;
 mod path;
 mod policies;
 mod program;

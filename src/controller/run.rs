@@ -143,6 +143,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         () = &mut stop => { tracing::info!("asked to stop"); None },
         () = &mut controllers => { tracing::error!("the controllers ended by themselves"); None },
         lost = elected(&mut election) => Some(lost),
+        age = super::passes::stuck() => Some(Lost::Stuck(age)),
         () = async { tokio::join!(api_server.follow_clock(), health.beat()); } => None, // never
     };
     if lost.is_some() {

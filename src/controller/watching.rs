@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
 use kube::Api;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher;
 use kube::runtime::watcher::{Config, Error, Event, ExponentialBackoff};
-use kube::runtime::{utils::Backoff, watcher};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -18,7 +19,32 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// The pauses after failures.
 pub fn pauses() -> impl Backoff + 'static {
-    ExponentialBackoff::from(fleet::pauses())
+    Pauses { pauses: fleet::pauses().into(), over: None }
+}
+
+/// Pauses that start anew when nothing has failed for a while. kube would start them anew with every good event, such as the
+/// one by which it says that a list begins: a list that fails each time would be asked for once a second for ever.
+struct Pauses {
+    pauses: ExponentialBackoff,
+    /// When the last one is over.
+    over: Option<Instant>,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.over.is_some_and(|over| over.elapsed() > AGAIN) {
+            self.pauses.reset();
+        }
+        let pause = self.pauses.next()?;
+        self.over = Some(Instant::now() + pause);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {}
 }
 
 /// What a watch sees, without pauses.
@@ -52,6 +78,7 @@ where
 mod tests {
     use futures::stream;
     use kube::core::Status;
+    use kube::runtime::WatchStreamExt;
 
     use super::*;
 
@@ -71,6 +98,15 @@ mod tests {
         };
         assert_eq!(seen(Duration::from_secs(6)).await, [Some(1), Some(2), None]);
         assert_eq!(seen(Duration::from_secs(1)).await, [Some(1), None, Some(2), None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_fails_each_time_is_asked_for_at_growing_pauses() {
+        let began = Instant::now();
+        // kube says that a list begins, and then that it failed
+        let events = stream::iter((0..40).flat_map(|_| [Ok(0), status(403)]));
+        assert_eq!(events.backoff(pauses()).count().await, 80);
+        assert!(began.elapsed() > Duration::from_secs(40 * 2), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub enum WatchError {
 }
 
 impl WatchError {
+    /// Whether only people can mend it: a right or a kind lacks.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        matches!(self, Self::Answer { code: 403 | 404, .. })
+    }
+
     /// The error that a `Status` tells.
     #[must_use]
     pub fn of_status(code: u16, message: String) -> Self {

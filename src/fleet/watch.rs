@@ -38,6 +38,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const GROWTH: f32 = 1.2;
 /// The longest one, which jitter makes up to twice as long: an API server that is back is heard from within so long.
 const LONGEST: Duration = Duration::from_secs(3);
+/// The longest one while a right lacks, or a kind.
+const LASTS: Duration = Duration::from_secs(15);
 /// A list that failed is not repeated sooner than it took, up to so long: a server that says nothing has no costs.
 const COSTLY: Duration = Duration::from_secs(10);
 /// No watch is asked for sooner after the last one.
@@ -95,13 +97,13 @@ impl<S: Sink> Watch<S> {
 
     /// Lists and follows.
     pub async fn run(mut self) {
-        let mut pauses = pauses().build();
+        let (mut pauses, mut lasting) = (pauses().build(), lasting());
         loop {
             let started = Instant::now();
             let listing = self.position.is_none();
             let result = if listing { self.list().await } else { self.follow().await };
             let Err(error) = result else {
-                pauses = self::pauses().build();
+                (pauses, lasting) = (self::pauses().build(), self::lasting());
                 continue;
             };
             if started.elapsed() > HELD && !listing {
@@ -109,6 +111,7 @@ impl<S: Sink> Watch<S> {
             }
             self.sink.failed(&error);
             tracing::warn!(resource = self.sink.name(), reason = error.reason(), %error, "a watch failed");
+            let lasts = error.lasts();
             match error {
                 // the server is there, and everything is listed again
                 WatchError::Expired if !listing => (self.position, pauses) = (None, self::pauses().build()),
@@ -120,7 +123,8 @@ impl<S: Sink> Watch<S> {
             }
             // a list that failed late has cost the server as much as one that did not
             let spent = if listing { started.elapsed().min(COSTLY) } else { Duration::ZERO };
-            tokio::time::sleep(pauses.next().unwrap_or(LONGEST).max(spent)).await;
+            let pause = if lasts { lasting.next() } else { pauses.next() };
+            tokio::time::sleep(pause.unwrap_or(LONGEST).max(spent)).await;
         }
     }
 
@@ -272,6 +276,12 @@ enum Told {
 pub fn pauses() -> ExponentialBuilder {
     let pauses = ExponentialBuilder::new().with_jitter().with_factor(GROWTH);
     pauses.with_min_delay(SHORTEST).with_max_delay(LONGEST).without_max_times()
+}
+
+/// The pauses while a right or a kind lacks, which is given back by people.
+fn lasting() -> impl Iterator<Item = Duration> {
+    let pauses = ExponentialBuilder::new().with_jitter().with_factor(2.0);
+    pauses.with_min_delay(SHORTEST).with_max_delay(LASTS).without_max_times().build()
 }
 
 async fn within<T>(answer: impl Future<Output = T>) -> Result<T, WatchError> {

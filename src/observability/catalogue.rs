@@ -198,7 +198,7 @@ catalogue! {
         "1 on a replica that does not lead because another installation on the cluster does, in another namespace."
         "Are there two installations on one cluster?" "max(goldenpath_led_elsewhere) > 0"
     CLOCK_AHEAD Gauge "clock_ahead_seconds" []
-        "How far the API server's clock is ahead of this replica's; dates count by the API server's. 0 while the two agree."
+        "How far the API server's clock is ahead of this replica's; dates count by the API server's. About 0 while the two agree."
         "Is a node's clock wrong?" "abs(goldenpath_clock_ahead_seconds) > 5"
     FLEET_WORKLOADS Gauge "fleet_workloads" ["kind"]
         "Workloads that are watched, by kind."

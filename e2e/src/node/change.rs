@@ -53,6 +53,7 @@ impl<'a> Change<'a> {
         change.revisions[1] = plane.golden_path(&path(run, Some(waves)).to_string()).await?;
         ensure!(change.revisions[0] != change.revisions[1], "the path has not changed");
         change.stage("Announced").await?;
+        change.remaining().await?;
         Ok(change)
     }
 
@@ -95,6 +96,7 @@ impl<'a> Change<'a> {
     pub async fn finish(&self, steps: usize) -> Result<()> {
         self.promote("rest").await?;
         self.follow(&self.revisions[1], 2 * self.waves + steps).await?;
+        self.remaining().await?;
         let name = format!("goldenpath/{}", self.run);
         self.plane.expect("", &name, "{.status.rollout.phase} {.status.rollout.pending}", "Complete 0").await
     }
@@ -132,6 +134,12 @@ impl<'a> Change<'a> {
         })
         .await
         .map(drop)
+    }
+
+    /// Waits until the Deprecation counts those that are old: all along all that a wave has.
+    async fn remaining(&self) -> Result<()> {
+        let name = format!("deprecation/{}", self.run);
+        self.plane.expect("", &name, "{.status.consumers.remaining}", &(2 * self.waves).to_string()).await
     }
 
     /// Waits until so many workloads bear a revision.
@@ -204,7 +212,7 @@ fn deprecation(run: &str) -> Value {
         "name": "annotation",
         "resourceRules": [{"apiGroups": ["apps"], "resources": ["deployments"]}],
         "namespaceSelector": {"matchLabels": {"run": run}},
-        "expression": "object.metadata.?annotations[?'example.com/older'].hasValue()",
+        "expression": "object.metadata.?annotations[?'example.com/old'].hasValue()",
     });
     let gates = json!({"replacementStage": "None", "requireObjectiveMet": false, "minReplacementAdopters": 0, "minNotice": "1s"});
     let timeline = json!({"announceAt": "2026-01-01T00:00:00Z"});

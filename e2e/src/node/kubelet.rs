@@ -99,6 +99,7 @@ fn containerd(folder: &Path, root: &Path) -> String {
 fn cgroups(index: usize) -> Result<()> {
     let (base, name) = (Path::new("/sys/fs/cgroup"), format!("{CGROUP}-{index}"));
     if base.join("cgroup.controllers").exists() {
+        // test-node.sh has seen to it that it gets what the kubelet asks for
         return fs::create_dir_all(base.join(name)).context("make a cgroup");
     }
     for hierarchy in fs::read_dir(base)?.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
@@ -131,6 +132,7 @@ fn kubelet(index: usize, root: &Path, folder: &Path) -> serde_json::Value {
         "clusterDNS": ["10.96.0.10"], // there is none, and nobody here asks
         "clusterDomain": "cluster.local",
         "podLogsDir": folder.join("logs"),
+        "volumePluginDir": folder.join("volume-plugins"), // else in /usr
         "failSwapOn": false,
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "100Mi", "imagefs.available": "100Mi"},

@@ -57,7 +57,7 @@ async fn install(ring: &Ring, options: &RingOptions, clock: &mut Clock) -> Resul
     plane.apply(&namespace).await?;
     let values = json!({"image": {"repository": REPOSITORY, "tag": TAG}});
     let helm = async {
-        let said = plane.helm_chart("install", &chart::folder(), &values, &["--wait", "--timeout", "45s"]).await?;
+        let said = plane.helm_chart("install", &chart::folder(), &values, &["--wait", "--timeout", "2m"]).await?;
         said.success().map(drop)
     };
     let ready = pods::first_ready(&ring.client, helm).await;

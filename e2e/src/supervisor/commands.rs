@@ -79,6 +79,7 @@ pub fn controller_manager(programs: &Programs, folder: &Path) -> Command {
         .arg(file("kubeconfig", "kube-controller-manager.kubeconfig"))
         .arg(file("service-account-private-key-file", "sa.key"))
         .arg(file("root-ca-file", "ca.crt"))
+        .arg(file("flex-volume-plugin-dir", "volume-plugins")) // else in /usr
         .args(["--use-service-account-credentials", "--leader-elect=false", "--secure-port=0"])
         .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
     command

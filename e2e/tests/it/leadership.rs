@@ -44,8 +44,8 @@ async fn one_of_two_replicas_writes_and_the_other_takes_over() -> Result<()> {
     // it dies: the lease runs out
     let third = cluster.replica("third").await?;
     second.kill().await?;
-    was_warm(&cluster, mark, "second", leaves)?;
     let (answered, who) = cluster.answered("died").await?;
+    was_warm(&cluster, mark, "second", leaves)?; // by now its watches have ended for the API server, too
     eprintln!("leadership: the leader died, and the next one has answered after {answered:?}");
     ensure!(who == "third" && answered < DIES, "{who} after {answered:?}");
 

@@ -22,8 +22,9 @@ use super::PATIENCE;
 /// Longer than two leases.
 const STARVES: Duration = Duration::from_secs(12);
 
-/// A level without a seat, where one request goes through if no other is on its way, and a schema that sends all the operator's traffic there which no schema of a higher precedence
-/// has taken. 300 stands behind the chart's own, and before that of all ServiceAccounts.
+/// A level without a seat, where one request goes through if no other is on its way, and a schema that sends all the operator's
+/// traffic there which no schema of a higher precedence has taken. 300 stands behind the chart's own, and before that of all
+/// ServiceAccounts.
 const NO_SEATS: &str = "
 apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: PriorityLevelConfiguration

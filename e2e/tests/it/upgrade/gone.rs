@@ -14,7 +14,7 @@ use super::cluster::{Cluster, Objects};
 use super::same_generations;
 
 /// Definitions with all their objects, and a namespace: seconds, as long as nothing hangs.
-const IN_TIME: Duration = Duration::from_mins(1);
+const IN_TIME: Duration = Duration::from_mins(3);
 /// Annotations that stay, since those of a Deployment count as a change of it.
 const STAY: [&str; 3] = [labels::FILL, labels::APPLIED, labels::SKIP];
 
