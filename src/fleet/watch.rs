@@ -97,13 +97,13 @@ impl<S: Sink> Watch<S> {
 
     /// Lists and follows.
     pub async fn run(mut self) {
-        let (mut pauses, mut lasting) = (pauses().build(), lasting());
+        let (mut pauses, mut for_people) = (pauses().build(), lasting());
         loop {
             let started = Instant::now();
             let listing = self.position.is_none();
             let result = if listing { self.list().await } else { self.follow().await };
             let Err(error) = result else {
-                (pauses, lasting) = (self::pauses().build(), self::lasting());
+                (pauses, for_people) = (self::pauses().build(), lasting());
                 continue;
             };
             if started.elapsed() > HELD && !listing {
@@ -123,7 +123,7 @@ impl<S: Sink> Watch<S> {
             }
             // a list that failed late has cost the server as much as one that did not
             let spent = if listing { started.elapsed().min(COSTLY) } else { Duration::ZERO };
-            let pause = if lasts { lasting.next() } else { pauses.next() };
+            let pause = if lasts { for_people.next() } else { pauses.next() };
             tokio::time::sleep(pause.unwrap_or(LONGEST).max(spent)).await;
         }
     }
