@@ -16,7 +16,7 @@ export RUSTFLAGS="-C target-feature=+crt-static -C force-unwind-tables=no -C lin
 export CFLAGS="-ffile-prefix-map=$crates=/cargo -ffile-prefix-map=$built=/target -ffile-prefix-map=$PWD=/goldenpath"
 # kernels for arm64 have pages of 4, 16 or 64 KiB, and the allocator ends at once where they are larger than it was built for
 case $target in aarch64*) export JEMALLOC_SYS_WITH_LG_PAGE=16 ;; esac
-# `goldenpath_build_info` and --version tell it; a source archive has no commit
+# `goldenpath_build_info` tells it; a source archive has no commit
 GOLDENPATH_COMMIT=${GOLDENPATH_COMMIT:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
 export GOLDENPATH_COMMIT
 cargo build --release --locked -p goldenpath --bin goldenpath --target "$target"
