@@ -234,19 +234,25 @@ impl Cluster {
         }
     }
 
-    /// Takes marks off an object; again when a policy, which acts on for some seconds, has put them back.
+    /// Takes marks off an object; again when a policy, which acts on for some seconds, has put them back, and when somebody has
+    /// changed it meanwhile: EndpointSlices lose them with their Service, at the same moment.
     pub async fn take_off(&self, marks: &Marks) -> Outcome {
-        let started = Instant::now();
+        let (started, mut refused) = (Instant::now(), None);
         loop {
             let live = match self.live(marks).await {
                 Ok(live) => live,
                 Err(outcome) => return outcome,
             };
+            match refused.take() {
+                Some((version, outcome)) if version == live.resource_version => return outcome,
+                _ => {}
+            }
             let Some(patch) = marks.take_off(&live) else { return Outcome::Done };
             match self.patch(marks, patch).await {
                 Ok(after) if marks.take_off(&after).is_none() => return Outcome::Done,
                 Ok(_) if started.elapsed() < ACTS_ON => sleep(PAUSE).await,
                 Ok(_) => return Outcome::Failed("something puts the labels back: is a policy left?".to_owned()),
+                Err(outcome) if started.elapsed() < ACTS_ON => refused = Some((live.resource_version, outcome)),
                 Err(outcome) => return outcome,
             }
         }
