@@ -20,6 +20,11 @@ use crate::plan::rights::Lacking;
 /// A right that lacks is named again after this: an election asks for it every second or two.
 const AGAIN: Duration = Duration::from_mins(1);
 
+/// A right is named when it has lacked for so long: an API server that was just started knows no rights for a second or two.
+const LASTS: Duration = Duration::from_secs(5);
+/// A right that lacks after it has not for so long lacks anew.
+const ANEW: Duration = Duration::from_secs(30);
+
 /// Why a request came to nothing.
 #[derive(Debug)]
 pub struct Failed {
@@ -124,15 +129,28 @@ impl Ballot {
     }
 }
 
-/// What was said, and when. There are as many texts as the election uses rights.
+/// What lacks, and when it was said. There are as many texts as the election uses rights.
 #[derive(Default)]
-struct Said(HashMap<String, Instant>);
+struct Said(HashMap<String, Lack>);
+
+struct Lack {
+    since: Instant,
+    last: Instant,
+    said: Option<Instant>,
+}
 
 impl Said {
+    /// That something lacks; whether it is to be said.
     fn is_new(&mut self, text: &str, now: Instant) -> bool {
-        let is_new = self.0.get(text).is_none_or(|last| now.duration_since(*last) >= AGAIN);
+        let lack = self.0.entry(text.to_owned()).or_insert(Lack { since: now, last: now, said: None });
+        if now.duration_since(lack.last) > ANEW {
+            lack.since = now;
+        }
+        lack.last = now;
+        let is_new =
+            now.duration_since(lack.since) >= LASTS && lack.said.is_none_or(|said| now.duration_since(said) >= AGAIN);
         if is_new {
-            self.0.insert(text.to_owned(), now);
+            lack.said = Some(now);
         }
         is_new
     }
@@ -170,10 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_is_said_again_after_a_while() {
-        let (mut said, now) = (Said::default(), Instant::now());
-        assert!(said.is_new("a", now) && said.is_new("b", now));
-        assert!(!said.is_new("a", now + AGAIN / 2) && said.is_new("a", now + AGAIN));
-        assert!(!said.is_new("a", now + AGAIN * 3 / 2), "the last time counts");
+    fn what_lacks_is_said_when_it_goes_on_and_again_after_a_while() {
+        let (mut said, start) = (Said::default(), Instant::now());
+        let mut at = |text: &str, seconds: u64| said.is_new(text, start + Duration::from_secs(seconds));
+        assert!(!at("a", 0) && !at("a", 4), "a server that has just started");
+        assert!(at("a", 5) && !at("b", 5), "each by itself");
+        assert!(!at("a", 25) && !at("a", 45) && at("a", 65), "once a minute");
+        assert!(!at("b", 60) && at("b", 66), "what was given back meanwhile lacks anew");
     }
 }

@@ -149,6 +149,9 @@ async fn without_a_right(cluster: &Replicas, leader: &Operator, other: &Operator
     }
     ensure!(cluster.answered("lacking").await?.1 == "third" && !stranger.leads().await?, "{}", leader.log());
 
+    let named = || stranger.log().lines().any(|line| line.contains("a right is missing") && line.contains(LACKS));
+    wait::until("the right to be named, since it lacks for long", PATIENCE, async || Ok(named().then_some(()))).await?;
+
     set(&rules).await?;
     wait::until("the claim to be back", PATIENCE, async || {
         let query = "jsonpath={.metadata.annotations.goldenpath\\.dev/leader}";
