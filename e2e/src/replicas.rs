@@ -6,22 +6,26 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use goldenpath::api::PlatformService;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::json;
 
 use crate::audit::{AuditEvent, Mark};
 use crate::chart::install_manifest;
 use crate::installed::{ACCOUNT, NAMESPACE};
-use crate::{ControlPlane, Operator, OperatorOptions, Options, wait};
+use crate::{ControlPlane, Operator, OperatorOptions, Options, kubeconfig, wait};
 
 /// How long a change may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A control plane with the chart's account and rights, and a namespace of a team.
-#[derive(Debug)]
 pub struct Replicas {
     /// Where they run
     pub control_plane: ControlPlane,
+    client: Client,
     kubeconfig: PathBuf,
     namespace: String,
 }
@@ -31,7 +35,8 @@ impl Replicas {
         let control_plane = ControlPlane::start(Options::default()).await?;
         let kubeconfig = control_plane.install_goldenpath().await?;
         let namespace = control_plane.namespace("leadership").await?;
-        Ok(Self { control_plane, kubeconfig, namespace })
+        let client = kubeconfig::client(control_plane.kubeconfig()).await?;
+        Ok(Self { control_plane, client, kubeconfig, namespace })
     }
 
     /// With a path, two replicas, of which the first leads, and something that it has answered.
@@ -120,13 +125,16 @@ impl Replicas {
         writes(&self.control_plane, mark)
     }
 
-    /// Asks for something that the leader answers, and says who it was, and when its write reached the API server.
+    /// Asks for something that the leader answers, and says who it was, and when its write reached the API server. Asked by a
+    /// connection that is open: kubectl takes longer to start than a successor to answer.
     ///
     /// # Errors
     /// When nobody answers.
     pub async fn answer(&self, name: &str) -> Result<(Timestamp, String)> {
         let mark = self.control_plane.audit_mark()?;
-        self.control_plane.apply(&deployed(&self.namespace, name).to_string()).await?;
+        let (deployment, service) = deployed(name)?;
+        Api::namespaced(self.client.clone(), &self.namespace).create(&PostParams::default(), &deployment).await?;
+        Api::namespaced(self.client.clone(), &self.namespace).create(&PostParams::default(), &service).await?;
         wait::until("a leader to adopt", PATIENCE, async || {
             let writes = self.writes(mark)?;
             let adopted = writes.iter().find(|(_, event)| event.resource == "deployments" && event.name == name);
@@ -253,18 +261,12 @@ fn replica(user_agent: &str) -> String {
 }
 
 /// A workload and its service.
-fn deployed(namespace: &str, name: &str) -> Value {
+fn deployed(name: &str) -> Result<(Deployment, PlatformService)> {
     let labels = json!({"app": name});
     let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "example.com/app:1"}]}});
-    let service = json!({"goldenPathRef": {"name": "web-service"}, "workloads": [{"name": "app", "ref": {"kind": "Deployment", "name": name}}]});
-    json!({"apiVersion": "v1", "kind": "List", "items": [
-        {
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
-            "spec": {"selector": {"matchLabels": labels}, "template": pod},
-        },
-        {
-            "apiVersion": "goldenpath.dev/v1alpha1", "kind": "PlatformService",
-            "metadata": {"name": name, "namespace": namespace}, "spec": service,
-        },
-    ]})
+    let spec = json!({"selector": {"matchLabels": labels}, "template": pod});
+    let deployment = json!({"metadata": {"name": name}, "spec": spec});
+    let spec = json!({"goldenPathRef": {"name": "web-service"}, "workloads": [{"name": "app", "ref": {"kind": "Deployment", "name": name}}]});
+    let service = json!({"metadata": {"name": name}, "spec": spec});
+    Ok((serde_json::from_value(deployment)?, serde_json::from_value(service)?))
 }

@@ -16,6 +16,8 @@ use crate::fleet;
 
 /// A server that forgets a version within so long after it has forgotten another is given time.
 const AGAIN: Duration = Duration::from_secs(10);
+/// When nothing has failed for so long, the pauses start anew.
+const CALM: Duration = Duration::from_secs(10);
 
 /// The pauses after failures.
 pub fn pauses() -> impl Backoff + 'static {
@@ -34,7 +36,7 @@ impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        if self.over.is_some_and(|over| over.elapsed() > AGAIN) {
+        if self.over.is_some_and(|over| over.elapsed() > CALM) {
             self.pauses.reset();
         }
         let pause = self.pauses.next()?;

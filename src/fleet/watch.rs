@@ -38,8 +38,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 const GROWTH: f32 = 1.2;
 /// The longest one, which jitter makes up to twice as long: an API server that is back is heard from within so long.
 const LONGEST: Duration = Duration::from_secs(3);
-/// The longest one while a right lacks, or a kind.
-const LASTS: Duration = Duration::from_secs(15);
+/// The longest one while a right lacks, or a kind, doubled like the other: people who have given it back wait for an answer.
+const LASTS: Duration = Duration::from_secs(5);
 /// A list that failed is not repeated sooner than it took, up to so long: a server that says nothing has no costs.
 const COSTLY: Duration = Duration::from_secs(10);
 /// No watch is asked for sooner after the last one.

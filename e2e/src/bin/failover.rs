@@ -23,14 +23,18 @@ struct Arguments {
 async fn main() -> Result<()> {
     let Arguments { runs, strict } = Arguments::parse();
     let (replicas, mark, mut leader, mut follower) = Replicas::led().await?;
+    let mut next = "second".to_owned();
     let mut table = Table::new(["The leader", "runs", "promise, s", "median, s", "least, s", "worst, s"]);
     let mut missed = Vec::new();
     for (what, kills, promise) in [("gets SIGTERM", false, 1.0), ("gets SIGKILL", true, 6.0)] {
         let mut took = Vec::new();
         for run in 0..runs {
             let name = format!("{}-{run}", if kills { "killed" } else { "stopped" });
-            took.push(end(&replicas, &mut leader, kills, &name).await?);
+            let (seconds, who) = end(&replicas, &mut leader, kills, &name).await?;
+            ensure!(who == next, "{who} has answered {name}, not {next}");
+            took.push(seconds);
             leader = std::mem::replace(&mut follower, replicas.replica(&name).await?);
+            next = name;
         }
         if let Some(Spread { median, least, most }) = Spread::of(took) {
             let figures = [median, least, most].map(|seconds| format!("{seconds:.2}"));
@@ -47,8 +51,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Ends the leader, asks for something meanwhile, and answers how many seconds later the next one has sent its write.
-async fn end(replicas: &Replicas, leader: &mut Operator, kills: bool, name: &str) -> Result<f64> {
+/// Ends the leader, asks for something meanwhile, and answers how many seconds later the next one has sent its write, and who.
+async fn end(replicas: &Replicas, leader: &mut Operator, kills: bool, name: &str) -> Result<(f64, String)> {
     ensure!(leader.leads().await?, "the replica does not lead: {}", leader.log());
     let began = Timestamp::now();
     let ends = async {
@@ -60,8 +64,8 @@ async fn end(replicas: &Replicas, leader: &mut Operator, kills: bool, name: &str
             Ok(())
         }
     };
-    let ((), (written, _)) = tokio::try_join!(ends, replicas.answer(name))?;
+    let ((), (written, who)) = tokio::try_join!(ends, replicas.answer(name))?;
     let seconds = (written - began).total(jiff::Unit::Second)?;
     eprintln!("failover: {name}: {seconds:.3} s");
-    Ok(seconds)
+    Ok((seconds, who))
 }

@@ -243,9 +243,10 @@ impl Cluster {
                 Ok(live) => live,
                 Err(outcome) => return outcome,
             };
-            match refused.take() {
-                Some((version, outcome)) if version == live.resource_version => return outcome,
-                _ => {}
+            if let Some((version, outcome)) = refused.take()
+                && version == live.resource_version
+            {
+                return outcome;
             }
             let Some(patch) = marks.take_off(&live) else { return Outcome::Done };
             match self.patch(marks, patch).await {
