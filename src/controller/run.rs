@@ -45,8 +45,9 @@ use crate::policy::Operator;
 
 /// Passes over services at a time. kube's own default is without bound.
 const SERVICE_CONCURRENCY: u16 = 16;
-/// Services change in bursts when a path does: one look at all of them is enough.
-const PATH_DEBOUNCE: Duration = Duration::from_millis(100);
+/// Services change in bursts when a path does: one look at all of them is enough. Short, since the first write of whoever
+/// begins to lead waits for it.
+const PATH_DEBOUNCE: Duration = Duration::from_millis(25);
 /// Pause between two tries to reach the API server at the start.
 const COMES_BACK: Duration = Duration::from_secs(2);
 /// So long what is being written may take when the operator is asked to stop.
