@@ -38,7 +38,8 @@ image: ## Make the image as an OCI archive, target/goldenpath-<version>-<archite
 # Go and Rust build side by side: most of a cold start is waiting for one long link on each side. The control plane gets
 # a process group of its own (set -m), since killing only its script would leave `go build` running and holding its lock.
 # The operator of an older commit is built behind the tests, whose dependencies it shares.
-# --no-fail-fast: one run shows every failure.
+# --no-fail-fast: one run shows every failure. Two threads a processor: a story that waits makes room for another, see
+# e2e/src/concurrency.rs.
 test: ## Run all tests; the first run builds two control planes, which takes about 25 minutes on two cores
 	@set -euo pipefail; mkdir -p target; \
 	set -m; bash e2e/build-control-plane.sh kubernetes-1.35 prometheus & control_plane=$$!; set +m; \
@@ -49,7 +50,7 @@ test: ## Run all tests; the first run builds two control planes, which takes abo
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
 	echo "test: the control plane is there after $$SECONDS s, running the tests"; \
-	cargo test --workspace --no-fail-fast | tee target/test.log; \
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --workspace --no-fail-fast | tee target/test.log; \
 	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
 	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
 	echo "test: done after $$SECONDS s"

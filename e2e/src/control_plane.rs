@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::options::Options;
 use crate::programs::{self, Programs};
 use crate::supervisor::{Ready, data_folder};
-use crate::{kubeconfig, wait};
+use crate::{concurrency, kubeconfig, wait};
 
 /// A control plane whose processes end with this value, and with this process at the latest; or, for the demo, one of the
 /// user's own that is only attached to.
@@ -45,6 +45,7 @@ impl ControlPlane {
     /// As [`Self::start`]; a failed start is remembered, so that not every test waits for its own.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
+        concurrency::begin().await;
         let start = async || Self::start(Options::default()).await.map_err(|error| format!("{error:#}"));
         SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow!("{error}"))
     }
@@ -54,6 +55,7 @@ impl ControlPlane {
     /// # Errors
     /// When programs are missing or the control plane does not get ready; the supervisor explains it on stderr.
     pub async fn start(options: Options) -> Result<Self> {
+        concurrency::begin().await;
         let programs = Programs::find(options.kubernetes_version.as_deref())?;
         let program = programs::sibling("control-plane")?;
         tokio::task::spawn_blocking(move || {

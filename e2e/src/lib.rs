@@ -7,13 +7,15 @@
 //! ```
 //!
 //! A pipe closes however its owner ends (return, panic, SIGKILL), so nothing outlives a test run.
-//! [`ControlPlane`] is the entry; [`audit`] counts what reached the API server; [`wait::until`] replaces sleeps;
-//! [`fault_proxy`] breaks what it is told to break between the operator and the API server.
+//! [`ControlPlane`] is the entry, at which a story waits for its turn ([`concurrency`]); [`audit`] counts what reached the
+//! API server; [`wait::until`] replaces sleeps; [`fault_proxy`] breaks what it is told to break between the operator and the
+//! API server.
 
 pub mod audit;
 pub mod bench;
 pub mod chart;
 pub mod commands;
+pub mod concurrency;
 pub mod control_plane;
 pub mod corpus;
 pub mod demo;

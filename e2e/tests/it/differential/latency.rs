@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use goldenpath::api::{WorkloadKind, labels};
 use goldenpath_e2e::road::{InForce, Kind, canonical};
-use goldenpath_e2e::{ControlPlane, wait};
+use goldenpath_e2e::{ControlPlane, concurrency, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -22,6 +22,7 @@ const ROUNDS: usize = 3;
 
 #[tokio::test]
 async fn latency_of_an_adopted_workload_is_at_most_twice_that_of_another() {
+    concurrency::alone().await;
     let control_plane = ControlPlane::shared().await.unwrap();
     let client = control_plane.client().await.unwrap();
     let namespace = control_plane.namespace("latency").await.unwrap();
