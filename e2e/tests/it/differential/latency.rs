@@ -14,7 +14,7 @@ use super::requests::{Call, Target, Verb, Who, send};
 use super::web_service;
 
 const REVISION: &str = "latency-web";
-const SAMPLES: usize = 100;
+const SAMPLES: usize = 400;
 /// The most that the median of an adopted workload's request may be, in medians of an unadopted one's.
 const MOST: f64 = 2.0;
 /// On a machine that does other things as well, one of so many has to keep it.
