@@ -43,6 +43,9 @@ impl Drop for Story {
 }
 
 /// Waits until there is room for the story of this thread; does nothing when it has begun already.
+///
+/// A story that waits for another, as for a control plane that some share, begins before it waits: whoever holds what it waits
+/// for has begun as well, and stands at no door.
 pub async fn begin() {
     if is_known() {
         return;

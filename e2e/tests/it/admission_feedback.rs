@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use goldenpath::api::WorkloadKind;
-use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
+use goldenpath_e2e::{ControlPlane, Operator, Options, concurrency, wait};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -52,6 +52,7 @@ async fn turn() -> (MutexGuard<'static, Road>, String) {
         let operator = control_plane.start_operator(kubeconfig).await.unwrap();
         Mutex::new(Road { control_plane, operator })
     };
+    concurrency::begin().await;
     let mut road = ROAD.get_or_init(start).await.lock().await;
     if !road.operator.is_alive() {
         road.restarts_the_operator().await;

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use goldenpath::api::WorkloadKind;
 use goldenpath_e2e::fault_proxy::{Disturbance, FaultProxy, Target};
 use goldenpath_e2e::story::workloads;
-use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, wait};
+use goldenpath_e2e::{ControlPlane, Operator, OperatorOptions, Options, concurrency, wait};
 use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client};
@@ -49,6 +49,7 @@ impl Cluster {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Self { control_plane, kubeconfig })
         };
+        concurrency::begin().await;
         let cluster = CLUSTER.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
         cluster.as_ref().map_err(|error| anyhow!("{error}")).unwrap()
     }

@@ -10,7 +10,7 @@ use goldenpath_e2e::audit::{self, Counts, Mark};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::space::PATIENCE;
 use goldenpath_e2e::story::{NAME, Style, Team, workloads};
-use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
+use goldenpath_e2e::{ControlPlane, Operator, Options, concurrency, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -36,6 +36,7 @@ impl Alone {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Alone { control_plane, kubeconfig, operator: Mutex::new(None) })
         };
+        concurrency::begin().await;
         let alone = ALONE.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
         alone.as_ref().map_err(|error| anyhow!("{error}"))
     }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use goldenpath::api::{PlatformService, VerdictState, WorkloadKind, labels};
 use goldenpath_e2e::space::PATIENCE;
 use goldenpath_e2e::story::{NAME, Style, Team};
-use goldenpath_e2e::{ControlPlane, Operator, Options, wait};
+use goldenpath_e2e::{ControlPlane, Operator, Options, concurrency, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -36,6 +36,7 @@ impl Older {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Older { control_plane, kubeconfig, operator: RwLock::new(None) })
         };
+        concurrency::begin().await;
         let older = OLDER.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
         older.as_ref().map_err(|error| anyhow!("{error}"))
     }
