@@ -45,7 +45,7 @@ impl Drop for Story {
 /// Waits until there is room for the story of this thread; does nothing when it has begun already.
 ///
 /// A story that waits for another, as for a control plane that some share, begins before it waits: whoever holds what it waits
-/// for has begun as well, and stands at no door.
+/// for has begun as well, and stands at no door. One that reckons with the time begins before it looks at the clock.
 pub async fn begin() {
     if is_known() {
         return;

@@ -1,6 +1,7 @@
 //! What ends by itself: brownouts and exemptions, with nobody there to end them.
 
 use goldenpath::api::DeprecationStage::{UpdateBlocked, Warning};
+use goldenpath_e2e::concurrency;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -27,6 +28,7 @@ async fn until_it(old: &Old, what: &str, holds: impl Fn(&Said) -> bool) {
 
 #[tokio::test]
 async fn a_brownout_begins_and_ends_at_its_time_with_nobody_there() {
+    concurrency::begin().await;
     let (start, lasts) = (later(8), 6);
     let end = start + SignedDuration::from_secs(lasts);
     let mut old = Old::new("brownout", &["configmaps.v1"], json!({
@@ -50,6 +52,7 @@ async fn a_brownout_begins_and_ends_at_its_time_with_nobody_there() {
 
 #[tokio::test]
 async fn an_exemption_ends_at_its_time_with_nobody_there() {
+    concurrency::begin().await;
     let end = later(8);
     let mut old = Old::new("expiring", &["configmaps.v1", "secrets.v1"], json!({
         "matches": [{"expression": "object.data.old in ['yes', 'eWVz']"}],
