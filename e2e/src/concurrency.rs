@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use anyhow::anyhow;
+use tokio::sync::{Mutex, MutexGuard, Notify, OnceCell};
 use tokio::time::timeout;
 
 /// So long the processors are looked at. What was let in last is under way by then.
@@ -27,27 +28,22 @@ thread_local! {
 }
 
 /// Ends with its thread, also when it panics.
-#[derive(Default)]
 struct Story {
-    runs: bool,
     _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Drop for Story {
     fn drop(&mut self) {
-        if self.runs {
-            RUNNING.fetch_sub(1, Ordering::Relaxed);
-            ENDED.notify_one();
-        }
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        ENDED.notify_one();
     }
 }
 
 /// Waits until there is room for the story of this thread; does nothing when it has begun already.
 ///
-/// A story that waits for another, as for a control plane that some share, begins before it waits: whoever holds what it waits
-/// for has begun as well, and stands at no door. One that reckons with the time begins before it looks at the clock.
+/// One that reckons with the time begins before it looks at the clock.
 pub async fn begin() {
-    if is_known() {
+    if has_begun() {
         return;
     }
     let _door = DOOR.lock().await;
@@ -64,7 +60,7 @@ pub async fn begin() {
 ///
 /// To be called before anything else.
 pub async fn alone() {
-    if is_known() {
+    if has_begun() {
         return;
     }
     let door = DOOR.lock().await;
@@ -74,18 +70,29 @@ pub async fn alone() {
     enter(Some(door));
 }
 
-/// Whether it has come to the door already; it has from now on.
-fn is_known() -> bool {
-    STORY.with_borrow_mut(|story| {
-        let known = story.is_some();
-        story.get_or_insert_default();
-        known
-    })
+/// What some stories share, started by the first of them; a failure is remembered, so that not each waits for its own.
+///
+/// A story begins before it waits for another one's start: whoever holds what it waits for has begun as well, and stands at no
+/// door.
+///
+/// # Errors
+/// As `start`.
+pub async fn shared<T>(
+    cell: &OnceCell<Result<T, String>>,
+    start: impl AsyncFnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<&T> {
+    begin().await;
+    let started = cell.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
+    started.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+fn has_begun() -> bool {
+    STORY.with_borrow(Option::is_some)
 }
 
 fn enter(alone: Option<MutexGuard<'static, ()>>) {
     RUNNING.fetch_add(1, Ordering::Relaxed);
-    STORY.set(Some(Story { runs: true, _alone: alone }));
+    STORY.set(Some(Story { _alone: alone }));
 }
 
 fn processors() -> usize {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
@@ -45,9 +45,7 @@ impl ControlPlane {
     /// As [`Self::start`]; a failed start is remembered, so that not every test waits for its own.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
-        concurrency::begin().await;
-        let start = async || Self::start(Options::default()).await.map_err(|error| format!("{error:#}"));
-        SHARED.get_or_init(start).await.as_ref().map_err(|error| anyhow!("{error}"))
+        concurrency::shared(&SHARED, async || Self::start(Options::default()).await).await
     }
 
     /// Starts an own one, for tests that break it or need flags; it takes about 10 s.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use tokio::sync::OnceCell;
 
-use crate::{ControlPlane, Operator, OperatorOptions, wait};
+use crate::{ControlPlane, Operator, OperatorOptions, concurrency, wait};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "goldenpath-system";
@@ -35,10 +35,10 @@ impl ControlPlane {
     pub async fn with_goldenpath() -> Result<&'static Self> {
         let control_plane = Self::shared().await?;
         let start = async || {
-            let kubeconfig = control_plane.install_goldenpath().await.map_err(|e| format!("{e:#}"))?;
-            control_plane.start_operator(kubeconfig).await.map_err(|e| format!("{e:#}"))
+            let kubeconfig = control_plane.install_goldenpath().await?;
+            control_plane.start_operator(kubeconfig).await
         };
-        INSTALLED.get_or_init(start).await.as_ref().map_err(|error| anyhow!("{error}"))?;
+        concurrency::shared(&INSTALLED, start).await?;
         Ok(control_plane)
     }
 
@@ -47,8 +47,7 @@ impl ControlPlane {
     /// # Errors
     /// When helm fails or a definition is not served in time; a failure is remembered.
     pub async fn install_goldenpath(&self) -> Result<PathBuf> {
-        let install = async || self.install_chart().await.map_err(|error| format!("{error:#}"));
-        self.installed().get_or_init(install).await.as_ref().map_err(|error| anyhow!("{error}"))?;
+        concurrency::shared(self.installed(), async || self.install_chart().await).await?;
         self.as_account(NAMESPACE, ACCOUNT).await
     }
 

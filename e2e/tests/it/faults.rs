@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use goldenpath::api::WorkloadKind;
 use goldenpath_e2e::fault_proxy::{Disturbance, FaultProxy, Target};
 use goldenpath_e2e::story::workloads;
@@ -49,9 +49,7 @@ impl Cluster {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Self { control_plane, kubeconfig })
         };
-        concurrency::begin().await;
-        let cluster = CLUSTER.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
-        cluster.as_ref().map_err(|error| anyhow!("{error}")).unwrap()
+        concurrency::shared(&CLUSTER, start).await.unwrap()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use goldenpath::api::{PlatformService, State, WorkloadKind, labels};
 use goldenpath_e2e::audit::{self, Counts, Mark};
@@ -36,9 +36,7 @@ impl Alone {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Alone { control_plane, kubeconfig, operator: Mutex::new(None) })
         };
-        concurrency::begin().await;
-        let alone = ALONE.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
-        alone.as_ref().map_err(|error| anyhow!("{error}"))
+        concurrency::shared(&ALONE, start).await
     }
 
     /// The operator, running, for this test alone.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use goldenpath::api::{PlatformService, VerdictState, WorkloadKind, labels};
 use goldenpath_e2e::space::PATIENCE;
 use goldenpath_e2e::story::{NAME, Style, Team};
@@ -36,9 +36,7 @@ impl Older {
             let kubeconfig = control_plane.install_goldenpath().await?;
             anyhow::Ok(Older { control_plane, kubeconfig, operator: RwLock::new(None) })
         };
-        concurrency::begin().await;
-        let older = OLDER.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
-        older.as_ref().map_err(|error| anyhow!("{error}"))
+        concurrency::shared(&OLDER, start).await
     }
 
     /// The operator runs while the answer is held.
