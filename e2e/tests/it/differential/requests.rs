@@ -62,6 +62,13 @@ impl Answer {
     }
 }
 
+/// The workload as it is now.
+pub async fn read(client: &Client, target: &Target) -> Result<Value> {
+    let Target { kind, namespace, name } = target;
+    let uri = format!("/apis/{}/namespaces/{namespace}/{}/{name}", kind.api_version(), kind.plural());
+    Ok(client.request(Request::get(uri).body(Vec::new())?).await?)
+}
+
 pub async fn send(client: &Client, target: &Target, call: &Call, who: Who, dry: bool) -> Result<Answer> {
     let (method, content) = match call.verb {
         Verb::Create => (Method::POST, "application/json"),
