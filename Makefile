@@ -50,9 +50,10 @@ test: ## Run all tests; the first run builds two control planes, which takes abo
 	echo "test: the tests are built after $$SECONDS s, waiting for the control plane"; \
 	wait $$control_plane || { echo "test: FAILED, the control plane could not be built" >&2; exit 1; }; \
 	echo "test: the control plane is there after $$SECONDS s, running the tests"; \
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --workspace --no-fail-fast | tee target/test.log; \
-	awk '/^test result:/ { passed += $$4; ignored += $$8 } \
-	  END { printf "test: %d passed, %d ignored\n", passed, ignored }' target/test.log; \
+	status=0; RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} \
+	  cargo test --workspace --no-fail-fast | tee target/test.log || status=$$?; \
+	awk -f e2e/test-summary.awk target/test.log; \
+	[ $$status = 0 ] || exit $$status; \
 	echo "test: done after $$SECONDS s"
 
 # Not part of `test`: a real kubelet needs root. FLAGS="--minutes 5" kills leaders for so long, --short is what CI runs.
