@@ -1,4 +1,5 @@
-//! How many stories run at a time: as many as there are processors, more while these idle, and whoever measures time alone.
+//! How many stories run at a time: as many as there are processors, more while these idle and no story minds, and whoever
+//! measures time alone.
 //!
 //! Many stories wait for a minute to pass, others keep both processors busy: a number of threads suits one of them. So there
 //! are threads enough, and a story is let in as `make --load-average` begins a job.
@@ -17,6 +18,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const IDLE: f64 = 0.5;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
+/// Those of them that run among few.
+static AMONG_FEW: AtomicUsize = AtomicUsize::new(0);
 /// For who stands at the door.
 static ENDED: Notify = Notify::const_new();
 /// One at a time is let in. Whoever runs alone keeps it shut.
@@ -27,13 +30,25 @@ thread_local! {
     static STORY: RefCell<Option<Story>> = const { RefCell::new(None) };
 }
 
+/// What a story can bear beside it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Many,
+    Few,
+    None,
+}
+
 /// Ends with its thread, also when it panics.
 struct Story {
-    _alone: Option<MutexGuard<'static, ()>>,
+    others: Others,
+    _door: Option<MutexGuard<'static, ()>>,
 }
 
 impl Drop for Story {
     fn drop(&mut self) {
+        if self.others == Others::Few {
+            AMONG_FEW.fetch_sub(1, Ordering::Relaxed);
+        }
         RUNNING.fetch_sub(1, Ordering::Relaxed);
         ENDED.notify_one();
     }
@@ -43,31 +58,43 @@ impl Drop for Story {
 ///
 /// One that reckons with the time begins before it looks at the clock.
 pub async fn begin() {
-    if has_begun() {
-        return;
-    }
-    let _door = DOOR.lock().await;
-    while RUNNING.load(Ordering::Relaxed) >= processors() {
-        let before = times();
-        if timeout(LOOK, ENDED.notified()).await.is_err() && idled(before, times()) {
-            break;
-        }
-    }
-    enter(None);
+    enter(Others::Many).await;
+}
+
+/// As [`begin`], for a story that has to be served within seconds: until it has ended, no more stories begin than there are
+/// processors.
+///
+/// To be called before anything else.
+pub async fn among_few() {
+    enter(Others::Few).await;
 }
 
 /// Waits until no other story runs, and lets none begin until the story of this thread has ended.
 ///
 /// To be called before anything else.
 pub async fn alone() {
-    if has_begun() {
+    enter(Others::None).await;
+}
+
+async fn enter(others: Others) {
+    if STORY.with_borrow(Option::is_some) {
         return;
     }
     let door = DOOR.lock().await;
-    while RUNNING.load(Ordering::Relaxed) > 0 {
-        ENDED.notified().await;
+    let most = if others == Others::None { 1 } else { processors() };
+    while RUNNING.load(Ordering::Relaxed) >= most {
+        let before = times();
+        let ended = timeout(LOOK, ENDED.notified()).await.is_ok();
+        let may_be_many = others == Others::Many && AMONG_FEW.load(Ordering::Relaxed) == 0;
+        if !ended && may_be_many && idled(before, times()) {
+            break;
+        }
     }
-    enter(Some(door));
+    RUNNING.fetch_add(1, Ordering::Relaxed);
+    if others == Others::Few {
+        AMONG_FEW.fetch_add(1, Ordering::Relaxed);
+    }
+    STORY.set(Some(Story { others, _door: (others == Others::None).then_some(door) }));
 }
 
 /// What some stories share, started by the first of them; a failure is remembered, so that not each waits for its own.
@@ -84,15 +111,6 @@ pub async fn shared<T>(
     begin().await;
     let started = cell.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
     started.as_ref().map_err(|error| anyhow!("{error}"))
-}
-
-fn has_begun() -> bool {
-    STORY.with_borrow(Option::is_some)
-}
-
-fn enter(alone: Option<MutexGuard<'static, ()>>) {
-    RUNNING.fetch_add(1, Ordering::Relaxed);
-    STORY.set(Some(Story { _alone: alone }));
 }
 
 fn processors() -> usize {
@@ -122,6 +140,9 @@ mod tests {
     use std::thread::JoinHandle;
 
     use super::*;
+
+    /// These tests are of one door.
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
     /// A story with a thread of its own. It says its name when it has begun, and ends when it is told.
     struct Told {
@@ -153,6 +174,7 @@ mod tests {
 
     #[test]
     fn who_runs_alone_waits_for_the_others_and_lets_nobody_begin() {
+        let _turn = TURN.lock();
         let (begun, names) = channel();
         let twice = async || {
             begin().await;
@@ -175,6 +197,30 @@ mod tests {
         assert_eq!(names.recv().unwrap(), "last");
         last.ends();
         assert_eq!(RUNNING.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn among_few_there_are_no_more_than_processors() {
+        let _turn = TURN.lock();
+        let (begun, names) = channel();
+        let others: Vec<Told> = (0..processors()).map(|_| Told::new("other", &begun, begin)).collect();
+        for _ in &others {
+            assert_eq!(names.recv().unwrap(), "other");
+        }
+        let few = Told::new("few", &begun, among_few);
+        let after = names.recv_timeout(LOOK * 2);
+        assert!(after.is_err(), "{after:?}");
+        others.into_iter().for_each(Told::ends);
+        assert_eq!(names.recv().unwrap(), "few");
+        let others: Vec<Told> = (0..processors()).map(|_| Told::new("other", &begun, begin)).collect();
+        for _ in others.iter().skip(1) {
+            assert_eq!(names.recv().unwrap(), "other");
+        }
+        let after = names.recv_timeout(LOOK * 2);
+        assert!(after.is_err(), "{after:?}");
+        few.ends();
+        assert_eq!(names.recv().unwrap(), "other");
+        others.into_iter().for_each(Told::ends);
     }
 
     #[test]

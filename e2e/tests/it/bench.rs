@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use goldenpath_e2e::bench::{Settings, run};
+use goldenpath_e2e::concurrency;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_measurement_of_the_benchmark_runs_to_its_end() -> Result<()> {
+    concurrency::among_few().await;
     let settings = Settings {
         workloads: 50,
         claimed: 4,

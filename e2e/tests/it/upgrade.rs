@@ -15,7 +15,7 @@ use goldenpath_e2e::audit::AuditEvent;
 use goldenpath_e2e::installed::NAMESPACE;
 use goldenpath_e2e::programs::Previous;
 use goldenpath_e2e::space::PATIENCE;
-use goldenpath_e2e::{Operator, replicas, wait};
+use goldenpath_e2e::{Operator, concurrency, replicas, wait};
 use serde_json::{Value, json};
 
 use cluster::{Cluster, Objects};
@@ -318,6 +318,7 @@ async fn a_wave_moves_meanwhile(cluster: &Cluster, older: Operator) -> Result<Op
 
 #[tokio::test]
 async fn an_upgrade_changes_no_workload_and_writes_nothing_that_stands() -> Result<()> {
+    concurrency::among_few().await; // a leader that is not served for 3 s ends
     let previous = Previous::find()?;
     let cluster = Cluster::with(&previous).await?;
     let began = cluster.control_plane.audit_mark()?;

@@ -10,7 +10,7 @@ use goldenpath_e2e::audit::account;
 use goldenpath_e2e::chart::{RELEASE, copy, folder};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::rights::{Granted, missing, unused};
-use goldenpath_e2e::{ControlPlane, Operator, Options, install};
+use goldenpath_e2e::{ControlPlane, Operator, Options, concurrency, install};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ struct Release {
 
 impl Release {
     async fn new() -> Result<Self> {
+        concurrency::among_few().await; // it is timed
         let control_plane = ControlPlane::start(Options::default()).await?;
         let root = control_plane.folder().to_owned();
         let (first, second) = (copy(&root, "first", &paths("1"))?, copy(&root, "second", &paths("2"))?);
