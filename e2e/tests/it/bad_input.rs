@@ -20,6 +20,8 @@ use tokio::sync::OnceCell;
 
 /// How long an answer may take while other stories keep two cores busy.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// What was refused again and again is tried after five minutes at most.
+const LONGEST_PAUSE: Duration = Duration::from_mins(6);
 /// The label that a workload carries while it is adopted, as JSONPath.
 const REVISION: &str = r"{.metadata.labels.goldenpath\.dev/revision}";
 /// What most bad paths of these stories would give if they were good.
@@ -108,6 +110,15 @@ async fn ready(control_plane: &ControlPlane, namespace: &str, object: &str, reas
     let found = found.await.unwrap();
     println!("{} | {} | {reason} | {}", object.split('/').next().unwrap_or_default(), found.status, found.message);
     found
+}
+
+/// Waits until the operator has asked again by itself, and a workload is on a path.
+async fn is_adopted(control_plane: &ControlPlane, namespace: &str, workload: &str, path: &str) {
+    wait::until(&format!("{workload} to be adopted"), LONGEST_PAUSE, async || {
+        Ok(field(control_plane, namespace, workload, REVISION).await.starts_with(path).then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 /// As [`ready`], for a reason that is bad; the answer is the message, which must have every one of `parts` in it.

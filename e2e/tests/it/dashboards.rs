@@ -107,8 +107,14 @@ fn count_old(images: &[String]) -> usize {
     images.iter().filter(is_old).filter(counts).count()
 }
 
-/// What a program's manager reads, against what kubectl shows to somebody who counts by hand.
+/// What a program's manager reads, against what kubectl shows to somebody who counts by hand. After a scrape that was too slow
+/// there is nothing to read until the next one.
 async fn equals_a_recount(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<()> {
+    let compared = async || compare(control_plane, prometheus).await.map(Some);
+    wait::until("the dashboards to equal a recount", Duration::from_mins(1), compared).await
+}
+
+async fn compare(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<()> {
     let list = async |what: &str, jsonpath: &str| {
         let template = format!("jsonpath={{range .items[*]}}{jsonpath}{{\"\\n\"}}{{end}}");
         let text = control_plane.kubectl(["get", what, "-A", "-o", &template]).await?;
@@ -123,8 +129,7 @@ async fn equals_a_recount(control_plane: &ControlPlane, prometheus: &Prometheus)
     let of = |team: &str, list: &[&str]| list.iter().filter(|other| **other == team).count();
     let teams: BTreeSet<&str> = all.iter().copied().collect();
     let there = teams.iter().filter(|team| of(team, &all) == of(team, &adopted)).count();
-    let modes = list("psvc", "{.spec.mode}").await?;
-    let observing = modes.iter().filter(|mode| *mode == "Observe").count();
+    let observing = list("psvc", "{.spec.mode}").await?.iter().filter(|mode| *mode == "Observe").count();
     let shown = async |panel: &str, query: usize| {
         let dashboards = dashboards::all();
         let program =
@@ -135,7 +140,8 @@ async fn equals_a_recount(control_plane: &ControlPlane, prometheus: &Prometheus)
     };
     let number = async |panel: &str, query: usize| {
         let series = shown(panel, query).await?;
-        anyhow::Ok(series[0]["value"][1].as_str().context("no number")?.parse::<f64>()?)
+        let value = series.first().and_then(|first| first["value"][1].as_str());
+        anyhow::Ok(value.context("no data")?.parse::<f64>()?)
     };
     let images = "{.metadata.namespace} {..containers[*].image} {.metadata.ownerReferences[0].controller}";
     let old = count_old(&list("deployments,statefulsets,cronjobs", images).await?);

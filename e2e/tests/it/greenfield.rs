@@ -9,12 +9,16 @@ mod taken;
 mod tenants;
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use goldenpath_e2e::space::{PATIENCE, Space};
 use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+
+/// A service that was refused again and again is looked at after five minutes at most.
+const LONGEST_PAUSE: Duration = Duration::from_mins(6);
 
 /// What the path of these stories fills, below the pod spec.
 const FILLS: [(&str, &str); 4] = [
@@ -102,8 +106,13 @@ impl Shop<'_> {
 
     /// Waits until the service is answered and Ready says this; the answer is the message.
     async fn ready(&self, reason: &str) -> Result<String> {
+        self.ready_within(PATIENCE, reason).await
+    }
+
+    /// As [`Self::ready`], within a time.
+    async fn ready_within(&self, patience: Duration, reason: &str) -> Result<String> {
         let what = format!("PlatformService cart in {} to say {reason}", self.namespace);
-        let message = wait::until(&what, PATIENCE, async || {
+        let message = wait::until(&what, patience, async || {
             let service = self.object("psvc/cart").await?;
             let conditions = service["status"]["conditions"].as_array().context("no conditions")?;
             let ready = conditions.iter().find(|c| c["type"] == "Ready").context("no Ready")?;

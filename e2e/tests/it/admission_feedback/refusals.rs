@@ -38,6 +38,8 @@ async fn what_was_so_before_is_warned_of_and_never_refused() {
     let shop = ["deployment/shop", "-n", &namespace];
     let said = road.does(&[&["set", "image"], &shop[..], &["app=example.com/app:2"]].concat()).await;
     assert!(said.succeeded && said.warns_of(REQUESTS) && said.warns_of(GRACE), "{said:?}");
+    let second = r"{.metadata.annotations.deployment\.kubernetes\.io/revision}";
+    road.control_plane.expect(&namespace, "deployment/shop", second, "2").await.unwrap();
     let said = road.does(&[&["rollout", "undo"], &shop[..]].concat()).await;
     assert!(said.succeeded && said.warns_of(REQUESTS) && said.warns_of(GRACE), "{said:?}");
     let said = road.does(&[&["rollout", "pause"], &shop[..]].concat()).await;

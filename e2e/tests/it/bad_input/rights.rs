@@ -4,7 +4,7 @@ use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::{ControlPlane, Operator, wait};
 use serde_json::{Value, json};
 
-use super::{REVISION, TIMEOUT, deployment, field, ready, service};
+use super::{TIMEOUT, deployment, is_adopted, ready, service};
 
 /// The rules without one verb on one resource.
 fn without(rules: &Value, verb: &str, resource: &str) -> Value {
@@ -72,10 +72,5 @@ pub async fn a_right_is_withdrawn(control_plane: &ControlPlane, operator: &Opera
     ready(control_plane, "default", "platformservice/other", "Ready").await;
 
     grant(control_plane, &rules, true).await;
-    wait::until("the DaemonSet to be adopted", TIMEOUT, async || {
-        let revision = field(control_plane, "default", "daemonset/web", REVISION).await;
-        Ok(revision.starts_with("good").then_some(()))
-    })
-    .await
-    .unwrap();
+    is_adopted(control_plane, "default", "daemonset/web", "good").await;
 }

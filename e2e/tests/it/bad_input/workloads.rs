@@ -6,7 +6,8 @@ use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::json;
 
 use super::{
-    REVISION, deployment, field, golden_path, good_path, in_force, others_go_on, ready, refused, service, writes_to,
+    REVISION, deployment, field, golden_path, good_path, in_force, is_adopted, others_go_on, ready, refused, service,
+    writes_to,
 };
 
 #[tokio::test]
@@ -83,8 +84,8 @@ async fn a_workload_that_the_server_refuses_with_the_defaults_is_not_labelled_un
         control_plane.kubectl(["delete", kind, &namespace]).await.unwrap();
     }
     // nobody touches the workload or its service: the operator asks again by itself
+    is_adopted(control_plane, &namespace, "deployment/web", path).await;
     ready(control_plane, &namespace, "platformservice/web", "Ready").await;
-    assert!(field(control_plane, &namespace, "deployment/web", REVISION).await.starts_with(path));
 }
 
 /// A `CronJob` that nobody but us writes to, with `size` bytes in an argument.

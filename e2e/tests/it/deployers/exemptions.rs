@@ -56,7 +56,7 @@ async fn team_asks_the_platform_grants_and_the_exemption_ends_by_itself() -> Res
     let before = revision(&object);
 
     // it ends while nobody touches anything
-    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
     control_plane.golden_path(&path(grant(&team.namespace, &soon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))).await?;
     state(&team, "no-cpu", ExemptionState::Expiring).await?;
     println!("{}", state(&team, "no-cpu", ExemptionState::Expired).await?);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use goldenpath::api::{PlatformService, VerdictState, WorkloadKind, labels};
+use goldenpath_e2e::audit::{Mark, account, writes};
+use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::space::PATIENCE;
 use goldenpath_e2e::story::{NAME, Style, Team};
 use goldenpath_e2e::{ControlPlane, Operator, Options, concurrency, wait};
@@ -81,6 +83,19 @@ async fn becomes(team: &Team<'_>, what: &str, is: impl Fn(&Team<'_>, &Value) -> 
     })
     .await?;
     team.settled().await
+}
+
+fn is_let_go_of(team: &Team<'_>, object: &Value) -> Result<()> {
+    let managers = object["metadata"]["managedFields"].to_string();
+    ensure!(!managers.contains(labels::FALLBACK_MANAGER), "{team}: {managers}");
+    Ok(())
+}
+
+/// How often the operator has changed the workload. What it tried while somebody else wrote was refused, and changed nothing.
+fn patched(team: &Team<'_>, mark: Mark) -> Result<usize> {
+    let mut events = team.control_plane.audit_since(mark)?;
+    events.retain(|event| event.code < 400 && event.namespace == team.namespace);
+    Ok(writes(&events, &account(NAMESPACE, ACCOUNT)).of("patch", "deployments"))
 }
 
 /// A team whose workload was filled, and its first manifest.

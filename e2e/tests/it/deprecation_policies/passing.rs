@@ -107,7 +107,9 @@ async fn the_namespaces_of_the_system_and_an_exempt_service_pass() {
         exemption("ended", &old.namespace, Value::Null, "2026-01-01T00:00:00Z"),
     ]);
     old.spec.exemptions = serde_json::from_value(spec["exemptions"].clone()).unwrap();
-    old.spec.matches[0].namespace_selector = None;
+    // those of the system are selected, too, but not those of other stories
+    let selected = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [old.namespace, "kube-system", "kube-public"]});
+    old.spec.matches[0].namespace_selector = serde_json::from_value(json!({"matchExpressions": [selected]})).unwrap();
     let map = |name: &str, labels: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"old": "yes"}});
     old.is_in(UpdateBlocked, &[], &map("probe", json!({}))).await;
     let exempt = map("exempt", json!({"goldenpath.dev/service": "checkout"}));

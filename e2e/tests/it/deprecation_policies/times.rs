@@ -1,7 +1,6 @@
 //! What ends by itself: brownouts and exemptions, with nobody there to end them.
 
 use goldenpath::api::DeprecationStage::{UpdateBlocked, Warning};
-use goldenpath_e2e::concurrency;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -28,16 +27,22 @@ async fn until_it(old: &Old, what: &str, holds: impl Fn(&Said) -> bool) {
 
 #[tokio::test]
 async fn a_brownout_begins_and_ends_at_its_time_with_nobody_there() {
-    concurrency::begin().await;
-    let (start, lasts) = (later(8), 6);
-    let end = start + SignedDuration::from_secs(lasts);
-    let mut old = Old::new("brownout", &["configmaps.v1"], json!({
-        "matches": [{"expression": "object.data.old == 'yes'"}],
-        "timeline": {"warnAt": "2026-01-15T00:00:00Z"},
-        "brownouts": [{"name": "first", "startAt": start.to_string(), "duration": format!("{lasts}s"), "action": "DenyUpdate"}],
-    }))
+    let mut old = Old::new(
+        "brownout",
+        &["configmaps.v1"],
+        json!({
+            "matches": [{"expression": "object.data.old == 'yes'"}],
+            "timeline": {"warnAt": "2026-01-15T00:00:00Z"},
+        }),
+    )
     .await;
     assert!(old.creates(&map("before")).await.is_silent());
+    // of all that takes its time only the policies are left
+    let (start, lasts) = (later(12), 8);
+    let end = start + SignedDuration::from_secs(lasts);
+    let brownout =
+        json!({"name": "first", "startAt": start.to_string(), "duration": format!("{lasts}s"), "action": "DenyUpdate"});
+    old.spec.brownouts = serde_json::from_value(json!([brownout])).unwrap();
     old.is_in(Warning, &["first"], &map("probe")).await;
     assert!(old.dry_run("create", &map("probe")).await.warning().is_some(), "not yet");
     until_it(&old, "the brownout to begin", |said| said.refusal().is_some()).await;
@@ -52,19 +57,16 @@ async fn a_brownout_begins_and_ends_at_its_time_with_nobody_there() {
 
 #[tokio::test]
 async fn an_exemption_ends_at_its_time_with_nobody_there() {
-    concurrency::begin().await;
-    let end = later(8);
     let mut old = Old::new("expiring", &["configmaps.v1", "secrets.v1"], json!({
         "matches": [{"expression": "object.data.old in ['yes', 'eWVz']"}],
         "timeline": {"warnAt": "2026-01-15T00:00:00Z", "blockCreateAt": "2026-01-15T00:00:00Z", "blockUpdateAt": "2026-01-15T00:00:00Z"},
     }))
     .await;
-    let exemption = |service: Value| {
-        json!({
-            "name": "e", "namespace": old.namespace, "service": service, "reason": "r", "approvedBy": "a", "expiresAt": end.to_string(),
-        })
-    };
-    old.spec.exemptions = serde_json::from_value(json!([exemption(json!("late"))])).unwrap();
+    let end = later(12);
+    let exemption = json!({
+        "name": "e", "namespace": old.namespace, "service": "late", "reason": "r", "approvedBy": "a", "expiresAt": end.to_string(),
+    });
+    old.spec.exemptions = serde_json::from_value(json!([exemption])).unwrap();
     let exempt = |name: &str| {
         let mut map = map(name);
         map["metadata"]["labels"] = json!({"goldenpath.dev/service": "late"});

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::{Shop, cart, is_owned};
+use super::{LONGEST_PAUSE, Shop, cart, is_owned};
 
 fn foreign(shop: &Shop<'_>) -> Value {
     json!({
@@ -70,7 +70,7 @@ async fn a_service_of_that_name_that_was_not_made_by_us_is_left_alone() -> Resul
 
     // nobody tells the operator: it asks again by itself
     shop.kubectl("delete service/cart-api").await?;
-    shop.ready("Ready").await?;
+    shop.ready_within(LONGEST_PAUSE, "Ready").await?;
     ensure!(is_owned(&shop.object("service/cart-api").await?), "it is made now");
     Ok(())
 }
