@@ -31,7 +31,7 @@ thread_local! {
 }
 
 /// What a story can bear beside it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Others {
     Many,
     Few,
@@ -77,7 +77,11 @@ pub async fn alone() {
 }
 
 async fn enter(others: Others) {
-    if STORY.with_borrow(Option::is_some) {
+    if let Some(begun) = STORY.with_borrow(|story| story.as_ref().map(|story| story.others)) {
+        assert!(
+            others == Others::Many || others == begun,
+            "the story has begun {begun:?}, it is too late for {others:?}"
+        );
         return;
     }
     let door = DOOR.lock().await;
@@ -221,6 +225,7 @@ mod tests {
         few.ends();
         assert_eq!(names.recv().unwrap(), "other");
         others.into_iter().for_each(Told::ends);
+        assert_eq!((RUNNING.load(Ordering::Relaxed), AMONG_FEW.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::{ControlPlane, wait};
 
 /// How long a controller or a simulated node may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+/// What the operator was refused again and again it tries after five minutes at most.
+pub const LONGEST_PAUSE: Duration = Duration::from_mins(6);
 /// An operator that has not written for so long has nothing left to write: its own pauses are shorter.
 const STILL: Duration = Duration::from_secs(2);
 

@@ -14,14 +14,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use goldenpath_e2e::audit::{self, Mark};
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
+use goldenpath_e2e::space::LONGEST_PAUSE;
 use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// How long an answer may take while other stories keep two cores busy.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// What was refused again and again is tried after five minutes at most.
-const LONGEST_PAUSE: Duration = Duration::from_mins(6);
 /// The label that a workload carries while it is adopted, as JSONPath.
 const REVISION: &str = r"{.metadata.labels.goldenpath\.dev/revision}";
 /// What most bad paths of these stories would give if they were good.

@@ -107,14 +107,19 @@ fn count_old(images: &[String]) -> usize {
     images.iter().filter(is_old).filter(counts).count()
 }
 
-/// What a program's manager reads, against what kubectl shows to somebody who counts by hand. After a scrape that was too slow
-/// there is nothing to read until the next one.
+/// What a program's manager reads, against what kubectl shows to somebody who counts by hand.
 async fn equals_a_recount(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<()> {
-    let compared = async || compare(control_plane, prometheus).await.map(Some);
-    wait::until("the dashboards to equal a recount", Duration::from_mins(1), compared).await
+    // after a scrape that was too slow there is nothing to read until the next one
+    let asked = async || questions(control_plane, prometheus).await.map(Some);
+    for (question, shown, counted) in wait::until("data in the dashboards", Duration::from_mins(1), asked).await? {
+        println!("{question} The dashboard says {shown}, a recount by kubectl {counted}");
+        ensure!((shown - counted).abs() < 1e-6, "{question} {shown} is not {counted}");
+    }
+    Ok(())
 }
 
-async fn compare(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<()> {
+/// Each with what the dashboard says, and what is counted.
+async fn questions(control_plane: &ControlPlane, prometheus: &Prometheus) -> Result<[(&'static str, f64, f64); 6]> {
     let list = async |what: &str, jsonpath: &str| {
         let template = format!("jsonpath={{range .items[*]}}{jsonpath}{{\"\\n\"}}{{end}}");
         let text = control_plane.kubectl(["get", what, "-A", "-o", &template]).await?;
@@ -148,7 +153,7 @@ async fn compare(control_plane: &ControlPlane, prometheus: &Prometheus) -> Resul
     let float = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let modes = shown("Services by mode", 0).await?;
     let observed = modes.iter().find(|series| series["metric"]["mode"] == "Observe").context("nobody observes")?;
-    let questions = [
+    Ok([
         (
             "How many workloads are on the road?",
             number("The road against everything else", 0).await?,
@@ -167,12 +172,7 @@ async fn compare(control_plane: &ControlPlane, prometheus: &Prometheus) -> Resul
             observed["value"][1].as_str().unwrap_or_default().parse()?,
             float(observing),
         ),
-    ];
-    for (question, shown, counted) in questions {
-        println!("{question} The dashboard says {shown}, a recount by kubectl {counted}");
-        ensure!((shown - counted).abs() < 1e-6, "{question} {shown} is not {counted}");
-    }
-    Ok(())
+    ])
 }
 
 /// The story brings about all that is exported, but for what goes wrong with watches.

@@ -12,13 +12,10 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goldenpath_e2e::space::{PATIENCE, Space};
+use goldenpath_e2e::space::{LONGEST_PAUSE, PATIENCE, Space};
 use goldenpath_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
-
-/// A service that was refused again and again is looked at after five minutes at most.
-const LONGEST_PAUSE: Duration = Duration::from_mins(6);
 
 /// What the path of these stories fills, below the pod spec.
 const FILLS: [(&str, &str); 4] = [

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 /// How long a change may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The promise about a leader that leaves, and about one that dies; twice that, since processors may have other guests. The
-/// stories run alone: with three others beside it, a successor was seen to take 10 s.
+/// stories run alone: beside another one and three busy loops a successor was seen to take 10 s.
 const LEAVES: Duration = Duration::from_secs(2);
 const DIES: Duration = Duration::from_secs(12);
 

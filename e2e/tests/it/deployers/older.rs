@@ -91,11 +91,14 @@ fn is_let_go_of(team: &Team<'_>, object: &Value) -> Result<()> {
     Ok(())
 }
 
-/// How often the operator has changed the workload. What it tried while somebody else wrote was refused, and changed nothing.
-fn patched(team: &Team<'_>, mark: Mark) -> Result<usize> {
+/// The operator has changed the workload once. What it tried while somebody else wrote is refused, and changes nothing.
+fn is_patched_once(team: &Team<'_>, mark: Mark, most_tries: usize) -> Result<()> {
     let mut events = team.control_plane.audit_since(mark)?;
-    events.retain(|event| event.code < 400 && event.namespace == team.namespace);
-    Ok(writes(&events, &account(NAMESPACE, ACCOUNT)).of("patch", "deployments"))
+    events.retain(|event| event.namespace == team.namespace && !matches!(event.code, 409 | 422));
+    let patches = writes(&events, &account(NAMESPACE, ACCOUNT)).of("patch", "deployments");
+    let all = team.operator_writes(mark)?;
+    ensure!(patches == 1 && all.of("patch", "deployments") <= most_tries, "{patches} of {all} were not refused");
+    Ok(())
 }
 
 /// A team whose workload was filled, and its first manifest.

@@ -128,30 +128,30 @@ impl Second {
                 seen: Some(&before),
                 now,
             };
-            let call = match decide(&look) {
-                Decision::Apply { body, .. } => Call { verb: Verb::Apply, manager: labels::FALLBACK_MANAGER, body },
-                Decision::Patch(body) => Call { verb: Verb::Json, manager: labels::FIELD_MANAGER, body },
+            let decision = decide(&look);
+            let (verb, manager, body) = match &decision {
+                Decision::Apply { body, .. } => (Verb::Apply, labels::FALLBACK_MANAGER, body.clone()),
+                Decision::Patch(body) => (Verb::Json, labels::FIELD_MANAGER, body.clone()),
                 Decision::Settled(_) => return Ok(()),
                 Decision::Wait(_) => bail!("nothing was written before"),
                 Decision::Hold(pause) => {
-                    before = Seen::holding(&look);
-                    now += pause;
+                    (before, now) = (Seen::holding(&look), now + *pause);
                     continue;
                 }
             };
+            let call = Call { verb, manager, body };
             match send(client, &self.target, &call, Who::Operator, false).await? {
                 Answer::Accepted(object) => self.live = Some(object),
                 Answer::Refused(why) => {
-                    // the engine looks again, too, when a controller has written its status since, which is no turn
-                    left += 1;
-                    let now = read(client, &self.target).await?;
-                    let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+                    // of another object than it is now, since a controller has written its status: the engine looks again, too
+                    let live = read(client, &self.target).await?;
                     ensure!(
-                        version(&now) != version(object),
+                        !decision.is_for(&live),
                         "SECOND: the engine's own request is refused: {why}\n{}",
                         call.body
                     );
-                    self.live = Some(now);
+                    self.live = Some(live);
+                    left += 1; // that was no turn
                     continue;
                 }
             }
