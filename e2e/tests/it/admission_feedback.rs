@@ -45,15 +45,14 @@ struct Road {
 
 /// The turn of one story, and a namespace that its path selects: nothing of earlier stories is left, or in force.
 async fn turn() -> (MutexGuard<'static, Road>, String) {
-    static ROAD: OnceCell<Mutex<Road>> = OnceCell::const_new();
+    static ROAD: OnceCell<Result<Mutex<Road>, String>> = OnceCell::const_new();
     let start = async || {
-        let control_plane = ControlPlane::start(Options::default()).await.unwrap();
-        let kubeconfig = control_plane.install_goldenpath().await.unwrap();
-        let operator = control_plane.start_operator(kubeconfig).await.unwrap();
-        Mutex::new(Road { control_plane, operator })
+        let control_plane = ControlPlane::start(Options::default()).await?;
+        let kubeconfig = control_plane.install_goldenpath().await?;
+        let operator = control_plane.start_operator(kubeconfig).await?;
+        Ok(Mutex::new(Road { control_plane, operator }))
     };
-    concurrency::begin().await;
-    let mut road = ROAD.get_or_init(start).await.lock().await;
+    let mut road = concurrency::shared(&ROAD, start).await.unwrap().lock().await;
     if !road.operator.is_alive() {
         road.restarts_the_operator().await;
     }

@@ -93,10 +93,12 @@ fn is_let_go_of(team: &Team<'_>, object: &Value) -> Result<()> {
 
 /// The operator has changed the workload once. What it tried while somebody else wrote is refused, and changes nothing.
 fn is_patched_once(team: &Team<'_>, mark: Mark, most_tries: usize) -> Result<()> {
+    let user = account(NAMESPACE, ACCOUNT);
     let mut events = team.control_plane.audit_since(mark)?;
-    events.retain(|event| event.namespace == team.namespace && !matches!(event.code, 409 | 422));
-    let patches = writes(&events, &account(NAMESPACE, ACCOUNT)).of("patch", "deployments");
-    let all = team.operator_writes(mark)?;
+    events.retain(|event| event.namespace == team.namespace);
+    let all = writes(&events, &user);
+    events.retain(|event| !matches!(event.code, 409 | 422));
+    let patches = writes(&events, &user).of("patch", "deployments");
     ensure!(patches == 1 && all.of("patch", "deployments") <= most_tries, "{patches} of {all} were not refused");
     Ok(())
 }

@@ -135,7 +135,8 @@ impl Second {
                 Decision::Settled(_) => return Ok(()),
                 Decision::Wait(_) => bail!("nothing was written before"),
                 Decision::Hold(pause) => {
-                    (before, now) = (Seen::holding(&look), now + *pause);
+                    before = Seen::holding(&look);
+                    now += *pause;
                     continue;
                 }
             };

@@ -1,14 +1,14 @@
 //! The same cluster before and after its upgrade to a Kubernetes whose API server fills by itself.
 
 use anyhow::{Result, ensure};
-use goldenpath::api::{WorkloadKind, labels};
+use goldenpath::api::WorkloadKind;
 use goldenpath_e2e::installed::{ACCOUNT, NAMESPACE};
 use goldenpath_e2e::story::{Style, Team};
 use goldenpath_e2e::{ControlPlane, Options};
 use serde_json::json;
 
 use super::super::{assert_filled, image, manifest, path};
-use super::{becomes, is_filled};
+use super::{becomes, is_filled, is_let_go_of};
 
 #[tokio::test]
 async fn policies_take_over_what_the_operator_has_filled_and_nothing_restarts() -> Result<()> {
@@ -39,8 +39,7 @@ async fn policies_take_over_what_the_operator_has_filled_and_nothing_restarts() 
     let _operator = after.start_operator(after.as_account(NAMESPACE, ACCOUNT).await?).await?;
     let object = becomes(&team, "nobody's", assert_filled).await?;
     ensure!(object["spec"] == filled["spec"], "{}", object["spec"]);
-    let managers = object["metadata"]["managedFields"].to_string();
-    ensure!(!managers.contains(labels::FALLBACK_MANAGER), "{managers}");
+    is_let_go_of(&team, &object)?;
     let writes = team.operator_writes(mark)?;
     ensure!(writes.of("patch", "deployments") == 1, "{writes}");
     // and fill what comes
